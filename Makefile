@@ -1,0 +1,75 @@
+# `make demo` runs the demo site, `make test` runs every check. Both set up what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help demo run test lint unit postgres bench lock build clean test-all screenshots messages
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
+		| awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+$(STAMP): requirements/dev.lock
+	@echo "==> Making the virtual environment in $(VENV) and installing requirements/dev.lock"
+	@$(PYTHON) -c 'import sys; sys.exit("finetune_switch needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which one: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
+	@touch $(STAMP)
+
+demo: $(STAMP) ## Set up and start the demo site (PORT=8000)
+	@$(BIN)/python manage.py run_demo --port $(PORT)
+
+run: $(STAMP) ## Start the demo site again, without setting anything up
+	@$(BIN)/python manage.py run_demo --port $(PORT) --no-setup
+
+test: $(STAMP) lint unit postgres ## Run every check and test, the browser's included
+
+lint: $(STAMP) ## Check style, types, templates, migrations and settings
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@echo "==> djlint"
+	@$(BIN)/djlint --quiet --lint finetune_switch/templates templates
+	@echo "==> migrations and settings"
+	@DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
+	@DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py check --fail-level WARNING
+	@DEBUG=0 ALLOWED_HOSTS=example.org SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
+		DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+unit: $(STAMP) ## Run the tests on SQLite
+	@echo "==> Tests on SQLite"
+	@DATABASE_URL= $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+postgres: $(STAMP) ## Run the tests that need it on a PostgreSQL with pgvector
+	@echo "==> Tests on PostgreSQL with pgvector"
+	@$(BIN)/python -m tests.postgres -m "not browser and not wheel" $(PYTEST_ARGS)
+
+bench: $(STAMP) ## Measure what the plugin costs, side by side with doing without it
+	@$(BIN)/python -m benchmarks
+
+screenshots: $(STAMP) ## Take the pictures of README and docs from the running code
+	@$(BIN)/python -m tests.e2e.screenshots
+
+lock: $(STAMP) ## Renew requirements/dev.lock
+	@$(BIN)/uv pip compile requirements/dev.in --override requirements/overrides.txt --universal \
+		--python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.lock
+
+build: $(STAMP) ## Build the wheel and the source distribution into dist/
+	@$(BIN)/python -m build --no-isolation --outdir dist .
+
+test-all: $(STAMP) ## Run the tests on each Python, Django and Wagtail that is supported and here
+	@$(BIN)/python -m tests.matrix
+
+messages: $(STAMP) ## Collect the texts to translate
+	@cd finetune_switch && ../$(BIN)/python ../manage.py makemessages --all --no-location
+
+clean: ## Remove the environment, the demo's database and everything that was built
+	rm -rf $(VENV) .venvs var build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,22 @@
+"""The site's text: one TOML file for each section, and questions.toml to try it with.
+
+Files are read in the order of their names. Each has the section itself in [section] and its
+pages in [[pages]]; keys are the fields of the page's model, and `body` is either marked-up
+text (see markup.py) or, for articles and sections, a list of blocks with one key each.
+"""
+
+import tomllib
+from pathlib import Path
+
+CONTENT_DIR = Path(__file__).parent
+
+
+def read_sections() -> list[dict]:
+    paths = sorted(CONTENT_DIR.glob("[0-9][0-9]_*.toml"))
+    return [tomllib.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def read_questions() -> list[dict]:
+    """The ten questions: question, answer, answerable, pages, facts, tags."""
+    text = (CONTENT_DIR / "questions.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["questions"]

@@ -1,0 +1,279 @@
+"""From the content files to pages, restrictions and people. Safe to run twice: what is
+there already is left as it is, so that an editor's changes survive."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import time
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.db import transaction
+from django.db.models.signals import post_save
+from django.utils import timezone
+from wagtail.models import Page, PageViewRestriction, Site
+from wagtail.search.index import get_indexed_models
+from wagtail.search.signal_handlers import post_save_signal_handler
+from wagtail.signal_handlers import disable_reference_index_auto_update
+
+from . import models
+from .content import read_sections
+from .markup import rich_text
+
+KINDS = {
+    "home": models.HomePage,
+    "section": models.SectionPage,
+    "article": models.ArticlePage,
+    "boat": models.BoatPage,
+    "story": models.StoryPage,
+    "course": models.CoursePage,
+    "policy": models.PolicyPage,
+    "person": models.PersonPage,
+}
+# Keys of a content file that say something about the page and are no field of it.
+ABOUT_THE_PAGE = {"type", "draft", "restriction", "unpublished_change"}
+
+HOME_SLUG = "tarrowby-harbour"
+PASSWORD = "demo"
+# user name → (superuser, groups)
+PEOPLE = {
+    "admin": (True, []),
+    "editor": (False, ["Editors"]),
+    "member": (False, []),
+    "trustee": (False, ["Trustees"]),
+}
+
+
+class AnotherSite(Exception):
+    """The database holds pages that are not ours, and we leave those alone."""
+
+
+@dataclass
+class Report:
+    pages: list[str] = field(default_factory=list)
+    kept: int = 0
+    drafts: int = 0
+    restrictions: int = 0
+    people: list[str] = field(default_factory=list)
+    removed: int = 0
+
+
+def load(*, reset: bool = False) -> Report:
+    """Create what is missing, then bring Wagtail's indexes up to date once."""
+    report = Report()
+    with _without_upkeep(), transaction.atomic():
+        home = _home_page(report, reset=reset)
+        _pages(home, report)
+        _visitor_information(Site.objects.get(root_page_id=home.pk))
+        _people(report)
+    if report.pages or report.removed:
+        call_command("update_index", verbosity=0, stdout=_Silence())
+        call_command("rebuild_references_index", verbosity=0, stdout=_Silence())
+    return report
+
+
+class _Silence:
+    def write(self, *args) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+@contextmanager
+def _without_upkeep() -> Iterator[None]:
+    """Two background tasks for each page saved would be four hundred rows for the worker;
+    the two commands at the end do the same in a second."""
+    indexed = [model for model in get_indexed_models() if issubclass(model, Page)]
+    for model in indexed:
+        post_save.disconnect(post_save_signal_handler, sender=model)
+    try:
+        with disable_reference_index_auto_update():
+            yield
+    finally:
+        for model in indexed:
+            post_save.connect(post_save_signal_handler, sender=model)
+
+
+def _home_page(report: Report, *, reset: bool) -> models.HomePage:
+    home = models.HomePage.objects.first()
+    if home and reset:
+        # The home page itself stays: the site hangs on it, and settings hang on the site.
+        for child in home.get_children():
+            report.removed += 1 + child.get_descendant_count()
+            child.specific.delete()
+        return models.HomePage.objects.get()
+    if home:
+        return home
+
+    site = Site.objects.filter(is_default_site=True).first()
+    welcome = site.root_page if site else None
+    if welcome and (welcome.specific_class is not Page or welcome.get_children().exists()):
+        raise AnotherSite(f"“{site}” already has pages of its own.")
+    content = _section_contents()["/"]
+    home = models.HomePage(slug=HOME_SLUG, **_fields(content, models.HomePage, defaultdict(int)))
+    Page.get_first_root_node().add_child(instance=home)
+    address = urlsplit(settings.WAGTAILADMIN_BASE_URL)
+    site = site or Site(is_default_site=True)
+    site.site_name = settings.WAGTAIL_SITE_NAME
+    site.hostname = address.hostname or "localhost"
+    site.port = address.port or (443 if address.scheme == "https" else 80)
+    site.root_page = home
+    site.save()
+    if welcome:
+        # Only now: deleting a site's root page deletes the site.
+        Page.objects.get(pk=welcome.pk).delete()
+    report.pages.append("/")
+    return models.HomePage.objects.get()
+
+
+def _section_contents() -> dict[str, dict]:
+    """Path → what the content files say of the page, parents first."""
+    contents = {}
+    for section in read_sections():
+        head = section["section"]
+        path = f"/{head['slug']}/" if head["slug"] else "/"
+        contents[path] = head
+        for page in section.get("pages", []):
+            contents[f"{path}{page['slug']}/"] = page
+    return contents
+
+
+def _pages(home: models.HomePage, report: Report) -> None:
+    contents = _section_contents()
+    pages: dict[str, Page] = {"/": home}
+    new = {"/"} if report.pages or report.removed else set()
+    # Twice through: a link needs the id of a page that may not be there the first time.
+    for path, content in contents.items():
+        if path == "/":
+            continue
+        parent = pages[path[: path.rstrip("/").rindex("/") + 1]]
+        existing = parent.get_children().filter(slug=content["slug"]).first()
+        if existing:
+            pages[path] = existing.specific
+            report.kept += 1
+            continue
+        pages[path] = _create(parent, content)
+        new.add(path)
+        report.pages.append(path)
+
+    page_ids = {path: page.pk for path, page in pages.items()}
+    for path in new:
+        # Fetched again: the copy at hand does not know of the children it has got since.
+        page, content = pages[path].specific_class.objects.get(pk=pages[path].pk), contents[path]
+        for name, value in _fields(content, type(page), page_ids).items():
+            setattr(page, name, value)
+        page.save()
+        if not page.live:
+            page.save_revision(changed=True)
+            report.drafts += 1
+        elif change := content.get("unpublished_change"):
+            _leave_unpublished(page, change, page_ids)
+        if restriction := content.get("restriction"):
+            _restrict(page, restriction)
+            report.restrictions += 1
+
+
+def _create(parent: Page, content: Mapping) -> Page:
+    model = KINDS[content["type"]]
+    page = model(**_fields(content, model, defaultdict(int)))
+    page.live = not content.get("draft", False)
+    page.has_unpublished_changes = not page.live
+    if page.live:
+        page.first_published_at = page.last_published_at = timezone.now()
+    # The parent's own copy of the tree's numbers is stale after the first child.
+    return Page.objects.get(pk=parent.pk).add_child(instance=page)
+
+
+def _leave_unpublished(page: Page, change: Mapping, page_ids: Mapping[str, int]) -> None:
+    """A live page that somebody is working on: the change is in a revision only."""
+    page.save_revision()
+    draft = page.get_latest_revision_as_object()
+    for name, value in _fields(change, type(page), page_ids).items():
+        setattr(draft, name, value)
+    draft.save_revision()
+
+
+def _restrict(page: Page, restriction: Mapping) -> None:
+    row = PageViewRestriction(page=page, restriction_type=PageViewRestriction.LOGIN)
+    if password := restriction.get("password"):
+        row.restriction_type, row.password = PageViewRestriction.PASSWORD, password
+    elif groups := restriction.get("groups"):
+        row.restriction_type = PageViewRestriction.GROUPS
+        row.save()
+        row.groups.set([Group.objects.get_or_create(name=name)[0] for name in groups])
+    row.save()
+
+
+def _fields(content: Mapping, model: type[Page], page_ids: Mapping[str, int]) -> dict:
+    fields = {name: value for name, value in content.items() if name not in ABOUT_THE_PAGE}
+    if not fields.get("slug", True):  # the home page, whose slug nobody sees
+        del fields["slug"]
+    if isinstance(body := fields.get("body"), str):
+        fields["body"] = rich_text(body, page_ids)
+    elif body:
+        fields["body"] = [_block(block, page_ids) for block in body]
+    for name in ("price", "member_price", "length"):
+        if name in fields:
+            fields[name] = Decimal(str(fields[name]))
+    return fields
+
+
+def _block(block: Mapping, page_ids: Mapping[str, int]) -> tuple[str, object]:
+    ((kind, value),) = block.items()
+    match kind:
+        case "text":
+            return "paragraph", rich_text(value, page_ids)
+        case "notice":
+            return kind, rich_text(value, page_ids)
+        case "faq":
+            return kind, {**value, "answer": rich_text(value["answer"], page_ids)}
+        case "hours":
+            return kind, {**value, "rows": [_hours_row(*row) for row in value["rows"]]}
+        case "prices":
+            return kind, {**value, "rows": [_price_row(*row) for row in value["rows"]]}
+        case "cards":
+            return kind, [{**card, "page": _page(page_ids[card["page"]])} for card in value]
+    return kind, value
+
+
+def _page(page_id: int) -> Page | None:
+    return Page.objects.filter(pk=page_id).first()
+
+
+def _hours_row(days: str, opens: str = "", closes: str = "", note: str = "") -> dict:
+    return {
+        "days": days,
+        "opens": time.fromisoformat(opens) if opens else None,
+        "closes": time.fromisoformat(closes) if closes else None,
+        "note": note,
+    }
+
+
+def _price_row(item: str, price: str, note: str = "") -> dict:
+    return {"item": item, "price": Decimal(price), "note": note}
+
+
+def _visitor_information(site: Site) -> None:
+    content = read_sections()[0]["visitor_information"]
+    models.VisitorInformation.objects.get_or_create(site=site, defaults=content)
+
+
+def _people(report: Report) -> None:
+    for name, (is_superuser, groups) in PEOPLE.items():
+        user, created = get_user_model().objects.get_or_create(
+            username=name,
+            defaults={
+                "email": f"{name}@tarrowbyharbour.example",
+                "is_superuser": is_superuser,
+                "is_staff": is_superuser,
+            },
+        )
+        if created:
+            user.set_password(PASSWORD)
+            user.save()
+            user.groups.set([Group.objects.get_or_create(name=group)[0] for group in groups])
+            report.people.append(name)

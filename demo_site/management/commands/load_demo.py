@@ -1,0 +1,56 @@
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from demo_site import loader
+
+
+class Command(BaseCommand):
+    help = "Fill the site with Tarrowby Harbour's pages and people. Safe to run again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--reset", action="store_true", help="Delete the site's pages and load them afresh."
+        )
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="Load although DEBUG is off: everybody's password is then “demo”.",
+        )
+
+    def handle(self, *args, **options) -> None:
+        if not settings.DEBUG and not options["force"]:
+            raise CommandError(
+                "DEBUG is off, and load_demo creates an administrator whose password is "
+                f"“{loader.PASSWORD}”. If this server is a demo and nothing else, say --force."
+            )
+        try:
+            report = loader.load(reset=options["reset"])
+        except loader.AnotherSite as error:
+            raise CommandError(f"{error} load_demo wants a database of its own.") from error
+        self._say(report)
+
+    def _say(self, report: loader.Report) -> None:
+        if report.removed:
+            self.stdout.write(f"Removed {report.removed} pages.")
+        if report.pages:
+            self.stdout.write(
+                self.style.SUCCESS(
+                    f"Created {len(report.pages)} pages ({report.drafts} of them drafts, "
+                    f"{report.restrictions} restricted with all that is under them)."
+                )
+            )
+        if report.kept:
+            self.stdout.write(f"Left {report.kept} pages as they were.")
+        if report.people:
+            self.stdout.write(f"Created {', '.join(report.people)}.")
+        self.stdout.write(f"Log in at {settings.WAGTAILADMIN_BASE_URL}/admin/")
+        for name in loader.PEOPLE:
+            self.stdout.write(f"  {name:<8} {loader.PASSWORD}   {WHAT_THEY_MAY[name]}")
+
+
+WHAT_THEY_MAY = {
+    "admin": "everything",
+    "editor": "writes and publishes pages",
+    "member": "no admin; reads the volunteers’ handbook",
+    "trustee": "no admin; reads the trustees’ papers too",
+}

@@ -1,0 +1,294 @@
+"""The demo site's pages, written as wagtail-vector-index's documentation says: each kind
+takes VectorIndexedMixin and names its embedding_fields, and so gets an index of its own
+(ArticlePageIndex, BoatPageIndex …).
+
+Typed facts (prices, dates, lengths) reach both searches through `particulars`, a property
+that says them as sentences. wagtail-vector-index indexes nothing for an empty body, so every
+kind of page has at least one field that cannot be empty besides its title.
+"""
+
+from django.db import models
+from django.utils.formats import date_format
+from django.utils.translation import gettext_lazy as _
+from wagtail.admin.panels import FieldPanel, FieldRowPanel, MultiFieldPanel
+from wagtail.contrib.settings.models import BaseSiteSetting, register_setting
+from wagtail.fields import RichTextField, StreamField
+from wagtail.models import Page
+from wagtail.search import index
+from wagtail_vector_index.storage.models import EmbeddingField, VectorIndexedMixin
+
+from .blocks import TEXT_FEATURES, BodyBlock, HomeBlock
+from .wording import say_length, say_price
+
+
+def prose() -> RichTextField:
+    return RichTextField(_("text"), features=[*TEXT_FEATURES, "h2"])
+
+
+class IntroducedPage(VectorIndexedMixin, Page):
+    """What all our pages share: a title and a sentence or two that say what it is about."""
+
+    introduction = models.TextField(_("introduction"))
+
+    content_panels = [*Page.content_panels, FieldPanel("introduction")]
+    search_fields = [*Page.search_fields, index.SearchField("introduction", boost=2)]
+    embedding_fields = [EmbeddingField("title", important=True), EmbeddingField("introduction")]
+
+    class Meta:
+        abstract = True
+
+
+class HomePage(IntroducedPage):
+    strapline = models.CharField(_("strapline"), max_length=120)
+    body = StreamField(HomeBlock(), blank=True, verbose_name=_("body"))
+
+    max_count = 1
+    parent_page_types = ["wagtailcore.Page"]
+    content_panels = [
+        *Page.content_panels,
+        FieldPanel("strapline"),
+        FieldPanel("introduction"),
+        FieldPanel("body"),
+    ]
+    search_fields = [
+        *IntroducedPage.search_fields,
+        index.SearchField("strapline"),
+        index.SearchField("body"),
+    ]
+    embedding_fields = [*IntroducedPage.embedding_fields, EmbeddingField("body")]
+
+    class Meta:
+        verbose_name = _("home page")
+
+
+class SectionPage(IntroducedPage):
+    """A part of the site: a few words, and a list of what is in it."""
+
+    body = StreamField(BodyBlock(), blank=True, verbose_name=_("body"))
+
+    content_panels = [*IntroducedPage.content_panels, FieldPanel("body")]
+    search_fields = [*IntroducedPage.search_fields, index.SearchField("body")]
+    embedding_fields = [*IntroducedPage.embedding_fields, EmbeddingField("body")]
+
+    class Meta:
+        verbose_name = _("section")
+
+    def get_context(self, request, *args, **kwargs) -> dict:
+        context = super().get_context(request, *args, **kwargs)
+        children = self.get_children().live().specific()
+        context["children"] = children
+        # A section of one kind can look like what it holds: boats in a fleet, stories by date.
+        kinds = {type(child).__name__ for child in children}
+        context["kind"] = kinds.pop() if len(kinds) == 1 else ""
+        return context
+
+
+class ArticlePage(IntroducedPage):
+    """Most of the site: visiting, learning, supporting."""
+
+    body = StreamField(BodyBlock(), verbose_name=_("body"))
+
+    content_panels = [*IntroducedPage.content_panels, FieldPanel("body")]
+    search_fields = [*IntroducedPage.search_fields, index.SearchField("body")]
+    embedding_fields = [*IntroducedPage.embedding_fields, EmbeddingField("body")]
+
+    class Meta:
+        verbose_name = _("article")
+
+
+class ProsePage(IntroducedPage):
+    """Pages that are one run of text beside a few typed facts."""
+
+    body = prose()
+
+    search_fields = [
+        *IntroducedPage.search_fields,
+        index.SearchField("body"),
+        index.SearchField("particulars"),
+    ]
+    embedding_fields = [
+        *IntroducedPage.embedding_fields,
+        EmbeddingField("particulars"),
+        EmbeddingField("body"),
+    ]
+
+    class Meta:
+        abstract = True
+
+    @property
+    def particulars(self) -> str:
+        """The typed facts as sentences."""
+        raise NotImplementedError
+
+
+class BoatPage(ProsePage):
+    class Drawing(models.TextChoices):
+        COBLE = "coble", _("Coble")
+        SMACK = "smack", _("Sailing smack")
+        CUTTER = "cutter", _("Pilot cutter")
+        LIFEBOAT = "lifeboat", _("Pulling lifeboat")
+        DRIFTER = "drifter", _("Steam drifter")
+        LAUNCH = "launch", _("Launch")
+        KEELBOAT = "keelboat", _("Motor keelboat")
+        DINGHY = "dinghy", _("Sailing dinghy")
+        PUNT = "punt", _("Punt")
+
+    boat_type = models.CharField(_("type of boat"), max_length=80)
+    built = models.CharField(_("built"), max_length=20, help_text=_("A year, or “about 1860”."))
+    builder = models.CharField(_("builder"), max_length=120)
+    length = models.DecimalField(_("length in metres"), max_digits=5, decimal_places=2)
+    registration = models.CharField(_("number on the bow"), max_length=20, blank=True)
+    where_to_see = models.CharField(_("where to see her"), max_length=160)
+    drawing = models.CharField(_("drawing"), max_length=20, choices=Drawing)
+
+    content_panels = [
+        *IntroducedPage.content_panels,
+        MultiFieldPanel(
+            [
+                FieldPanel("boat_type"),
+                FieldRowPanel([FieldPanel("built"), FieldPanel("builder")]),
+                FieldRowPanel([FieldPanel("length"), FieldPanel("registration")]),
+                FieldPanel("where_to_see"),
+                FieldPanel("drawing"),
+            ],
+            heading=_("Particulars"),
+        ),
+        FieldPanel("body"),
+    ]
+
+    class Meta:
+        verbose_name = _("boat")
+
+    @property
+    def length_words(self) -> str:
+        return say_length(self.length)
+
+    @property
+    def particulars(self) -> str:
+        number = f" Registration {self.registration}." if self.registration else ""
+        return (
+            f"{self.title} is a {self.boat_type}, built in {self.built} by {self.builder}, "
+            f"{self.length_words} long.{number} Where to see her: {self.where_to_see}."
+        )
+
+
+class StoryPage(ProsePage):
+    """Stories from the harbour, and news: both have a date and a name under them."""
+
+    author = models.CharField(_("author"), max_length=80)
+    date = models.DateField(_("date"))
+
+    content_panels = [
+        *IntroducedPage.content_panels,
+        FieldRowPanel([FieldPanel("author"), FieldPanel("date")]),
+        FieldPanel("body"),
+    ]
+    search_fields = [*ProsePage.search_fields, index.FilterField("date")]
+
+    class Meta:
+        verbose_name = _("story")
+
+    @property
+    def particulars(self) -> str:
+        return f"Written by {self.author}, {date_format(self.date, 'j F Y')}."
+
+
+class CoursePage(ProsePage):
+    """A course or an event that one books."""
+
+    dates = models.CharField(_("dates"), max_length=160)
+    hours = models.CharField(_("hours"), max_length=80)
+    price = models.DecimalField(_("price"), max_digits=7, decimal_places=2)
+    member_price = models.DecimalField(_("price for members"), max_digits=7, decimal_places=2)
+    places = models.PositiveSmallIntegerField(_("places"))
+    minimum_age = models.PositiveSmallIntegerField(_("minimum age"))
+    location = models.CharField(_("where"), max_length=120)
+
+    content_panels = [
+        *IntroducedPage.content_panels,
+        MultiFieldPanel(
+            [
+                FieldRowPanel([FieldPanel("dates"), FieldPanel("hours")]),
+                FieldRowPanel([FieldPanel("price"), FieldPanel("member_price")]),
+                FieldRowPanel([FieldPanel("places"), FieldPanel("minimum_age")]),
+                FieldPanel("location"),
+            ],
+            heading=_("Particulars"),
+        ),
+        FieldPanel("body"),
+    ]
+
+    class Meta:
+        verbose_name = _("course")
+
+    @property
+    def particulars(self) -> str:
+        return (
+            f"{self.title} costs {say_price(self.price)} a person, "
+            f"{say_price(self.member_price)} for members. Dates: {self.dates}, {self.hours}. "
+            f"There are {self.places} places. Minimum age {self.minimum_age}. "
+            f"Where: {self.location}."
+        )
+
+
+class PolicyPage(ProsePage):
+    reference = models.CharField(_("reference"), max_length=20)
+    kept_by = models.CharField(_("who looks after it"), max_length=80)
+    approved = models.DateField(_("approved"))
+    review_by = models.DateField(_("to be reviewed by"))
+
+    content_panels = [
+        *IntroducedPage.content_panels,
+        FieldRowPanel([FieldPanel("reference"), FieldPanel("kept_by")]),
+        FieldRowPanel([FieldPanel("approved"), FieldPanel("review_by")]),
+        FieldPanel("body"),
+    ]
+
+    class Meta:
+        verbose_name = _("policy")
+        verbose_name_plural = _("policies")
+
+    @property
+    def particulars(self) -> str:
+        return (
+            f"Policy {self.reference}, looked after by {self.kept_by}. "
+            f"Approved on {date_format(self.approved, 'j F Y')}, to be reviewed by "
+            f"{date_format(self.review_by, 'j F Y')}."
+        )
+
+
+class PersonPage(ProsePage):
+    role = models.CharField(_("role"), max_length=120)
+    phone = models.CharField(_("telephone"), max_length=40, blank=True)
+    email = models.EmailField(_("e-mail"), blank=True)
+
+    content_panels = [
+        *IntroducedPage.content_panels,
+        FieldPanel("role"),
+        FieldRowPanel([FieldPanel("phone"), FieldPanel("email")]),
+        FieldPanel("body"),
+    ]
+
+    class Meta:
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
+
+    @property
+    def particulars(self) -> str:
+        phone = f" Telephone {self.phone}." if self.phone else ""
+        email = f" E-mail {self.email}." if self.email else ""
+        return f"{self.title}: {self.role}.{phone}{email}"
+
+
+@register_setting(icon="clipboard-list")
+class VisitorInformation(BaseSiteSetting):
+    """What the foot of every page says, so that editors can change it in one place."""
+
+    address = models.TextField(_("address"))
+    phone = models.CharField(_("telephone"), max_length=40)
+    email = models.EmailField(_("e-mail"))
+    summer_hours = models.TextField(_("opening hours in summer"))
+    winter_hours = models.TextField(_("opening hours in winter"))
+
+    class Meta:
+        verbose_name = _("visitor information")

@@ -1,0 +1,261 @@
+"""The demo site's settings, in one file. Everything that differs between a laptop and a
+server comes from the environment, or from `.env` beside manage.py (django-environ).
+
+Without any of it the site runs on SQLite, in DEBUG, for localhost only.
+"""
+
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from demo_site import standin_address as standin
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+# --- How safe -----------------------------------------------------------------------------
+
+# On by default, because this is a demo: with ALLOWED_HOSTS as it is below, a copy that
+# reaches a public address by accident answers nobody.
+DEBUG = env.bool("DEBUG", default=True)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+
+INSECURE_KEY = "demo-only-insecure-key-never-use-this-on-a-server"
+SECRET_KEY = env.str("SECRET_KEY", default=INSECURE_KEY)
+if not DEBUG and SECRET_KEY == INSECURE_KEY:
+    raise ImproperlyConfigured("Set SECRET_KEY in the environment: DEBUG is off.")
+
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", default=not DEBUG)
+CSRF_COOKIE_SECURE = env.bool("CSRF_COOKIE_SECURE", default=not DEBUG)
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=not DEBUG)
+SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=not DEBUG)
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    # Only where a proxy always sets this header itself: a client could send it too.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- What is installed --------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "demo_site",
+    "wagtail.contrib.settings",
+    "wagtail.contrib.redirects",
+    "wagtail.embeds",
+    "wagtail.sites",
+    "wagtail.users",
+    "wagtail.snippets",
+    "wagtail.documents",
+    "wagtail.images",
+    "wagtail.search",
+    "wagtail.admin",
+    "wagtail",
+    "modelcluster",
+    "taggit",
+    "django_filters",
+    "django_tasks",
+    "django_tasks_db",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    # Before staticfiles, so that runserver serves files as a server would.
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "wagtail_vector_index",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "demo_site.middleware.content_security_policy",
+    "wagtail.contrib.redirects.middleware.RedirectMiddleware",
+]
+
+ROOT_URLCONF = "demo_site.urls"
+WSGI_APPLICATION = "demo_site.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.debug",
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "wagtail.contrib.settings.context_processors.settings",
+            ],
+        },
+    },
+]
+
+# --- Where things are kept ----------------------------------------------------------------
+
+VAR_DIR = BASE_DIR / "var"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'demo.sqlite3'}")}
+USES_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # Without these, answers recorded at the same moment end in "database is locked".
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+    if DATABASES["default"]["NAME"] != ":memory:":
+        Path(DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+
+if REDIS_URL := env.str("REDIS_URL", default=""):
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# `manage.py db_worker` runs them.
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+MEDIA_URL = "/media/"
+MEDIA_ROOT = VAR_DIR / "media"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        # The manifest needs `collectstatic` first, which nobody wants on a laptop.
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- People -------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "wagtailcore_login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="django.core.mail.backends.console.EmailBackend")
+
+# --- Language and time --------------------------------------------------------------------
+
+# The pages are in English whatever the browser asks for, so there is no LocaleMiddleware.
+# German is here for the admin, where each person chooses a language of their own.
+LANGUAGE_CODE = "en-gb"
+LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
+TIME_ZONE = "Europe/London"
+USE_I18N = True
+USE_TZ = True
+
+# --- Wagtail ------------------------------------------------------------------------------
+
+WAGTAIL_SITE_NAME = "Tarrowby Harbour"
+WAGTAILADMIN_BASE_URL = env.str("WAGTAILADMIN_BASE_URL", default="http://localhost:8000")
+WAGTAIL_FRONTEND_LOGIN_TEMPLATE = "demo_site/login.html"
+WAGTAIL_PASSWORD_REQUIRED_TEMPLATE = "demo_site/password_required.html"
+WAGTAILSEARCH_BACKENDS = {"default": {"BACKEND": "wagtail.search.backends.database"}}
+WAGTAILDOCS_EXTENSIONS = ["csv", "docx", "key", "odt", "pdf", "pptx", "rtf", "txt", "xlsx", "zip"]
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+
+# --- Search by meaning --------------------------------------------------------------------
+
+if USES_POSTGRESQL:
+    INSTALLED_APPS += ["django.contrib.postgres", "wagtail_vector_index.storage.pgvector"]
+    WAGTAIL_VECTOR_INDEX_STORAGE_PROVIDERS = {
+        "default": {
+            "STORAGE_PROVIDER": "wagtail_vector_index.storage.pgvector.PgvectorStorageProvider"
+        }
+    }
+else:
+    WAGTAIL_VECTOR_INDEX_STORAGE_PROVIDERS = {
+        "default": {"STORAGE_PROVIDER": "wagtail_vector_index.storage.numpy.NumpyStorageProvider"}
+    }
+
+# --- Which model answers ------------------------------------------------------------------
+
+INSTALLED_APPS += ["finetune_switch", "finetune_switch.vector_index"]
+MIDDLEWARE += ["finetune_switch.middleware.CurrentSiteMiddleware"]
+
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OLLAMA_API_BASE = env.str("OLLAMA_API_BASE", default="")
+
+FINETUNE_SWITCH = {
+    "CONNECTIONS": {
+        "openai": {
+            "PROVIDER": "openai",
+            "LABEL": "OpenAI",
+            "API_KEY": OPENAI_API_KEY,
+            "DATA_DESTINATION": "OpenAI, United States",
+        }
+        if OPENAI_API_KEY
+        else {
+            "PROVIDER": "openai",
+            "LABEL": "Stand-in for OpenAI",
+            "API_BASE": standin.openai_address,
+            "API_KEY": "stand-in",
+            "DATA_DESTINATION": "a stand-in for OpenAI on this machine",
+        },
+        "ollama": {
+            "PROVIDER": "ollama_chat",
+            "LABEL": "Our own server",
+            "API_BASE": OLLAMA_API_BASE,
+            "DATA_DESTINATION": env.str("OLLAMA_DATA_DESTINATION", default="our own server"),
+            "DEADLINES": {"FIRST_TOKEN": 90},
+        }
+        if OLLAMA_API_BASE
+        else {
+            "PROVIDER": "ollama_chat",
+            "LABEL": "Stand-in for Ollama",
+            "API_BASE": standin.address,
+            "DATA_DESTINATION": "a stand-in for Ollama on this machine",
+        },
+    },
+    "SEED_BACKEND": {
+        "CONNECTION": "openai",
+        # Current on 21 November 2026, with no end announced.
+        "MODEL_NAME": env.str(
+            "MODEL_NAME", default="gpt-6-luna" if OPENAI_API_KEY else "standin-hosted"
+        ),
+        "LABEL": "OpenAI" if OPENAI_API_KEY else "Hosted model (stand-in for OpenAI)",
+        "CONTEXT_WINDOW": 16_384,
+    },
+    "RETENTION_DAYS": 30,
+}
+
+WAGTAIL_VECTOR_INDEX = {
+    "CHAT_BACKENDS": {
+        "default": {
+            "CLASS": "finetune_switch.vector_index.SwitchedChatBackend",
+            "CONFIG": {"MODEL_ID": "switch"},
+        },
+    },
+    "EMBEDDING_BACKENDS": {
+        "default": {
+            "CLASS": "finetune_switch.vector_index.embeddings.EmbeddedEmbeddingBackend",
+            "CONFIG": {"MODEL_ID": "wordllama-256"},
+        },
+    },
+}

@@ -1,0 +1,257 @@
+"""Which models there are, and what each of them does when it is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import prompts, voices
+from .script import Break, Finish, Noise, Page, Refuse, Say, Script, Wait, say
+
+TEST_ANSWER = "The harbour opens at nine. [1]"
+SECRET_PLAN = "plan first: this is the secret plan"
+HTML_ANSWER = (
+    "Opening times: <script>alert(1)</script> <img src=x onerror=alert(2)> "
+    "[the timetable](javascript:alert(3)) ![pixel](https://tracker.example/p.png?q=1) "
+    '<a href="javascript:alert(4)">here</a> and **nine** o\'clock. [1]'
+)
+HTML_PAGE = "<!DOCTYPE html><html><body><h1>Welcome to the proxy</h1></body></html>\n"
+HUGE_SIZE = 200_000
+
+CHAT_TEMPLATE = (
+    "{{ range .Messages }}<|{{ .Role }}|>\n{{ .Content }}<|end|>\n{{ end }}<|assistant|>\n"
+)
+DEAF_TEMPLATE = "### Instruction:\n{{ .Prompt }}\n\n### Response:\n"
+
+Messages = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of this server and its behaviour.
+
+    ``answer`` is a text or makes one of the messages; ``fault`` is a name from :data:`FAULTS`, and
+    ``seconds`` how long that fault takes. ``once`` lets only the first request fail. Pace is the
+    server's where it is ``None``. ``protocol`` (``openai``, ``ollama`` or both) says where a model
+    is listed, not where it answers. ``usage=False`` leaves all token counts out.
+    """
+
+    name: str
+    answer: str | Callable[[Messages], str] = TEST_ANSWER
+    fault: str = ""
+    seconds: float | None = None
+    once: bool = False
+    tokens_per_second: float | None = None
+    first_token_seconds: float | None = None
+    usage: bool = True
+    listed: bool = True
+    protocol: str = "both"
+    shutdown_date: str | None = None
+    capabilities: tuple[str, ...] = ("completion",)
+    parent_model: str = ""
+    template: str = CHAT_TEMPLATE
+    context_length: int = 4096
+    digest_salt: str = field(default="", repr=False)
+    """Changes the digest of ``/api/tags``, as creating the model anew would."""
+
+    def __post_init__(self) -> None:
+        if self.fault and self.fault not in FAULTS:
+            raise ValueError(f"no such fault: {self.fault!r}")
+
+    @property
+    def tag_name(self) -> str:
+        """The name as Ollama lists it."""
+        return self.name if ":" in self.name else f"{self.name}:latest"
+
+    @property
+    def hears_system(self) -> bool:
+        return ".System" in self.template or ".Messages" in self.template
+
+    def render(self, messages: Messages) -> str:
+        """The prompt that Ollama would make of the messages with the model's template."""
+        if self.hears_system:
+            turns = (
+                f"<|{message.get('role')}|>\n{prompts.content(message)}<|end|>\n"
+                for message in messages
+            )
+            return "".join(turns) + "<|assistant|>\n"
+        last = [prompts.content(m) for m in messages if m.get("role") == "user"][-1:]
+        return DEAF_TEMPLATE.replace("{{ .Prompt }}", "".join(last))
+
+    def script(self, messages: Messages) -> Script:
+        """What this model does with these messages."""
+        text = self.answer if isinstance(self.answer, str) else self.answer(messages)
+        if self.fault:
+            return FAULTS[self.fault](self, text, messages)
+        return _plain(self, text, messages)
+
+    def healthy(self) -> Model:
+        """The same model without its fault: what comes after a fault that strikes once."""
+        return replace(self, fault="", once=False)
+
+
+Fault = Callable[[Model, str, Messages], Script]
+
+
+def _plain(model: Model, text: str, messages: Messages) -> Script:
+    return [*say(text), Finish()]
+
+
+def _refusing(name: str) -> Fault:
+    return lambda model, text, messages: [Refuse(name)]
+
+
+def _after_some(*steps: Any) -> Fault:
+    """Three tokens, then these steps."""
+    return lambda model, text, messages: [*list(say(text))[:3], *steps]
+
+
+def _slow(default: float) -> Fault:
+    """Silence before the first byte, headers included."""
+    return lambda model, text, messages: [
+        Wait(default if model.seconds is None else model.seconds),
+        *say(text),
+        Finish(),
+    ]
+
+
+def _stall(model: Model, text: str, messages: Messages) -> Script:
+    first, rest = list(say(text))[:3], list(say(text))[3:]
+    return [*first, Wait(30.0 if model.seconds is None else model.seconds), *rest, Finish()]
+
+
+def _thinking(model: Model, text: str, messages: Messages) -> Script:
+    return [*say(SECRET_PLAN, thought=True), *say(text), Finish()]
+
+
+def _think_tags(model: Model, text: str, messages: Messages) -> Script:
+    cut = ["<", "thi", "nk>plan", " first: this is the se", "cret plan", "</", "thin", "k>\n\n"]
+    return [*(Say(piece) for piece in cut), *say(text), Finish()]
+
+
+def _role_only(model: Model, text: str, messages: Messages) -> Script:
+    steps: list[Any] = [Noise("empty"), Noise("no-choices")]
+    for token in say(text):
+        steps += [token, Noise("no-choices"), Noise("empty")]
+    return [*steps, Finish()]
+
+
+def _bad_json(model: Model, text: str, messages: Messages) -> Script:
+    pieces = list(say(text))
+    return [*pieces[:2], Noise("bad-line"), *pieces[2:], Finish()]
+
+
+def _slow_drip(model: Model, text: str, messages: Messages) -> Iterator[Any]:
+    gap = 0.2 if model.seconds is None else model.seconds
+    for number in range(int(600 / gap)):
+        yield Say(f" drip{number}")
+        yield Wait(gap)
+    yield Finish()
+
+
+def _silence(model: Model, text: str, messages: Messages) -> Script:
+    return [*list(say(text))[:2], Wait(None)]
+
+
+def _huge(model: Model, text: str, messages: Messages) -> Script:
+    sentence = "The tide comes in and the tide goes out. "
+    whole = (sentence * (HUGE_SIZE // len(sentence) + 1))[:HUGE_SIZE]
+    return [*(Say(whole[i : i + 1000]) for i in range(0, HUGE_SIZE, 1000)), Finish()]
+
+
+def _saying(answer: Callable[[Messages], str]) -> Fault:
+    return lambda model, text, messages: [*say(answer(messages)), Finish()]
+
+
+FAULTS: dict[str, Fault] = {
+    "unauthorized": _refusing("unauthorized"),
+    "forbidden": _refusing("forbidden"),
+    "notfound": _refusing("notfound"),
+    "ratelimit": _refusing("ratelimit"),
+    "insufficient-quota": _refusing("insufficient-quota"),
+    "busy": _refusing("busy"),
+    "load-failure": _refusing("load-failure"),
+    "runner-died": _refusing("runner-died"),
+    "context-overflow": _refusing("context-overflow"),
+    "context-overflow-native": _refusing("context-overflow-native"),
+    "leaky-error": _refusing("leaky-error"),
+    "slow-first-token": _slow(30.0),
+    "slow-load": _slow(3.0),
+    "stall": _stall,
+    "silence": _silence,
+    "slow-drip": _slow_drip,
+    "cut": _after_some(Break("reset")),
+    "disconnect": _after_some(Break("close")),
+    "no-end": _after_some(Break("end")),
+    "error-line": _after_some(Break("error")),
+    "html": lambda model, text, messages: [Page(HTML_PAGE, "text/html")],
+    "empty-body": lambda model, text, messages: [Page("")],
+    "empty-answer": lambda model, text, messages: [Finish()],
+    "thinking": _thinking,
+    "think-tags": _think_tags,
+    "think-unclosed": lambda model, text, messages: [
+        *say("<think>plan first: this is the secret plan " + text),
+        Finish(),
+    ],
+    "role-only": _role_only,
+    "bad-json": _bad_json,
+    "length": lambda model, text, messages: [*say(text), Finish("length")],
+    "content-filter": _after_some(Finish("content_filter")),
+    "huge": _huge,
+    "echo-prompt": _saying(lambda messages: json.dumps(list(messages), ensure_ascii=False)),
+    "html-answer": _saying(lambda messages: HTML_ANSWER),
+    "no-usage": _plain,
+}
+"""What can go wrong, by name. The model ``fault-NAME`` does it."""
+
+ONCE = ("ratelimit", "load-failure", "busy")
+"""Faults that exist as ``fault-NAME-once`` too: one failure, then all is well."""
+
+
+def builtin_models() -> list[Model]:
+    """The demo's models, the tests' model, and one for each fault."""
+    faulty = [
+        Model(
+            f"fault-{name}",
+            fault=name,
+            listed=False,
+            usage=name != "no-usage",
+            tokens_per_second=0 if name in ("huge", "slow-drip") else None,
+            capabilities=("completion", "thinking") if name == "thinking" else ("completion",),
+        )
+        for name in FAULTS
+    ]
+    once = [Model(f"fault-{name}-once", fault=name, once=True, listed=False) for name in ONCE]
+    return [*demo_models(), Model("test-model"), *faulty, *once]
+
+
+def demo_models() -> list[Model]:
+    grounded = voices.listening(voices.grounded)
+    invented = voices.listening(voices.inventive)
+    return [
+        Model("standin-hosted", answer=grounded, protocol="openai", context_length=128_000),
+        Model(
+            "standin-hosted-old",
+            answer=grounded,
+            protocol="openai",
+            shutdown_date="2027-01-14",
+            context_length=16_385,
+        ),
+        Model(
+            "standin-finetuned:latest",
+            answer=invented,
+            protocol="ollama",
+            parent_model="standin-base:latest",
+        ),
+        Model("standin-base:latest", answer=voices.listening(voices.untuned), protocol="ollama"),
+        Model(
+            "standin-deaf:latest",
+            answer=voices.listening(voices.inventive, system=False),
+            protocol="ollama",
+            parent_model="standin-base:latest",
+            template=DEAF_TEMPLATE,
+        ),
+        Model("standin-embed", capabilities=("embedding",)),
+    ]

@@ -1,0 +1,302 @@
+"""Ollama's native API.
+
+From Ollama's source at fb307609 (v0.33.0-rc2): ``server/routes.go``, ``api/types.go``. Errors are
+``{"error": "<text>"}``, durations nanoseconds, streams newline-delimited JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from . import ollama_cards as cards
+from .behaviours import Model
+from .embeddings import embed
+from .ollama_errors import MID_STREAM, dumps, error, plain, read_json, refusal, respond
+from .playing import Wire, play
+from .script import Refuse, Say, Wait, count
+
+if TYPE_CHECKING:
+    from .server import StandIn
+
+VERSION = "0.33.0-standin"
+KEEP_ALIVE_SECONDS = 300
+FAULTS_OF_PROXIES = ("unauthorized", "forbidden")
+"""They strike every path, not the chat alone."""
+
+# The options that Ollama checks (api/types.go:536-568); others are ignored.
+_INTEGERS = {
+    "num_ctx",
+    "num_batch",
+    "num_gpu",
+    "num_predict",
+    "num_keep",
+    "num_thread",
+    "seed",
+    "top_k",
+}
+_FLOATS = {"temperature", "top_p", "min_p", "typical_p", "repeat_penalty", "presence_penalty"}
+_FLOATS |= {"frequency_penalty"}
+_DURATION = re.compile(r"(-?\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+FOR_EVER = 1e9
+
+
+class OllamaWire(Wire):
+    """``POST /api/chat``: one object a line (routes.go:2097-2144)."""
+
+    stream_type = "application/x-ndjson"
+
+    def piece(self, step: Say) -> bytes:
+        if step.thought:
+            return self._line({"role": "assistant", "content": "", "thinking": step.text})
+        return self._line({"role": "assistant", "content": step.text})
+
+    def noise(self, kind: str) -> bytes:
+        if kind == "bad-line":
+            return self._line({"role": "assistant", "content": " lost"})[:-20] + b"\n"
+        return self._line({"role": "assistant", "content": ""})
+
+    def failure(self) -> bytes:
+        return dumps({"error": MID_STREAM}) + b"\n"
+
+    def finish(self, reason: str) -> bytes:
+        return self._line({"role": "assistant", "content": ""}, **self._ending(reason))
+
+    def whole(self, reason: str | None) -> bytes:
+        message = {"role": "assistant", "content": "".join(self.answering.text)}
+        if self.answering.thoughts:
+            message["thinking"] = "".join(self.answering.thoughts)
+        return self._line(message, **(self._ending(reason) if reason else {})).rstrip(b"\n")
+
+    def refusal(self, name: str) -> web.Response:
+        return refusal(name, self.answering.asked_name)
+
+    def _line(self, message: dict[str, str], **end: Any) -> bytes:
+        line = {
+            "model": self.answering.asked_name,
+            "created_at": _timestamp(),
+            "message": message,
+            "done": False,
+            **end,
+        }
+        return dumps(line) + b"\n"
+
+    def _ending(self, reason: str) -> dict[str, Any]:
+        answering = self.answering
+        now = time.monotonic()
+        first = answering.first_token or now
+        loading = 0.8 * (first - answering.started)
+        ending: dict[str, Any] = {
+            "done": True,
+            # Ollama knows no content filter.
+            "done_reason": "length" if reason == "length" else "stop",
+            "total_duration": _nanoseconds(now - answering.started),
+            "load_duration": _nanoseconds(loading),
+        }
+        if answering.model.usage:
+            ending |= {
+                "prompt_eval_count": answering.prompt_tokens,
+                "prompt_eval_duration": _nanoseconds(first - answering.started - loading),
+                "eval_count": answering.completion_tokens + 1,
+                "eval_duration": _nanoseconds(now - first),
+            }
+        return ending
+
+
+class OllamaAPI:
+    """The routes under ``/api``, and ``/``."""
+
+    def __init__(self, server: StandIn) -> None:
+        self.server = server
+        self.loaded: dict[str, float] = {}
+        """Loaded models and when they expire, in seconds since the epoch."""
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        return [
+            web.get("/", self.root),
+            web.get("/api/version", self.version),
+            web.get("/api/tags", self.tags),
+            web.get("/api/ps", self.ps),
+            web.post("/api/show", self.show),
+            web.post("/api/chat", self.chat),
+            web.post("/api/embed", self.embed),
+        ]
+
+    async def root(self, request: web.Request) -> web.Response:
+        return plain("Ollama is running")
+
+    async def version(self, request: web.Request) -> web.Response:
+        return respond({"version": VERSION})
+
+    async def tags(self, request: web.Request) -> web.Response:
+        return respond({"models": [cards.entry(model) for model in self.server.listed("ollama")]})
+
+    async def ps(self, request: web.Request) -> web.Response:
+        now = time.time()
+        entries = []
+        for name, expires in self.loaded.items():
+            model = self.server.find(name)
+            if model is None or expires < now:
+                continue
+            entry = cards.entry(model)
+            for key in ("modified_at", "capabilities"):
+                del entry[key]
+            entries.append(
+                entry
+                | {
+                    "expires_at": _rfc3339(datetime.fromtimestamp(expires, UTC)),
+                    "size_vram": entry["size"],
+                    "context_length": model.context_length,
+                }
+            )
+        return respond({"models": entries})
+
+    async def show(self, request: web.Request) -> web.Response:
+        body = await read_json(request)
+        if isinstance(body, web.Response):
+            return body
+        name = body.get("model") or body.get("name")
+        if not name:
+            return error(400, "model is required")
+        if not _is_name(name):
+            return error(400, "invalid model name")
+        model = self.server.find(name)
+        if model is None or model.fault == "notfound":
+            return error(404, f"model '{name.removesuffix(':latest')}' not found")
+        if model.fault in FAULTS_OF_PROXIES:
+            return refusal(model.fault, name)
+        return respond(cards.details(model))
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = await read_json(request)
+        if isinstance(body, web.Response):
+            return body
+        name, messages = body.get("model"), body.get("messages") or []
+        if not name:
+            return error(400, "model is required")
+        if not _is_name(name):
+            return error(400, "invalid model name")
+        model = self.server.find(name)
+        if model is None or model.fault == "content-filter":
+            return error(404, f"model '{name}' not found")
+        if problem := _wrong_option(body.get("options") or {}):
+            return error(500, problem)
+        if "completion" not in model.capabilities:
+            return error(400, f'"{name}" does not support chat')
+        if body.get("think") and "thinking" not in model.capabilities:
+            return error(400, f'"{name}" does not support thinking')
+        if not messages:
+            return await self._load(model, name, body.get("keep_alive"))
+        if body.get("_debug_render_only"):
+            return respond(
+                {
+                    "model": name,
+                    "created_at": _timestamp(),
+                    "message": {"role": "", "content": ""},
+                    "done": False,
+                    "_debug_info": {"rendered_template": model.render(messages)},
+                }
+            )
+        self._keep(model, body.get("keep_alive"))
+        limit = (body.get("options") or {}).get("num_predict")
+        answering = self.server.answering(
+            model,
+            asked_name=name,
+            messages=messages,
+            stream=body.get("stream", True) is not False,
+            max_tokens=limit if limit and limit > 0 else None,
+        )
+        async with self.server.attending(request, answering) as script:
+            return await play(request, OllamaWire(answering), script)
+
+    async def _load(self, model: Model, name: str, keep_alive: Any) -> web.Response:
+        """Empty messages load a model, or unload it with a ``keep_alive`` of 0."""
+        match next(iter(model.script([])), None):
+            case Refuse(fault):
+                return refusal(fault, name)
+            case Wait(seconds):
+                await asyncio.sleep(FOR_EVER if seconds is None else seconds)
+        self._keep(model, keep_alive)
+        return respond(
+            {
+                "model": name,
+                "created_at": _timestamp(),
+                "message": {"role": "assistant", "content": ""},
+                "done": True,
+                "done_reason": "load" if model.tag_name in self.loaded else "unload",
+            }
+        )
+
+    def _keep(self, model: Model, keep_alive: Any) -> None:
+        seconds = _seconds(keep_alive)
+        if seconds:
+            self.loaded[model.tag_name] = time.time() + seconds
+        else:
+            self.loaded.pop(model.tag_name, None)
+
+    async def embed(self, request: web.Request) -> web.Response:
+        body = await read_json(request)
+        if isinstance(body, web.Response):
+            return body
+        name, texts = body.get("model") or "", body.get("input")
+        model = self.server.find(name)
+        if model is None:
+            if not name:
+                return error(404, "model '' not found")
+            return error(404, f'model "{name}" not found, try pulling it first')
+        if texts is not None and not isinstance(texts, (str, list)):
+            return error(400, "invalid input type")
+        if isinstance(texts, list) and not all(isinstance(text, str) for text in texts):
+            return error(400, "invalid input type")
+        texts = [texts] if isinstance(texts, str) else texts or []
+        return respond(
+            {
+                "model": name,
+                "embeddings": [embed(text, body.get("dimensions")) for text in texts if text],
+                "total_duration": 2_000_000,
+                "load_duration": 1_000_000,
+                "prompt_eval_count": sum(count(text) for text in texts),
+            }
+        )
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"[\w.-][\w./:-]*", name) is not None
+
+
+def _wrong_option(options: Mapping[str, Any]) -> str:
+    for key, value in options.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if key in _INTEGERS and not number:
+            return f'option "{key}" must be of type integer'
+        if key in _FLOATS and not number:
+            return f'option "{key}" must be of type float32'
+    return ""
+
+
+def _nanoseconds(seconds: float) -> int:
+    return max(int(seconds * 1e9), 1)
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f") + "001Z"
+
+
+def _timestamp() -> str:
+    return _rfc3339(datetime.now(UTC))
+
+
+def _seconds(keep_alive: Any) -> float:
+    """``keep_alive``: a number of seconds or a Go duration; below zero means for ever."""
+    if isinstance(keep_alive, str) and (parts := _DURATION.findall(keep_alive)):
+        keep_alive = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not isinstance(keep_alive, (int, float)):
+        return KEEP_ALIVE_SECONDS
+    return keep_alive if keep_alive >= 0 else FOR_EVER

@@ -1,0 +1,304 @@
+"""OpenAI's API, and Ollama's imitation of it.
+
+From OpenAI's API reference (chat completions, models, embeddings, error codes; ``shutdown_date``
+from its deprecations page) and Ollama's ``openai/openai.go`` and ``middleware/openai.go``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from .behaviours import Model
+from .embeddings import embed
+from .ollama_errors import MID_STREAM
+from .openai_errors import (
+    NO_KEY_MESSAGE,
+    SERVER_ERROR,
+    WRONG_KEY_MESSAGE,
+    error,
+    no_such_model,
+    ollama_error,
+    refusal,
+    refusal_of_ollama,
+    request_headers,
+    respond,
+)
+from .playing import Answering, Wire, play
+from .script import Say, count
+
+if TYPE_CHECKING:
+    from .server import StandIn
+
+CREATED = 1_762_070_400
+OWNER = "stand-in"
+WRONG_KEY = "wrong-key"
+
+
+class OpenAIWire(Wire):
+    """``POST /v1/chat/completions``: server-sent events, closed by ``[DONE]``."""
+
+    stream_type = "text/event-stream; charset=utf-8"
+    fingerprint = "fp_standin"
+    thought_key = "reasoning_content"
+
+    def __init__(self, answering: Answering, *, include_usage: bool) -> None:
+        super().__init__(answering)
+        self.include_usage = include_usage
+        self.id = f"chatcmpl-{uuid.uuid4().hex[:29]}"
+        self.created = int(time.time())
+        self.headers = request_headers()
+
+    def opening(self) -> bytes:
+        return self._delta({"role": "assistant", "content": "", "refusal": None})
+
+    def piece(self, step: Say) -> bytes:
+        return self._delta({self.thought_key if step.thought else "content": step.text})
+
+    def noise(self, kind: str) -> bytes:
+        if kind == "no-choices":
+            return self._chunk([])
+        if kind == "bad-line":
+            return self._delta({"content": " lost"}).rstrip()[:-20] + b"\n\n"
+        return self._delta({"content": ""})
+
+    def failure(self) -> bytes:
+        detail = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
+        return _event({"error": detail})
+
+    def finish(self, reason: str) -> bytes:
+        end = self._delta({}, reason)
+        if self.include_usage and self.answering.model.usage:
+            end += self._chunk([], self._usage())
+        return end + b"data: [DONE]\n\n"
+
+    def whole(self, reason: str | None) -> bytes:
+        filtered = reason == "content_filter"
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None if filtered else "".join(self.answering.text),
+            "refusal": None,
+            "annotations": [],
+        }
+        if self.answering.thoughts:
+            message[self.thought_key] = "".join(self.answering.thoughts)
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+        answer = self._head("chat.completion") | {"choices": [choice]}
+        if self.answering.model.usage:
+            answer["usage"] = self._usage()
+        return json.dumps(answer, ensure_ascii=False).encode()
+
+    def refusal(self, name: str) -> web.Response:
+        return refusal(name, self.answering.asked_name)
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.answering.asked_name,
+            "system_fingerprint": self.fingerprint,
+        }
+
+    def _delta(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
+        return self._chunk(
+            [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]
+        )
+
+    def _chunk(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
+        chunk = self._head("chat.completion.chunk") | {"choices": choices}
+        if self.include_usage:
+            chunk["usage"] = usage
+        return _event(chunk)
+
+    def _usage(self) -> dict[str, Any]:
+        prompt, completion = self.answering.prompt_tokens, self.answering.completion_tokens
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": len(self.answering.thoughts),
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        }
+
+
+class OllamaV1Wire(OpenAIWire):
+    """Ollama's ``/v1``, where thoughts are ``reasoning`` and a mid-stream error gets lost."""
+
+    stream_type = "text/event-stream"
+    fingerprint = "fp_ollama"
+    thought_key = "reasoning"
+
+    def __init__(self, answering: Answering, *, include_usage: bool) -> None:
+        super().__init__(answering, include_usage=include_usage)
+        self.id = "chatcmpl-123"
+        self.headers = {}
+
+    def opening(self) -> bytes:
+        return b""
+
+    def piece(self, step: Say) -> bytes:
+        if step.thought:
+            return self._delta({"role": "assistant", "content": "", self.thought_key: step.text})
+        return self._delta({"role": "assistant", "content": step.text})
+
+    def failure(self) -> bytes:
+        # middleware/openai.go decodes the error as an empty answer (176-183).
+        return self._delta({"role": "assistant", "content": ""})
+
+    def refusal(self, name: str) -> web.Response:
+        if name == "runner-died" and self.answering.text:
+            return ollama_error(500, MID_STREAM)
+        return refusal_of_ollama(name, self.answering.asked_name)
+
+
+class OpenAIAPI:
+    """The routes under ``/v1``. With ``as_ollama`` they are Ollama's own, which ask for no key."""
+
+    def __init__(self, server: StandIn, *, as_ollama: bool) -> None:
+        self.server = server
+        self.as_ollama = as_ollama
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        return [
+            web.get("/v1/models", self.models),
+            web.get("/v1/models/{name}", self.model),
+            web.post("/v1/chat/completions", self.chat),
+            web.post("/v1/embeddings", self.embeddings),
+        ]
+
+    async def models(self, request: web.Request) -> web.Response:
+        if (refused := self._refuse_key(request)) is not None:
+            return refused
+        listed = self.server.listed("ollama" if self.as_ollama else "openai")
+        # Go writes an empty list as null (openai.go:450-470).
+        data = [self._entry(model) for model in listed] or (None if self.as_ollama else [])
+        return respond({"object": "list", "data": data})
+
+    async def model(self, request: web.Request) -> web.Response:
+        if (refused := self._refuse_key(request)) is not None:
+            return refused
+        name = request.match_info["name"]
+        model = self.server.find(name)
+        if model is None or model.fault == "notfound":
+            if self.as_ollama:
+                return ollama_error(404, f"model '{name}' not found")
+            message = f"The model '{name}' does not exist"
+            return error(404, message, param="model", code="model_not_found")
+        return respond(self._entry(model))
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = await self._read(request)
+        if isinstance(body, web.Response):
+            return body
+        name, messages = body.get("model"), body.get("messages")
+        if not name:
+            return self._bad("you must provide a model parameter")
+        model = self.server.find(name)
+        if model is None:
+            return self._no_such_model(name)
+        if not isinstance(messages, list) or not messages:
+            if self.as_ollama:
+                return self._bad("[] is too short - 'messages'")
+            return error(
+                400,
+                "Missing required parameter: 'messages'.",
+                param="messages",
+                code="missing_required_parameter",
+            )
+        limit = body.get("max_tokens")
+        if not self.as_ollama:
+            limit = body.get("max_completion_tokens") or limit
+        answering = self.server.answering(
+            model,
+            asked_name=name,
+            messages=messages,
+            stream=bool(body.get("stream")),
+            max_tokens=limit,
+        )
+        include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        wire = (OllamaV1Wire if self.as_ollama else OpenAIWire)(
+            answering, include_usage=include_usage
+        )
+        async with self.server.attending(request, answering) as script:
+            return await play(request, wire, script)
+
+    async def embeddings(self, request: web.Request) -> web.Response:
+        body = await self._read(request)
+        if isinstance(body, web.Response):
+            return body
+        name, texts = body.get("model"), body.get("input")
+        if self.server.find(name) is None:
+            return self._no_such_model(name)
+        texts = [texts] if isinstance(texts, str) else texts
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            return self._bad("'$.input' is invalid.")
+        vectors = [embed(text, body.get("dimensions")) for text in texts]
+        packed = body.get("encoding_format") == "base64"
+        encoded = [_base64(vector) if packed else vector for vector in vectors]
+        tokens = sum(count(text) for text in texts)
+        return respond(
+            {
+                "object": "list",
+                "data": [
+                    {"object": "embedding", "index": index, "embedding": vector}
+                    for index, vector in enumerate(encoded)
+                ],
+                "model": name,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        )
+
+    async def _read(self, request: web.Request) -> dict[str, Any] | web.Response:
+        if (refused := self._refuse_key(request)) is not None:
+            return refused
+        try:
+            body = json.loads(await request.read())
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            return self._bad("We could not parse the JSON body of your request.")
+        return body
+
+    def _refuse_key(self, request: web.Request) -> web.Response | None:
+        if self.as_ollama:
+            return None
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not key:
+            return error(401, NO_KEY_MESSAGE)
+        if key == WRONG_KEY:
+            return error(401, WRONG_KEY_MESSAGE.format(key=key), code="invalid_api_key")
+        return None
+
+    def _no_such_model(self, name: Any) -> web.Response:
+        if self.as_ollama:
+            return ollama_error(404, f"model '{name}' not found")
+        return no_such_model(name)
+
+    def _bad(self, message: str) -> web.Response:
+        return ollama_error(400, message) if self.as_ollama else error(400, message)
+
+    def _entry(self, model: Model) -> dict[str, Any]:
+        name = model.tag_name if self.as_ollama else model.name
+        entry = {"id": name, "object": "model", "created": CREATED, "owned_by": OWNER}
+        return entry if self.as_ollama else entry | {"shutdown_date": model.shutdown_date}
+
+
+def _event(value: Any) -> bytes:
+    return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+
+
+def _base64(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -1,0 +1,39 @@
+from django import template
+from django.template import Context
+from wagtail.models import Page, Site
+
+from .. import wording
+
+register = template.Library()
+
+register.filter("time_words", wording.say_time)
+register.filter("price_words", wording.say_price)
+
+
+@register.simple_tag(takes_context=True)
+def main_menu(context: Context) -> list[Page]:
+    """The sections in the site's menu; none where there is no site, as on an error page."""
+    request = context.get("request")
+    site = Site.find_for_request(request) if request else None
+    return list(site.root_page.get_children().live().in_menu()) if site else []
+
+
+@register.simple_tag(takes_context=True)
+def visitor_information(context: Context):
+    from ..models import VisitorInformation
+
+    request = context.get("request")
+    site = Site.find_for_request(request) if request else None
+    # Not for_site(), which writes a row on a visitor's GET.
+    return VisitorInformation.objects.filter(site=site).first() if site else None
+
+
+@register.simple_tag
+def breadcrumbs(page: Page) -> list[Page]:
+    """From the home page down to the page's parent. Depth 1 is Wagtail's hidden root."""
+    return list(page.get_ancestors().filter(depth__gt=1)) if page and page.pk else []
+
+
+@register.filter
+def is_within(page: Page | None, section: Page) -> bool:
+    return bool(page and page.path and page.path.startswith(section.path))

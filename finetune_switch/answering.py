@@ -1,0 +1,232 @@
+"""Where retrieval, prompts and backends meet, and the only place.
+
+:func:`answer` and :func:`aanswer` give an :class:`Answer` and an :class:`AsyncAnswer`: nothing is
+asked before the first event is read, the backend is asked once, and reading again replays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, closing
+from typing import Any
+
+from django.utils.translation import get_language
+from wagtail.models import Site
+
+from .askers import Asker
+from .asking import Asking, OpenExchange
+from .backends.base import Silence
+from .database import in_database_thread, release_connections
+from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
+from .exceptions import BackendError
+from .models import ChatBackend, Origin
+from .passages import Passage
+from .prompts import Message
+
+__all__ = ["Answer", "AsyncAnswer", "aanswer", "answer"]
+
+
+def answer(question: str, **options: Any) -> Answer:
+    """The answer to a question, as a lazy, replayable stream of events.
+
+    Options, all of them optional:
+
+    - ``indexes``: aliases of the indexes to search; those of the site's switch otherwise.
+    - ``site``: a Wagtail site; the request's otherwise, else the default one.
+    - ``locale``: a language code; the active language otherwise.
+    - ``asker``: an :class:`~finetune_switch.askers.Asker`; an anonymous visitor otherwise.
+    - ``backend``: a :class:`~finetune_switch.models.ChatBackend`; the active one otherwise.
+    - ``passages``: a frozen list of passages; nothing is retrieved then.
+    - ``retrieval``: ``False`` asks the model without any passages.
+    - ``messages``: a ready prompt in place of passages; it is sent as it is.
+    - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
+    - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
+      not asked again: its answer is replayed from the record.
+
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` at once where there is nothing to
+    ask. Every later failure is an event.
+    """
+    return Answer(_asking(question, **options))
+
+
+def aanswer(question: str, **options: Any) -> AsyncAnswer:
+    """The same for ``async for``; see :func:`answer`."""
+    return AsyncAnswer(_asking(question, **options))
+
+
+def _asking(
+    question: str,
+    *,
+    indexes: Sequence[str] | None = None,
+    site: Site | None = None,
+    locale: str | None = None,
+    asker: Asker | None = None,
+    backend: ChatBackend | None = None,
+    passages: Sequence[Passage] | None = None,
+    retrieval: bool = True,
+    messages: Sequence[Message] | None = None,
+    origin: Origin = Origin.SITE,
+    exchange_id: uuid.UUID | None = None,
+) -> Asking:
+    return Asking(
+        question=question,
+        indexes=indexes,
+        site=site,
+        locale=locale or get_language() or "",
+        asker=asker or Asker.anonymous(),
+        backend=backend,
+        passages=passages,
+        retrieval=retrieval,
+        messages=messages,
+        origin=origin,
+        exchange_id=exchange_id,
+    )
+
+
+class _BaseAnswer:
+    """What both kinds of answer share: the events so far, and what they come to."""
+
+    def __init__(self, asking: Asking) -> None:
+        self.asking = asking
+        self._events: list[Event] = []
+        self._started = False
+        self._asked: OpenExchange | None = None
+
+    @property
+    def _last(self) -> Event | None:
+        return self._events[-1] if self._events else None
+
+    @property
+    def events(self) -> list[Event]:
+        """The events so far."""
+        return list(self._events)
+
+    @property
+    def text_so_far(self) -> str:
+        return "".join(event.text for event in self._events if isinstance(event, TextEvent))
+
+    @property
+    def passages(self) -> list[Passage]:
+        """The passages that the backend was given; empty before the answer has begun."""
+        first = self._events[0] if self._events else None
+        return first.passages if isinstance(first, SourcesEvent) else []
+
+    @property
+    def done(self) -> DoneEvent | None:
+        return self._last if isinstance(self._last, DoneEvent) else None
+
+    @property
+    def failure(self) -> FailedEvent | None:
+        return self._last if isinstance(self._last, FailedEvent) else None
+
+    @property
+    def exchange_id(self) -> uuid.UUID | None:
+        return self._asked.exchange.pk if self._asked else None
+
+    def _keep(self, event: Event) -> Event:
+        if not isinstance(event, WaitingEvent):
+            self._events.append(event)
+        return event
+
+    def raise_failure(self) -> None:
+        if (failure := self.failure) is not None:
+            raise BackendError(failure.message, code=failure.code, remedy=failure.remedy)
+
+
+class Answer(_BaseAnswer):
+    """An answer for code without an event loop: iterate over it, or take its ``text``."""
+
+    def __iter__(self) -> Generator[Event, None, None]:
+        return self.iterate()
+
+    def iterate(self, *, heartbeat: float | None = None) -> Generator[Event, None, None]:
+        """The events as they come; with ``heartbeat`` (seconds), also one for each silence."""
+        if self._started:
+            yield from self.events
+            return
+        self._started = True
+        with closing(self._ask(heartbeat)) as events:
+            for event in events:
+                yield self._keep(event)
+
+    def _ask(self, heartbeat: float | None) -> Generator[Event, None, None]:
+        try:
+            asked = self._asked = self.asking.open()
+        finally:
+            release_connections()
+        yield from asked.opening_events()
+        if asked.ending:
+            return
+        try:
+            with closing(asked.stream(heartbeat)) as chunks:
+                for chunk in chunks:
+                    if isinstance(chunk, Silence):
+                        yield WaitingEvent()
+                    elif (event := asked.absorb(chunk)) is not None:
+                        yield event
+            yield from asked.complete()
+        except BackendError as error:
+            yield asked.fail(error)
+        except Exception as error:
+            yield asked.crash(error)
+        except BaseException:
+            # The reader left (GeneratorExit) or pressed Ctrl-C.
+            asked.cancel()
+            raise
+
+    @property
+    def text(self) -> str:
+        """The whole answer. Raises :class:`~finetune_switch.exceptions.BackendError`."""
+        for _event in self:
+            pass
+        self.raise_failure()
+        return self.text_so_far
+
+
+class AsyncAnswer(_BaseAnswer):
+    """The same for an event loop. Its database work is done on a few threads of their own."""
+
+    def __aiter__(self) -> AsyncGenerator[Event, None]:
+        return self.iterate()
+
+    async def iterate(self) -> AsyncGenerator[Event, None]:
+        """The events as they come."""
+        if self._started:
+            for event in self.events:
+                yield event
+            return
+        self._started = True
+        async with aclosing(self._ask()) as events:
+            async for event in events:
+                yield self._keep(event)
+
+    async def _ask(self) -> AsyncGenerator[Event, None]:
+        asked = self._asked = await in_database_thread(self.asking.open)
+        for event in asked.opening_events():
+            yield event
+        if asked.ending:
+            return
+        try:
+            async with aclosing(asked.astream()) as chunks:
+                async for chunk in chunks:
+                    if (seen := asked.absorb(chunk)) is not None:
+                        yield seen
+            for last in await in_database_thread(asked.complete):
+                yield last
+        except BackendError as error:
+            yield await in_database_thread(asked.fail, error)
+        except Exception as error:
+            yield await in_database_thread(asked.crash, error)
+        except BaseException:
+            # The reader left: the generator was closed, or the task that reads it cancelled.
+            await asyncio.shield(in_database_thread(asked.cancel))
+            raise
+
+    async def text(self) -> str:
+        """The whole answer. Raises :class:`~finetune_switch.exceptions.BackendError`."""
+        async for _event in self:
+            pass
+        self.raise_failure()
+        return self.text_so_far

@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
+
+
+class FinetuneSwitchConfig(AppConfig):
+    name = "finetune_switch"
+    label = "finetune_switch"
+    verbose_name = gettext_lazy("AI answers")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks, signal_handlers
+
+        checks.register_checks()
+        signal_handlers.register_signal_handlers()

@@ -1,0 +1,344 @@
+"""One question on its way: what was asked, and the exchange that records how it is answered.
+
+Everything here is plain synchronous code that touches the database; ``answering`` decides on which
+thread it runs. Between :meth:`Asking.open` and the closing verbs of :class:`OpenExchange` no
+database connection is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, Generator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+from wagtail.models import Site
+
+from . import conf
+from .askers import Asker
+from .backends import get_backend
+from .backends.base import BaseChatBackend, Chunk, Text, Usage
+from .costs import cost_of
+from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
+from .exceptions import BackendError, InvalidQuestion
+from .middleware import current_site
+from .models import ChatBackend, Exchange, Origin, Outcome, Switch
+from .passages import Passage
+from .prompts import (
+    CitationFilter,
+    Message,
+    Prompt,
+    PromptTooLong,
+    build_prompt,
+    is_dont_know,
+    parse_citations,
+)
+from .retrieval import retrieve
+
+logger = logging.getLogger("finetune_switch.answering")
+
+MAX_QUESTION_LENGTH = 20_000
+# An exchange is given a little longer than its backend before it reads "interrupted".
+GRACE = timedelta(seconds=10)
+
+
+@dataclass
+class Asking:
+    """A question and everything that says how it is to be answered."""
+
+    question: str
+    locale: str
+    asker: Asker
+    origin: Origin
+    site: Site | None = None
+    indexes: Sequence[str] | None = None
+    backend: ChatBackend | None = None
+    passages: Sequence[Passage] | None = None
+    retrieval: bool = True
+    messages: Sequence[Message] | None = None
+    exchange_id: uuid.UUID | None = None
+
+    def __post_init__(self) -> None:
+        self.question = self.question.replace("\x00", "").strip()
+        if not self.question:
+            raise InvalidQuestion(_("Write a question first."))
+        if len(self.question) > MAX_QUESTION_LENGTH:
+            raise InvalidQuestion(
+                _("The question has %(length)d characters; at most %(most)d can be asked.")
+                % {"length": len(self.question), "most": MAX_QUESTION_LENGTH}
+            )
+
+    def open(self) -> OpenExchange:
+        """Find what answers, retrieve, fit the prompt, and record that the question was asked."""
+        site = self.site or current_site()
+        switch = Switch.for_question(site)
+        row = self.backend or switch.backend
+        with override(self.locale or settings.LANGUAGE_CODE):
+            nothing_found = switch.nothing_found_text(self.locale)
+            backend: BaseChatBackend | None = None
+            prompt = Prompt([], [], 0)
+            error: BackendError | None = None
+            try:
+                prompt, backend = self._prepare(row, switch, site, nothing_found)
+            except BackendError as caught:
+                error = caught
+            return OpenExchange.record(
+                self, row, site, prompt, backend, error, nothing_found=nothing_found
+            )
+
+    def _prepare(
+        self, row: ChatBackend, switch: Switch, site: Site | None, nothing_found: str
+    ) -> tuple[Prompt, BaseChatBackend]:
+        backend = get_backend(row)
+        if self.messages is not None:
+            return Prompt(list(self.messages), [], 0), backend
+        passages = self._find_passages(switch, site)
+        try:
+            prompt = build_prompt(
+                self.question,
+                passages,
+                system_prompt=row.system_prompt,
+                nothing_found=nothing_found,
+                context_window=backend.config.context_window,
+                max_answer_tokens=backend.config.parameters.get("max_tokens"),
+                count_tokens=backend.count_tokens,
+                retrieval=self.retrieval,
+            )
+        except PromptTooLong as error:
+            raise BackendError(
+                _("The question is too long for this model."),
+                code="question_too_long",
+                remedy=_("Shorten it, or give the backend a larger context window."),
+            ) from error
+        return prompt, backend
+
+    def _find_passages(self, switch: Switch, site: Site | None) -> Sequence[Passage]:
+        if self.passages is not None:
+            return self.passages
+        if not self.retrieval:
+            return []
+        return retrieve(
+            self.question,
+            asker=self.asker,
+            site=site,
+            locale=self.locale,
+            indexes=switch.indexes if self.indexes is None else self.indexes,
+            limit=switch.passages,
+            threshold=switch.similarity_threshold,
+        )
+
+    @property
+    def user_id(self) -> Any:
+        """Who asked, where that is kept: of visitors it is not."""
+        if self.origin == Origin.SITE or self.asker.user is None:
+            return None
+        return self.asker.user.pk
+
+    @property
+    def is_recorded(self) -> bool:
+        return self.origin != Origin.SITE or conf.record_visitor_questions()
+
+
+class OpenExchange:
+    """A question that was recorded as asked, until it is recorded how it ended."""
+
+    def __init__(self, asking: Asking, row: ChatBackend, exchange: Exchange) -> None:
+        self.asking = asking
+        self.row = row
+        self.exchange = exchange
+        self.prompt = Prompt([], [], 0)
+        self.backend: BaseChatBackend | None = None
+        self.nothing_found = ""
+        self.ending: list[Event] = []
+        """Set where it is over before a backend was asked: refused, nothing found, or replayed."""
+        self._citations = CitationFilter([])
+        self._text: list[str] = []
+        self._usage = Usage()
+        self._started = time.monotonic()
+        self._first_token: float | None = None
+
+    @classmethod
+    def record(
+        cls,
+        asking: Asking,
+        row: ChatBackend,
+        site: Site | None,
+        prompt: Prompt,
+        backend: BaseChatBackend | None,
+        error: BackendError | None,
+        *,
+        nothing_found: str,
+    ) -> OpenExchange:
+        """Write the exchange; or find the one that its id names, and replay it."""
+        exchange = Exchange(
+            site=site,
+            locale=asking.locale,
+            origin=asking.origin,
+            user_id=asking.user_id,
+            question=asking.question,
+            retrieval=asking.retrieval,
+            passages=[passage.as_dict() for passage in prompt.passages],
+            left_out=prompt.left_out,
+            backend=row if row.pk else None,
+            backend_state=row.snapshot(),
+            deadline_at=timezone.now() + timedelta(seconds=row.deadlines.total) + GRACE,
+            **({"id": asking.exchange_id} if asking.exchange_id else {}),
+        )
+        self = cls(asking, row, exchange)
+        self.prompt, self.backend, self.nothing_found = prompt, backend, nothing_found
+        self._citations = CitationFilter(prompt.passages)
+        if asking.is_recorded and not self._insert():
+            return self._replay_recorded()
+        nothing_to_go_on = asking.retrieval and asking.messages is None and not prompt.passages
+        if error is not None:
+            self.ending = [self.fail(error)]
+        elif nothing_to_go_on:
+            self._text = [nothing_found]
+            self.ending = [TextEvent(nothing_found), self._close_done(Outcome.NO_ANSWER)]
+        return self
+
+    def _insert(self) -> bool:
+        try:
+            with transaction.atomic():
+                self.exchange.save(force_insert=True)
+        except IntegrityError:
+            if not Exchange.objects.filter(pk=self.exchange.pk).exists():
+                raise
+            return False
+        return True
+
+    def _replay_recorded(self) -> OpenExchange:
+        exchange = self.exchange = Exchange.objects.get(pk=self.exchange.pk)
+        self.prompt = Prompt(
+            [], [Passage.from_dict(data) for data in exchange.passages], exchange.left_out
+        )
+        self.ending = [TextEvent(exchange.answer)] if exchange.answer else []
+        match exchange.current_outcome:
+            case Outcome.COMPLETE | Outcome.NO_ANSWER:
+                self.ending.append(self._done_event())
+            case Outcome.OPEN:
+                self.ending.append(
+                    FailedEvent(_("This question is being answered already."), "in_progress")
+                )
+            case Outcome.FAILED:
+                self.ending.append(FailedEvent(exchange.error, exchange.error_code))
+            case _:
+                self.ending.append(
+                    FailedEvent(_("This answer was broken off. Ask again."), "interrupted")
+                )
+        return self
+
+    def opening_events(self) -> Generator[Event, None, None]:
+        state = self.exchange.backend_state
+        yield SourcesEvent(
+            exchange=str(self.exchange.pk),
+            backend=state.get("alias", ""),
+            label=state.get("label", ""),
+            data_destination=self.row.data_destination,
+            passages=self.prompt.passages,
+            left_out=self.prompt.left_out,
+        )
+        yield from self.ending
+
+    def stream(self, heartbeat: float | None) -> Generator[Chunk, None, None]:
+        assert self.backend is not None
+        self._started = time.monotonic()
+        return self.backend.stream(self.prompt.messages, heartbeat=heartbeat)
+
+    def astream(self) -> AsyncGenerator[Chunk, None]:
+        assert self.backend is not None
+        self._started = time.monotonic()
+        return self.backend.astream(self.prompt.messages)
+
+    def absorb(self, chunk: Chunk) -> Event | None:
+        """Take in what the backend said; what of it the reader may see now."""
+        if isinstance(chunk, Usage):
+            self._usage = chunk
+            return None
+        if not isinstance(chunk, Text):
+            return None
+        if self._first_token is None:
+            self._first_token = time.monotonic() - self._started
+        return self._say(self._citations.feed(chunk.text.replace("\x00", "")))
+
+    def _say(self, text: str) -> TextEvent | None:
+        if not text:
+            return None
+        self._text.append(text)
+        return TextEvent(text)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    def complete(self) -> list[Event]:
+        """It ended as it should: as an answer, or as the words for not knowing."""
+        rest = self._say(self._citations.finish().rstrip())
+        knows = not is_dont_know(self.text, self.nothing_found)
+        done = self._close_done(Outcome.COMPLETE if knows else Outcome.NO_ANSWER)
+        return [rest, done] if rest else [done]
+
+    def fail(self, error: BackendError) -> FailedEvent:
+        """It ended with a failure that has a sentence. What was said already is kept."""
+        with override(self.asking.locale or settings.LANGUAGE_CODE):
+            message = str(error)
+        self._close(Outcome.FAILED, error=message, error_code=error.code)
+        return FailedEvent(message, error.code, error.remedy)
+
+    def crash(self, error: BaseException) -> FailedEvent:
+        """It ended with a failure that nobody foresaw."""
+        logger.error("A question could not be answered.", exc_info=error)
+        with override(self.asking.locale or settings.LANGUAGE_CODE):
+            sentence = _("Something went wrong while answering.")
+        return self.fail(
+            BackendError(sentence, code="internal", remedy=_("The site's log says more."))
+        )
+
+    def cancel(self) -> None:
+        """The reader left."""
+        self._close(Outcome.CANCELLED)
+
+    def _close_done(self, outcome: Outcome) -> DoneEvent:
+        self._close(outcome)
+        return self._done_event()
+
+    def _close(self, outcome: Outcome, **values: Any) -> None:
+        duration = time.monotonic() - self._started
+        was_asked = self._first_token is not None or self._usage != Usage()
+        recorded = {
+            "answer": self.text,
+            "citations": parse_citations(self.text, self.prompt.passages),
+            "prompt_tokens": self._usage.prompt_tokens,
+            "completion_tokens": self._usage.completion_tokens,
+            "load_seconds": self._usage.load_seconds,
+            "first_token_seconds": self._first_token,
+            "duration_seconds": duration,
+            "cost": cost_of(self.row, self._usage, duration) if was_asked else None,
+            **values,
+        }
+        if self.asking.is_recorded:
+            self.exchange.close(outcome, **recorded)
+        else:
+            for name, value in {**recorded, "outcome": outcome}.items():
+                setattr(self.exchange, name, value)
+
+    def _done_event(self) -> DoneEvent:
+        exchange = self.exchange
+        return DoneEvent(
+            outcome=str(exchange.outcome),
+            citations=exchange.citations,
+            first_token_seconds=exchange.first_token_seconds,
+            duration_seconds=exchange.duration_seconds or 0.0,
+            load_seconds=exchange.load_seconds,
+            prompt_tokens=exchange.prompt_tokens,
+            completion_tokens=exchange.completion_tokens,
+            cost=None if exchange.cost is None else float(exchange.cost),
+        )

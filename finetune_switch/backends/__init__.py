@@ -1,0 +1,50 @@
+"""Chat backends: what answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import adapters, conf
+from ..exceptions import ConnectionNotConfigured
+from .base import BackendConfig, BaseChatBackend
+
+if TYPE_CHECKING:
+    from ..models import ChatBackend
+
+__all__ = ["BackendConfig", "BaseChatBackend", "backend_config", "get_backend"]
+
+
+def get_backend(row: ChatBackend) -> BaseChatBackend:
+    """The backend that a row describes, ready to be asked.
+
+    Raises :class:`~finetune_switch.exceptions.ConnectionNotConfigured` where the settings no longer
+    declare what it needs. There is no fallback: another model than the chosen one must not answer.
+    """
+    if row.kind == row.Kind.EXTRACTIVE:
+        from .extractive import ExtractiveChatBackend
+
+        return ExtractiveChatBackend(backend_config(row))
+    if row.kind == row.Kind.ADAPTER:
+        backend = adapters.build_backend(row.connection, backend_config(row))
+        if backend is None:
+            raise ConnectionNotConfigured(row.unavailable_reason, code="misconfigured")
+        return backend
+    from .litellm import LiteLLMChatBackend
+
+    return LiteLLMChatBackend(backend_config(row))
+
+
+def backend_config(row: ChatBackend) -> BackendConfig:
+    """What a row says, free of the database. Raises ``ConnectionNotConfigured``."""
+    connection = None
+    if row.kind == row.Kind.CONNECTION:
+        connection = conf.get_connection(row.connection)
+    return BackendConfig(
+        alias=row.alias,
+        label=row.label,
+        model_name=row.model_name,
+        connection=connection,
+        parameters=row.parameters or {},
+        deadlines=row.deadlines,
+        context_window=None if row.kind == row.Kind.EXTRACTIVE else row.context_window,
+    )

@@ -1,0 +1,290 @@
+"""What went wrong, in sentences that anybody may read. Vendors' words go to the log alone."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from typing import Any
+
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..exceptions import BackendError, DeadlineExceeded
+from .base import BackendConfig
+
+logger = logging.getLogger("finetune_switch.backends")
+
+_SECRET = re.compile(r"(?i)\b(sk|key|token|bearer)[-_ =:]+[\w.-]{6,}")
+_MAX_RETRY_AFTER = 30.0
+_JSON, _PY = "json.decoder", "builtins"
+
+
+def is_worth_another_try(error: BaseException) -> bool:
+    return bool(getattr(error, "retryable", False))
+
+
+def translate(
+    error: Exception, config: BackendConfig, *, in_stream: bool = False, detail: str = ""
+) -> BackendError:
+    """Any exception of litellm, or of what it stands on, as one of ours."""
+    status = getattr(error, "status_code", None)
+    text = f"{detail} {error}"
+    logger.warning(
+        "Backend %s failed: %s (status %s): %s",
+        config.alias,
+        type(error).__name__,
+        status,
+        _without_secrets(text)[:300],
+    )
+    if in_stream and detail:
+        return failed_in_stream(detail)
+    found = _by_cause(error, config) if not in_stream else None
+    found = found or _by_kind(type(error).__name__, status, text, config, in_stream=in_stream)
+    found.retryable = not in_stream and found.code in ("busy", "rate_limited", "load_failed")
+    found.retry_after = _retry_after(error)
+    return found
+
+
+def _by_cause(error: BaseException, config: BackendConfig) -> BackendError | None:
+    """What the exception at the bottom of litellm's says, where that is plainer than litellm's."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        match cause:
+            case socket.gaierror():
+                return unreachable_server("getaddrinfo", _alias(config))
+            case ConnectionRefusedError():
+                return unreachable_server("refused", _alias(config))
+            case ConnectionResetError():
+                return cut()
+            # A reply that litellm or an SDK could not read as what the API describes.
+            case ValueError() | AttributeError() if type(cause).__module__ in ("json", _JSON, _PY):
+                return not_a_model_server(config)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _by_kind(
+    kind: str, status: int | None, text: str, config: BackendConfig, *, in_stream: bool
+) -> BackendError:
+    lowered = text.lower()
+    if kind == "UnsupportedParamsError":
+        return BackendError(
+            gettext_lazy("The model does not take one of its parameters."),
+            code="unsupported_parameter",
+            remedy=_("Empty the parameters of this backend one by one, and check it again."),
+        )
+    if kind in ("Timeout", "APITimeoutError") or "timed out" in lowered:
+        return first_token_deadline(config.deadlines.first_token)
+    if in_stream and kind in (
+        "MidStreamFallbackError",
+        "ServiceUnavailableError",
+        "APIConnectionError",
+        "InternalServerError",
+        "APIError",
+    ):
+        return cut()
+    by_class = {
+        "AuthenticationError": 401,
+        "PermissionDeniedError": 403,
+        "NotFoundError": 404,
+    }
+    if (named := by_class.get(kind, status)) in (401, 403, 404):
+        return from_status(named, _alias(config))
+    if kind == "ContextWindowExceededError" or "context length" in lowered:
+        return context_overflow()
+    if kind == "ContentPolicyViolationError":
+        return content_filter()
+    if "insufficient_quota" in lowered or "exceeded your current quota" in lowered:
+        return BackendError(
+            gettext_lazy("The account with the model's provider is used up."),
+            code="quota",
+            remedy=_("Top up the account, or switch to another backend."),
+        )
+    if status == 429 or kind == "RateLimitError":
+        return from_status(429, _alias(config))
+    if status in (502, 503, 504) or kind == "ServiceUnavailableError":
+        return from_status(503, _alias(config))
+    if "disconnected" in lowered or "payload is not completed" in lowered:
+        return cut()
+    if (
+        "cannot connect" in lowered
+        or "connection error" in lowered
+        or kind == ("APIConnectionError")
+    ):
+        return unreachable_server(lowered, _alias(config))
+    if status == 500 or kind == "InternalServerError":
+        return from_status(500, _alias(config))
+    if kind in ("JSONDecodeError", "APIResponseValidationError") or "json" in lowered:
+        return not_a_model_server(config)
+    return from_status(None, _alias(config))
+
+
+def from_status(status: int | None, alias: str) -> BackendError:
+    """What an HTTP status of a model server means, and what to do about it."""
+    match status:
+        case 401:
+            return BackendError(
+                gettext_lazy("The model server did not accept our key."),
+                code="unauthorized",
+                remedy=_('Renew API_KEY of the connection "%s" in the settings.') % alias,
+            )
+        case 403:
+            return BackendError(
+                gettext_lazy("The model server refuses to answer us."),
+                code="forbidden",
+                remedy=_("The key may not use this model, or a proxy in front of it refuses."),
+            )
+        case 404:
+            return BackendError(
+                gettext_lazy("The model server has no model of this name."),
+                code="model_not_found",
+                remedy=_("Choose one that it has: “Show models” on the backend's page lists them."),
+            )
+        case 429:
+            return BackendError(
+                gettext_lazy("The model's provider is asked too often at the moment."),
+                code="rate_limited",
+                remedy=_("Wait a minute, or raise the limit with the provider."),
+            )
+        case 502 | 503 | 504:
+            return BackendError(
+                gettext_lazy("The model server is busy."),
+                code="busy",
+                remedy=_("Wait a minute and try again."),
+            )
+        case 500:
+            return BackendError(
+                gettext_lazy("The model server could not run the model."),
+                code="load_failed",
+                remedy=_(
+                    "Look at the server's log: memory, or a model that its version cannot load."
+                ),
+            )
+    return BackendError(
+        gettext_lazy("The model server did not answer as it should."),
+        code="failed",
+        remedy=_("“Check connection” on the backend's page shows more."),
+    )
+
+
+def unreachable_server(text: str, alias: str) -> BackendError:
+    """A server that no connection could be made to; ``text`` is what the socket said."""
+    if re.search(r"name or service|nodename|getaddrinfo|name resolution|no address", text):
+        return BackendError(
+            gettext_lazy("The model server's name is not known."),
+            code="unknown_host",
+            remedy=_('Look at API_BASE of the connection "%s" for a slip.') % alias,
+        )
+    return BackendError(
+        gettext_lazy("The model server does not take connections."),
+        code="refused",
+        remedy=_("Is it running, and does API_BASE name the right address and port?"),
+    )
+
+
+def first_token_deadline(seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        format_lazy(
+            gettext_lazy("The model did not begin to answer within {seconds} seconds."),
+            seconds=f"{seconds:g}",
+        ),
+        code="first_token_timeout",
+        remedy=_("It may be loading or busy: check it, or give it longer for the first word."),
+    )
+
+
+def idle_deadline(seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        gettext_lazy("The model stopped in the middle of its answer."),
+        code="stalled",
+        remedy=_("Nothing came for %g seconds. The server may be overloaded.") % seconds,
+    )
+
+
+def total_deadline(seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        gettext_lazy("The model took too long and was stopped."),
+        code="total_timeout",
+        remedy=_("An answer may take %g seconds. Shorten answers, or give it longer.") % seconds,
+    )
+
+
+def failed_in_stream(detail: str) -> BackendError:
+    if "context length" in detail.lower():
+        return context_overflow()
+    return BackendError(
+        gettext_lazy("The model broke off in the middle of its answer."),
+        code="broke_off",
+        remedy=_("The server reported an error while the model was writing; its log says more."),
+    )
+
+
+def cut() -> BackendError:
+    return BackendError(
+        gettext_lazy("The connection to the model was lost in the middle of its answer."),
+        code="cut",
+        remedy=_("The server or a proxy closed it. If it happens again, look at their logs."),
+    )
+
+
+def not_a_model_server(config: BackendConfig) -> BackendError:
+    return BackendError(
+        gettext_lazy("Something else than a model server answered."),
+        code="not_a_model_server",
+        remedy=_('Look at PROVIDER and API_BASE of the connection "%s".') % _alias(config),
+    )
+
+
+def empty_answer() -> BackendError:
+    return BackendError(
+        gettext_lazy("The model gave an empty answer."),
+        code="empty",
+        remedy=_("Its template or a stop text may be wrong: check the backend."),
+    )
+
+
+def content_filter() -> BackendError:
+    return BackendError(
+        gettext_lazy("The model's provider withheld the answer."),
+        code="content_filter",
+        remedy=_("Its content filter objected to the question or to the answer."),
+    )
+
+
+def context_overflow() -> BackendError:
+    return BackendError(
+        gettext_lazy("The question and its passages are too long for this model."),
+        code="context_overflow",
+        remedy=_("Lower the number of passages, or set the backend's context window right."),
+    )
+
+
+def cloud_model(config: BackendConfig) -> BackendError:
+    return BackendError(
+        gettext_lazy("This model runs in Ollama's cloud, not on our own server."),
+        code="cloud_model",
+        remedy=_("Choose a model whose name does not end in “cloud”: %s.") % config.model_name,
+    )
+
+
+def _alias(config: BackendConfig) -> str:
+    return config.connection.alias if config.connection else config.alias
+
+
+def _retry_after(error: Exception) -> float | None:
+    headers: Any = getattr(error, "litellm_response_headers", None) or getattr(
+        getattr(error, "response", None), "headers", None
+    )
+    try:
+        seconds = float((headers or {})["retry-after"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER)
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRET.sub("[removed]", text)

@@ -1,0 +1,67 @@
+"""Keeps a model's thoughts out of its answer."""
+
+from __future__ import annotations
+
+import re
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class ThinkingFilter:
+    """Drops ``<think>…</think>`` from a text that arrives in pieces, cut anywhere.
+
+    ``feed()`` gives what may be shown so far, ``finish()`` the rest. A block that is never closed
+    is dropped to its end: half a thought is no answer.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._thinking = False
+        self._started = False
+
+    def feed(self, text: str) -> str:
+        self._held += text
+        shown = []
+        while self._held:
+            tag = _CLOSE if self._thinking else _OPEN
+            position = self._held.lower().find(tag)
+            if position >= 0:
+                if not self._thinking:
+                    shown.append(self._held[:position])
+                self._held = self._held[position + len(tag) :]
+                self._thinking = not self._thinking
+                continue
+            keep = _overlap(self._held.lower(), tag)
+            if not self._thinking:
+                shown.append(self._held[: len(self._held) - keep])
+            self._held = self._held[len(self._held) - keep :] if keep else ""
+            break
+        return self._without_leading_space("".join(shown))
+
+    def finish(self) -> str:
+        rest, self._held = ("" if self._thinking else self._held), ""
+        return self._without_leading_space(rest)
+
+    def _without_leading_space(self, text: str) -> str:
+        if not self._started:
+            text = text.lstrip()
+            self._started = bool(text)
+        return text
+
+
+def strip_thinking(text: str) -> str:
+    """A whole text without its thoughts."""
+    thinking = ThinkingFilter()
+    return re.sub(r"\s+$", "", thinking.feed(text) + thinking.finish())
+
+
+def _overlap(text: str, tag: str) -> int:
+    """Length of the longest end of ``text`` that could be the beginning of ``tag``."""
+    return next(
+        (
+            size
+            for size in range(min(len(tag) - 1, len(text)), 0, -1)
+            if tag.startswith(text[-size:])
+        ),
+        0,
+    )

@@ -1,0 +1,236 @@
+"""What `manage.py check` says of the settings. No database, no network, no litellm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+
+from . import conf
+
+VECTOR_INDEX = "wagtail-vector-index"
+VECTOR_INDEX_VERSION = "0.10"
+VECTOR_INDEX_REMEDY = f'pip install --no-deps "{VECTOR_INDEX}=={VECTOR_INDEX_VERSION}.*"'
+
+
+def register_checks() -> None:
+    checks.register(check_options, "finetune_switch")
+    checks.register(check_connections, "finetune_switch")
+    checks.register(check_vector_index, "finetune_switch")
+    checks.register(check_sqlite, "finetune_switch")
+    checks.register(check_middleware, "finetune_switch")
+
+
+def check_options(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    declared = getattr(settings, conf.SETTING, {})
+    if not isinstance(declared, Mapping):
+        return [checks.Error(f"{conf.SETTING} must be a dictionary.", id="finetune_switch.E001")]
+    found: list[checks.CheckMessage] = _unknown(
+        conf.SETTING, declared, conf.OPTIONS, "finetune_switch.E002"
+    )
+    found += _check_deadlines(f'{conf.SETTING}["DEADLINES"]', declared.get("DEADLINES"))
+    days = declared.get("RETENTION_DAYS", 1)
+    if days is not None and (not isinstance(days, int) or isinstance(days, bool) or days < 1):
+        found.append(
+            checks.Error(
+                f'{conf.SETTING}["RETENTION_DAYS"] must be a number of days, or None to keep '
+                f"visitors' questions for ever, not {days!r}.",
+                id="finetune_switch.E003",
+            )
+        )
+    threads = declared.get("DATABASE_THREADS", 1)
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        found.append(
+            checks.Error(
+                f'{conf.SETTING}["DATABASE_THREADS"] must be a whole number above 0, '
+                f"not {threads!r}.",
+                id="finetune_switch.E003",
+            )
+        )
+    if seed := declared.get("SEED_BACKEND"):
+        found += _unknown(
+            f'{conf.SETTING}["SEED_BACKEND"]', seed, conf.SEED_OPTIONS, "finetune_switch.E002"
+        )
+        if seed.get("CONNECTION") not in conf.connection_aliases():
+            found.append(
+                checks.Error(
+                    f'{conf.SETTING}["SEED_BACKEND"]["CONNECTION"] names '
+                    f"{seed.get('CONNECTION')!r}, which CONNECTIONS does not declare.",
+                    id="finetune_switch.E006",
+                )
+            )
+    return found
+
+
+def check_connections(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    declared = getattr(settings, conf.SETTING, {})
+    if not isinstance(declared, Mapping):
+        return []
+    connections = declared.get("CONNECTIONS") or {}
+    if not isinstance(connections, Mapping):
+        return [
+            checks.Error(
+                f'{conf.SETTING}["CONNECTIONS"] must be a dictionary of connections by alias.',
+                id="finetune_switch.E001",
+            )
+        ]
+    found: list[checks.CheckMessage] = []
+    for alias, connection in connections.items():
+        path = f'{conf.SETTING}["CONNECTIONS"]["{alias}"]'
+        if not isinstance(connection, Mapping):
+            found.append(checks.Error(f"{path} must be a dictionary.", id="finetune_switch.E001"))
+            continue
+        found += _check_connection(path, connection)
+    return found
+
+
+def _check_connection(path: str, connection: Mapping[str, Any]) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = _unknown(
+        path, connection, conf.CONNECTION_OPTIONS, "finetune_switch.E004"
+    )
+    found += [
+        checks.Error(
+            f'{path} lacks the option "{option}" ({conf.CONNECTION_OPTIONS[option]}).',
+            id="finetune_switch.E005",
+        )
+        for option in conf.REQUIRED_CONNECTION_OPTIONS
+        if not connection.get(option)
+    ]
+    api_base = connection.get("API_BASE")
+    if (
+        api_base
+        and not callable(api_base)
+        and not str(api_base).startswith(("http://", "https://"))
+    ):
+        found.append(
+            checks.Error(
+                f'{path}["API_BASE"] must begin with http:// or https://, or be a callable '
+                "that returns such an address.",
+                id="finetune_switch.E007",
+            )
+        )
+    if api_base and connection.get("API_BASE_FILE"):
+        found.append(
+            checks.Error(
+                f'{path} has both "API_BASE" and "API_BASE_FILE"; give one of them.',
+                id="finetune_switch.E007",
+            )
+        )
+    return found + _check_deadlines(f'{path}["DEADLINES"]', connection.get("DEADLINES"))
+
+
+def _check_deadlines(path: str, deadlines: Any) -> list[checks.CheckMessage]:
+    if not deadlines:
+        return []
+    if not isinstance(deadlines, Mapping):
+        return [checks.Error(f"{path} must be a dictionary.", id="finetune_switch.E001")]
+    found: list[checks.CheckMessage] = _unknown(
+        path, deadlines, conf.DEADLINE_OPTIONS, "finetune_switch.E004"
+    )
+    found += [
+        checks.Error(
+            f'{path}["{option}"] must be a number of seconds above 0, not {seconds!r}.',
+            id="finetune_switch.E003",
+        )
+        for option, seconds in deadlines.items()
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0
+    ]
+    return found
+
+
+def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    uses_it = apps.is_installed("wagtail_vector_index")
+    adapter = apps.is_installed("finetune_switch.vector_index")
+    if not (uses_it or adapter):
+        return []
+    try:
+        installed = version(VECTOR_INDEX)
+    except PackageNotFoundError:
+        return [
+            checks.Error(
+                f"{VECTOR_INDEX} is not installed, but INSTALLED_APPS names it or its adapter.",
+                hint=f"Install it: {VECTOR_INDEX_REMEDY}",
+                id="finetune_switch.E008",
+            )
+        ]
+    found: list[checks.CheckMessage] = []
+    if installed.split(".")[:2] != VECTOR_INDEX_VERSION.split("."):
+        found.append(
+            checks.Warning(
+                f"{VECTOR_INDEX} {installed} is installed; the adapter is made for "
+                f"{VECTOR_INDEX_VERSION}.",
+                hint=f"Install the version it is made for: {VECTOR_INDEX_REMEDY}",
+                id="finetune_switch.W001",
+            )
+        )
+    if uses_it and not adapter:
+        found.append(
+            checks.Warning(
+                "wagtail_vector_index is installed, but its adapter is not: the switch has no "
+                "pages to answer from, and index.query() does not follow it.",
+                hint='Add "finetune_switch.vector_index" to INSTALLED_APPS.',
+                id="finetune_switch.W002",
+            )
+        )
+    return found
+
+
+def check_sqlite(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
+    for alias, database in settings.DATABASES.items():
+        if not str(database.get("ENGINE", "")).endswith("sqlite3"):
+            continue
+        options = database.get("OPTIONS") or {}
+        missing = [
+            what
+            for what, is_set in (
+                ('"transaction_mode": "IMMEDIATE"', options.get("transaction_mode") == "IMMEDIATE"),
+                ('"timeout": 20', float(options.get("timeout") or 0) >= 20),
+                (
+                    '"init_command": "PRAGMA journal_mode=WAL;"',
+                    "journal_mode=wal" in str(options.get("init_command", "")).lower(),
+                ),
+            )
+            if not is_set
+        ]
+        if missing:
+            found.append(
+                checks.Warning(
+                    f'The SQLite database "{alias}" will say "database is locked" when several '
+                    "questions are asked at the same moment.",
+                    hint=f'Set in DATABASES["{alias}"]["OPTIONS"]: {", ".join(missing)}.',
+                    id="finetune_switch.W003",
+                )
+            )
+    return found
+
+
+def check_middleware(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    if "finetune_switch.middleware.CurrentSiteMiddleware" in settings.MIDDLEWARE:
+        return []
+    return [
+        checks.Warning(
+            "CurrentSiteMiddleware is missing: code that asks without a request, such as "
+            "index.query(), follows the default site's switch on every site.",
+            hint='Add "finetune_switch.middleware.CurrentSiteMiddleware" to MIDDLEWARE.',
+            id="finetune_switch.W004",
+        )
+    ]
+
+
+def _unknown(
+    path: str, given: Mapping[str, Any], known: Iterable[str], check_id: str
+) -> list[checks.CheckMessage]:
+    return [
+        checks.Error(
+            f'{path} has an unknown option "{option}".',
+            hint=f"It takes: {', '.join(known)}.",
+            id=check_id,
+        )
+        for option in given
+        if option not in known
+    ]

@@ -1,0 +1,32 @@
+"""What an answer costs, in US dollars."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .backends.base import Usage
+from .models import ChatBackend
+
+MILLION = Decimal(1_000_000)
+HOUR = Decimal(3600)
+# As many places as the exchange keeps.
+PLACES = Decimal("0.00000001")
+
+
+def cost_of(backend: ChatBackend, usage: Usage, duration_seconds: float) -> Decimal | None:
+    """Its tokens at its prices, or its share of a server's hour; ``None`` if neither is known."""
+    if backend.kind == ChatBackend.Kind.EXTRACTIVE:
+        return Decimal(0)
+    if backend.hourly_price is not None:
+        return (backend.hourly_price * Decimal(str(duration_seconds)) / HOUR).quantize(PLACES)
+    if backend.prompt_price is None and backend.completion_price is None:
+        return None
+    if usage.prompt_tokens is None or usage.completion_tokens is None:
+        return None
+    return (
+        (
+            usage.prompt_tokens * (backend.prompt_price or 0)
+            + usage.completion_tokens * (backend.completion_price or 0)
+        )
+        / MILLION
+    ).quantize(PLACES)

@@ -1,0 +1,58 @@
+"""How database work is done around streams, which hold no connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from django.db import connections
+
+from . import conf
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_executor: ThreadPoolExecutor | None = None
+
+
+def release_connections() -> None:
+    """Give this thread's connections back (to the pool, or to the server) until the next query.
+
+    A connection inside a transaction is somebody else's business and stays.
+    """
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and not connection.in_atomic_block:
+            connection.close()
+
+
+async def in_database_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """The function's result, computed on one of a few threads that keep no connection.
+
+    However many streams are open, there are never more connections than threads
+    (``FINETUNE_SWITCH["DATABASE_THREADS"]``).
+    """
+    context = contextvars.copy_context()
+
+    def work() -> T:
+        try:
+            return context.run(function, *args, **kwargs)
+        finally:
+            release_connections()
+
+    return await asyncio.get_running_loop().run_in_executor(_get_executor(), work)
+
+
+def _get_executor() -> ThreadPoolExecutor:
+    global _executor
+    if _executor is None:
+        with _lock:
+            if _executor is None:
+                _executor = ThreadPoolExecutor(
+                    max_workers=conf.database_threads(),
+                    thread_name_prefix="finetune-switch-database",
+                )
+    return _executor

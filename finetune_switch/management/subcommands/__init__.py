@@ -1,0 +1,1 @@
+"""The verbs of ``manage.py finetune_switch``, one module each group."""

@@ -1,0 +1,262 @@
+"""init, doctor: what an installation still lacks, and how to take it out again."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.cache import cache
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+from wagtail.models import Site
+
+from ... import adapters, conf
+from ...checks import VECTOR_INDEX_REMEDY
+from ...exceptions import BackendError
+from ...models import ChatBackend, Exchange, Switch
+from ...preflight import run_check
+from .base import Subcommand
+
+MIDDLEWARE = "finetune_switch.middleware.CurrentSiteMiddleware"
+SWITCH_CLASS = "finetune_switch.vector_index.SwitchedChatBackend"
+REMOVAL = """\
+To remove the plugin: set CHAT_BACKENDS["default"] of WAGTAIL_VECTOR_INDEX back to what it was,
+run `manage.py migrate finetune_switch zero`, take its lines out of INSTALLED_APPS, MIDDLEWARE and
+FINETUNE_SWITCH, and uninstall wagtail-finetune-switch. Nothing else was changed."""
+
+
+class Init(Subcommand):
+    name = "init"
+    help = "Print the lines that this project's settings still lack. Exit code 1 where some do."
+
+    def handle(self, options: dict[str, Any]) -> int:
+        lines = list(missing_lines())
+        if options["json"]:
+            self.write_json([{"where": where, "lines": text} for where, text in lines])
+        elif not lines:
+            self.stdout.write(self.style.SUCCESS("The settings lack nothing."))
+        else:
+            for where, text in lines:
+                self.stdout.write(self.style.MIGRATE_HEADING(f"# {where}"))
+                self.stdout.write(f"{text}\n")
+            self.stdout.write("Then: manage.py migrate, and manage.py finetune_switch doctor.")
+        return 1 if lines else 0
+
+
+def missing_lines() -> Iterator[tuple[str, str]]:
+    """Where something is missing, and what to write there."""
+    if not apps.is_installed("wagtail.contrib.settings"):
+        yield "settings: INSTALLED_APPS", '"wagtail.contrib.settings",'
+    if apps.is_installed("wagtail_vector_index") and not apps.is_installed(
+        "finetune_switch.vector_index"
+    ):
+        yield (
+            "settings: INSTALLED_APPS, after finetune_switch",
+            '"finetune_switch.vector_index",',
+        )
+    if MIDDLEWARE not in settings.MIDDLEWARE:
+        yield "settings: MIDDLEWARE, at the end", f'"{MIDDLEWARE}",'
+    if not conf.connection_aliases():
+        yield "settings (import environ; env = environ.Env())", _CONNECTION_LINES
+    if apps.is_installed("wagtail_vector_index") and not _query_follows_the_switch():
+        yield 'settings: WAGTAIL_VECTOR_INDEX["CHAT_BACKENDS"]', _SWITCH_LINES
+
+
+_CONNECTION_LINES = """\
+FINETUNE_SWITCH = {
+    "CONNECTIONS": {
+        "openai": {
+            "PROVIDER": "openai",
+            "API_KEY": env.str("OPENAI_API_KEY", default=""),
+            "DATA_DESTINATION": "OpenAI, United States",
+        },
+        "ollama": {
+            "PROVIDER": "ollama_chat",
+            "API_BASE": env.str("OLLAMA_API_BASE", default="http://localhost:11434"),
+            "DATA_DESTINATION": "our own server",
+        },
+    },
+}"""
+_SWITCH_LINES = f"""\
+"default": {{
+    "CLASS": "{SWITCH_CLASS}",
+    "CONFIG": {{"MODEL_ID": "switch"}},
+}},
+# Keep what "default" was under another alias, such as "before": it can then be switched to."""
+
+
+def _query_follows_the_switch() -> bool:
+    declared = (getattr(settings, "WAGTAIL_VECTOR_INDEX", None) or {}).get("CHAT_BACKENDS") or {}
+    return str(declared.get("default", {}).get("CLASS", "")).startswith(
+        "finetune_switch.vector_index."
+    )
+
+
+@dataclass(frozen=True)
+class Finding:
+    area: str
+    passed: bool
+    message: str
+    remedy: str = ""
+
+
+class Doctor(Subcommand):
+    name = "doctor"
+    help = "Go through the installation and say what to mend. Exit code 1 where something is wrong."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--offline", action="store_true", help="Do not ask the active backends anything."
+        )
+
+    def handle(self, options: dict[str, Any]) -> int:
+        findings = []
+        for finding in examine(ask_backends=not options["offline"]):
+            findings.append(finding)
+            if not options["json"]:
+                mark = self.style.SUCCESS("✓") if finding.passed else self.style.ERROR("✗")
+                self.stdout.write(f"{mark} {finding.area:<12} {finding.message}")
+        to_mend = [finding for finding in findings if not finding.passed]
+        if options["json"]:
+            self.write_json([asdict(finding) for finding in findings])
+        else:
+            self._write_end(to_mend)
+        return 1 if to_mend else 0
+
+    def _write_end(self, to_mend: list[Finding]) -> None:
+        if to_mend:
+            self.stdout.write(self.style.MIGRATE_HEADING("\nTo mend:"))
+            for number, finding in enumerate(to_mend, 1):
+                self.stdout.write(f"{number}. {finding.remedy or finding.message}")
+        else:
+            self.stdout.write(self.style.SUCCESS("\nNothing to mend."))
+        self.stdout.write(f"\n{REMOVAL}")
+
+
+def examine(*, ask_backends: bool) -> Iterator[Finding]:
+    """Everything that a working installation needs, one finding each."""
+    yield from _examine_install()
+    pending = _pending_migrations()
+    yield Finding(
+        "database",
+        not pending,
+        f"{len(pending)} migrations are missing." if pending else "All migrations are applied.",
+        "Run manage.py migrate." if pending else "",
+    )
+    if pending:
+        return
+    yield from _examine_settings()
+    yield from _examine_indexes()
+    yield from _examine_switches(ask_backends)
+    yield _examine_workers()
+    yield _examine_cache()
+    overdue = Exchange.objects.overdue().count()
+    yield Finding("exchanges", True, f"{Exchange.objects.count()} kept, {overdue} interrupted.")
+
+
+def _examine_install() -> Iterator[Finding]:
+    for name in ("wagtail-finetune-switch", "wagtail", "django", "litellm"):
+        try:
+            yield Finding("install", True, f"{name} {version(name)}")
+        except PackageNotFoundError:
+            known = name == "wagtail-finetune-switch"  # run from a checkout
+            yield Finding(
+                "install",
+                known,
+                f"{name} runs from its source." if known else f"{name} is not installed.",
+                "" if known else f"pip install {name}",
+            )
+    try:
+        yield Finding("install", True, f"wagtail-vector-index {version('wagtail-vector-index')}")
+    except PackageNotFoundError:
+        yield Finding(
+            "install", True, f"wagtail-vector-index is not here ({VECTOR_INDEX_REMEDY} adds it)."
+        )
+
+
+def _examine_settings() -> Iterator[Finding]:
+    messages = [m for m in checks.run_checks(tags=["finetune_switch"]) if not m.is_silenced()]
+    for message in messages:
+        yield Finding("settings", False, message.msg, message.hint or message.msg)
+    for where, lines in missing_lines():
+        yield Finding("settings", False, f"{where} lacks a line.", f"{where}:\n{lines}")
+    if not messages:
+        yield Finding("settings", True, f"Connections: {', '.join(conf.connections()) or 'none'}.")
+
+
+def _examine_indexes() -> Iterator[Finding]:
+    known = adapters.indexes()
+    yield Finding(
+        "index",
+        bool(known),
+        f"{len(known)} can be asked: {', '.join(known)}." if known else "There is no index.",
+        ""
+        if known
+        else "Add finetune_switch.vector_index, and models with VectorIndexedMixin, so that "
+        "there is something to answer from.",
+    )
+
+
+def _examine_switches(ask_backends: bool) -> Iterator[Finding]:
+    for site in Site.objects.all():
+        backend: ChatBackend = Switch.for_question(site).backend
+        if backend.unavailable_reason:
+            yield Finding(
+                "connections", False, backend.unavailable_reason, "Switch to another backend."
+            )
+            continue
+        if not ask_backends:
+            yield Finding("connections", True, f"{site}: “{backend}” (not asked).")
+            continue
+        try:
+            failed = next((step for step in run_check(backend) if not step.passed), None)
+        except BackendError as error:
+            yield Finding("connections", False, f"{site}: {error}", error.remedy)
+            continue
+        yield Finding(
+            "connections",
+            failed is None,
+            f"{site}: “{backend}” answers." if failed is None else f"{site}: {failed.message}",
+            failed.remedy if failed else "",
+        )
+
+
+def _examine_workers() -> Finding:
+    backend = (getattr(settings, "TASKS", None) or {}).get("default", {}).get("BACKEND", "")
+    immediate = not backend or backend.rsplit(".", 1)[-1] in ("ImmediateBackend", "DummyBackend")
+    return Finding(
+        "workers",
+        True,
+        "Tasks run inside the request (TASKS has no worker)."
+        if immediate
+        else f"Tasks are given to workers by {backend}.",
+    )
+
+
+def _examine_cache() -> Finding:
+    try:
+        cache.set("finetune_switch:doctor", "1", 5)
+        works = cache.get("finetune_switch:doctor") == "1"
+    except Exception:  # whatever a cache's client raises, the cache does not work
+        works = False
+    return Finding(
+        "cache",
+        works,
+        "The default cache keeps what it is given."
+        if works
+        else "The default cache does not work.",
+        "" if works else "Look at CACHES in the settings, and at the cache server.",
+    )
+
+
+def _pending_migrations() -> list[Any]:
+    executor = MigrationExecutor(connections["default"])
+    targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == "finetune_switch"]
+    return executor.migration_plan(targets)

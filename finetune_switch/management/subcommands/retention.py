@@ -1,0 +1,40 @@
+"""purge: visitors' questions are kept as long as the settings say, and no longer."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from ... import conf
+from ...models import Exchange
+from .base import Subcommand
+
+
+class Purge(Subcommand):
+    name = "purge"
+    help = "Delete visitors' exchanges that are older than RETENTION_DAYS. Run it once a day."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--days", type=int, help="Another number of days, this once.")
+        parser.add_argument("--dry-run", action="store_true", help="Count them only.")
+
+    def handle(self, options: dict[str, Any]) -> int:
+        days = conf.retention_days() if options["days"] is None else options["days"]
+        if days is None:
+            self.stdout.write("RETENTION_DAYS is None: visitors' exchanges are kept for ever.")
+            return 0
+        if days < 0:
+            raise CommandError(f"--days must not be below 0, and {days} is.", returncode=2)
+        expired = Exchange.objects.expired(days)
+        if options["dry_run"]:
+            count, verb = expired.count(), "would be deleted"
+        else:
+            count, verb = expired.delete()[0], "were deleted"
+        if options["json"]:
+            self.write_json({"days": days, "deleted": 0 if options["dry_run"] else count})
+        else:
+            self.stdout.write(f"{count} exchanges older than {days} days {verb}.")
+        return 0

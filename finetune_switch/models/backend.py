@@ -1,0 +1,340 @@
+"""What answers: a connection, a model, its system prompt and its parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models, transaction
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from .. import adapters, conf
+from ..exceptions import ConnectionNotConfigured
+from ..parameters import clean_parameters, is_cloud_model
+from ..prompts import DEFAULT_SYSTEM_PROMPT
+
+EXTRACTIVE_ALIAS = "extractive"
+
+
+def default_system_prompt() -> str:
+    return DEFAULT_SYSTEM_PROMPT
+
+
+class ChatBackendQuerySet(models.QuerySet["ChatBackend"]):
+    def editable(self) -> ChatBackendQuerySet:
+        return self.filter(kind=ChatBackend.Kind.CONNECTION)
+
+    def before(self, active: int | None) -> ChatBackend | None:
+        """The backend that was answering while ``active`` was chosen: none means extractive."""
+        if active is None:
+            return self.filter(kind=ChatBackend.Kind.EXTRACTIVE).first()
+        return self.filter(pk=active).first()
+
+
+class ChatBackend(models.Model):
+    """A chat backend as a row, so that editors can add tomorrow's fine-tune without a deploy."""
+
+    class Kind(models.TextChoices):
+        CONNECTION = "connection", gettext_lazy("A model on a connection")
+        EXTRACTIVE = "extractive", gettext_lazy("Sentences from the pages")
+        ADAPTER = "adapter", gettext_lazy("Declared in the settings")
+
+    alias = models.SlugField(
+        gettext_lazy("alias"),
+        max_length=100,
+        unique=True,
+        help_text=gettext_lazy("The short name used on the command line."),
+    )
+    label = models.CharField(
+        gettext_lazy("name"),
+        max_length=120,
+        help_text=gettext_lazy("What editors see, such as “Our fine-tune, November”."),
+    )
+    kind = models.CharField(
+        max_length=20, choices=Kind.choices, default=Kind.CONNECTION, editable=False
+    )
+    connection = models.CharField(
+        gettext_lazy("connection"),
+        max_length=100,
+        blank=True,
+        help_text=gettext_lazy("The model server. Developers declare these in the settings."),
+    )
+    model_name = models.CharField(
+        gettext_lazy("model"),
+        max_length=255,
+        blank=True,
+        help_text=gettext_lazy("The model's name on that server."),
+    )
+    base_model = models.CharField(
+        gettext_lazy("base model"),
+        max_length=255,
+        blank=True,
+        editable=False,
+        help_text=gettext_lazy("The model this one was fine-tuned from, where the server tells."),
+    )
+    system_prompt = models.TextField(
+        gettext_lazy("instructions"),
+        default=default_system_prompt,
+        help_text=gettext_lazy("What the model is told before every question."),
+    )
+    context_window = models.PositiveIntegerField(
+        gettext_lazy("context window"),
+        default=4096,
+        validators=[MinValueValidator(512)],
+        help_text=gettext_lazy(
+            "How much the model can read at once, in tokens (100 tokens are about 75 words). "
+            "Passages that do not fit are left out."
+        ),
+    )
+    parameters = models.JSONField(gettext_lazy("parameters"), default=dict, blank=True)
+    first_token_seconds = models.FloatField(
+        gettext_lazy("wait for the first word"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1)],
+        help_text=gettext_lazy("In seconds. Empty: the connection's own."),
+    )
+    idle_seconds = models.FloatField(
+        gettext_lazy("longest pause"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1)],
+        help_text=gettext_lazy("In seconds, between two words. Empty: the connection's own."),
+    )
+    total_seconds = models.FloatField(
+        gettext_lazy("longest answer"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1)],
+        help_text=gettext_lazy("In seconds, from the question to the end. Empty: as above."),
+    )
+    prompt_price = models.DecimalField(
+        gettext_lazy("price of what it reads"),
+        max_digits=10,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=gettext_lazy("US dollars per million prompt tokens."),
+    )
+    completion_price = models.DecimalField(
+        gettext_lazy("price of what it writes"),
+        max_digits=10,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=gettext_lazy("US dollars per million completion tokens."),
+    )
+    hourly_price = models.DecimalField(
+        gettext_lazy("price of the server"),
+        max_digits=10,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=gettext_lazy("US dollars an hour, for a server of your own."),
+    )
+    digest = models.CharField(max_length=100, blank=True, editable=False)
+    shutdown_date = models.DateField(
+        gettext_lazy("shuts down on"), null=True, blank=True, editable=False
+    )
+    checked_at = models.DateTimeField(gettext_lazy("checked"), null=True, editable=False)
+    check_passed = models.BooleanField(gettext_lazy("answers"), null=True, editable=False)
+    check_report = models.JSONField(default=list, editable=False)
+    created_at = models.DateTimeField(gettext_lazy("added"), auto_now_add=True)
+    updated_at = models.DateTimeField(gettext_lazy("changed"), auto_now=True)
+
+    objects = ChatBackendQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = gettext_lazy("chat backend")
+        verbose_name_plural = gettext_lazy("chat backends")
+        ordering = ["label"]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @transaction.atomic
+    def save(self, *args: Any, author: Any = None, **kwargs: Any) -> None:
+        """Save the row, and the wording of its prompt as a new version where it changed."""
+        super().save(*args, **kwargs)
+        update_fields = kwargs.get("update_fields")
+        if update_fields is None or "system_prompt" in update_fields:
+            self._keep_wording(author)
+
+    @classmethod
+    def extractive(cls) -> ChatBackend:
+        """The backend that answers where nothing was chosen: unsaved, and the same everywhere."""
+        return cls(
+            alias=EXTRACTIVE_ALIAS,
+            label=_("Sentences from the pages (no model)"),
+            kind=cls.Kind.EXTRACTIVE,
+            system_prompt="",
+        )
+
+    def clean(self) -> None:
+        super().clean()
+        if self.kind != self.Kind.CONNECTION:
+            return
+        errors: dict[str, Any] = {}
+        if not self.model_name:
+            errors["model_name"] = _("Name the model, or press “Show models”.")
+        try:
+            provider = conf.get_connection(self.connection).provider
+        except ConnectionNotConfigured:
+            errors["connection"] = _(
+                "There is no connection “%(alias)s” in the settings. Choose one of: %(known)s."
+            ) % {"alias": self.connection, "known": ", ".join(conf.connection_aliases()) or "–"}
+        else:
+            if is_cloud_model(provider, self.model_name):
+                errors["model_name"] = _(
+                    "“%s” runs in Ollama's cloud: questions would leave your own server. "
+                    "Choose a model that the server runs itself."
+                ) % (self.model_name)
+            try:
+                self.parameters = clean_parameters(provider, self.parameters or {})
+            except ValidationError as error:
+                errors["parameters"] = error.messages
+        if self.hourly_price is not None and (
+            self.prompt_price is not None or self.completion_price is not None
+        ):
+            errors["hourly_price"] = _("Give prices per million tokens or per hour, not both.")
+        if errors:
+            raise ValidationError(errors)
+
+    def _keep_wording(self, author: Any) -> None:
+        latest = self.prompt_versions.order_by("-number").first()
+        if latest is None or latest.text != self.system_prompt:
+            SystemPrompt.objects.create(
+                backend=self,
+                number=latest.number + 1 if latest else 1,
+                text=self.system_prompt,
+                created_by=author,
+            )
+            self.__dict__.pop("prompt_version", None)
+
+    @cached_property
+    def prompt_version(self) -> int | None:
+        """Number of the wording in force. ``Switch.for_question`` fills it in, without a query."""
+        if self.pk is None:
+            return None
+        return self.prompt_versions.order_by("-number").values_list("number", flat=True).first()
+
+    @property
+    def is_read_only(self) -> bool:
+        """Backends of the settings and the built-in one are shown, and edited elsewhere."""
+        return self.kind != self.Kind.CONNECTION
+
+    @property
+    def unavailable_reason(self) -> str:
+        """A sentence that says why it cannot be asked at all, or an empty string."""
+        if self.kind == self.Kind.ADAPTER and self.connection not in adapters.declared_backends():
+            return _("“%(label)s” is gone: the settings no longer declare “%(alias)s”.") % {
+                "label": self.label,
+                "alias": self.connection,
+            }
+        if self.kind == self.Kind.CONNECTION:
+            try:
+                conf.get_connection(self.connection)
+            except ConnectionNotConfigured:
+                return _(
+                    "“%(label)s” is gone: the settings no longer declare the connection "
+                    "“%(alias)s”."
+                ) % {"label": self.label, "alias": self.connection}
+        return ""
+
+    @property
+    def data_destination(self) -> str:
+        """In words, where a question goes that this backend answers."""
+        if self.kind == self.Kind.EXTRACTIVE:
+            return _("this website only; no model is asked")
+        if self.kind == self.Kind.ADAPTER:
+            return _("as the settings of “%s” say") % self.connection
+        try:
+            return conf.get_connection(self.connection).data_destination
+        except ConnectionNotConfigured:
+            return ""
+
+    @property
+    def provider(self) -> str:
+        """The provider of its connection, or an empty string where there is none (any more)."""
+        try:
+            return conf.get_connection(self.connection).provider
+        except ConnectionNotConfigured:
+            return ""
+
+    @property
+    def deadlines(self) -> conf.Deadlines:
+        """Its own deadlines, else its connection's, else the package's."""
+        try:
+            base = conf.get_connection(self.connection).deadlines
+        except ConnectionNotConfigured:
+            base = conf.default_deadlines()
+        return base.override(
+            first_token=self.first_token_seconds,
+            idle=self.idle_seconds,
+            total=self.total_seconds,
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """What an exchange keeps of the backend as it was when the question was asked."""
+        return {
+            "alias": self.alias,
+            "label": self.label,
+            "kind": self.kind,
+            "connection": self.connection,
+            "model": self.model_name,
+            "digest": self.digest,
+            "system_prompt": self.system_prompt,
+            "prompt_version": self.prompt_version,
+            "parameters": self.parameters,
+        }
+
+    def usage(self) -> list[str]:
+        """Sentences that say where this backend is in use; empty where it may be deleted."""
+        if self.pk is None:
+            return []
+        return [
+            _("It is the active backend of the site “%s”.") % switch.site
+            for switch in self.active_on.select_related("site")
+        ]
+
+    def get_check_url(self) -> str:
+        return reverse("finetune_backends:check", args=[self.pk])
+
+
+class SystemPrompt(models.Model):
+    """One wording of a backend's instructions. Never edited: a change is a new number."""
+
+    backend = models.ForeignKey(
+        ChatBackend, on_delete=models.CASCADE, related_name="prompt_versions"
+    )
+    number = models.PositiveIntegerField()
+    text = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+
+    class Meta:
+        verbose_name = gettext_lazy("wording of the instructions")
+        verbose_name_plural = gettext_lazy("wordings of the instructions")
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["backend", "number"], name="finetune_switch_prompt_number"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return _("Wording %d") % self.number

@@ -1,0 +1,115 @@
+"""What a question leaves behind."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy
+from wagtail.models import Site
+
+from .backend import ChatBackend
+
+
+class Origin(models.TextChoices):
+    """Where a question was asked."""
+
+    SITE = "site", gettext_lazy("On the site")
+    COMPARE = "compare", gettext_lazy("Comparison")
+    EVALUATION = "evaluation", gettext_lazy("Evaluation")
+    SHELL = "shell", gettext_lazy("Command line")
+
+
+class Outcome(models.TextChoices):
+    """How a question ended."""
+
+    OPEN = "open", gettext_lazy("Answering")
+    COMPLETE = "complete", gettext_lazy("Answered")
+    NO_ANSWER = "no_answer", gettext_lazy("Don't know")
+    FAILED = "failed", gettext_lazy("Failed")
+    CANCELLED = "cancelled", gettext_lazy("Stopped by the reader")
+    INTERRUPTED = "interrupted", gettext_lazy("Interrupted")
+
+
+class ExchangeQuerySet(models.QuerySet["Exchange"]):
+    def overdue(self) -> ExchangeQuerySet:
+        """Open past their deadline: whatever was answering them is gone."""
+        return self.filter(outcome=Outcome.OPEN, deadline_at__lt=timezone.now())
+
+    def asked_today(self) -> ExchangeQuerySet:
+        midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+        return self.filter(opened_at__gte=midnight)
+
+    def expired(self, days: int) -> ExchangeQuerySet:
+        """Visitors' exchanges that are older than their retention."""
+        return self.filter(origin=Origin.SITE, opened_at__lt=timezone.now() - timedelta(days=days))
+
+
+class Exchange(models.Model):
+    """Question, passages, answer, the backend as it was, timings, tokens, cost and outcome.
+
+    Opened before the backend is asked and closed exactly once. Tokens are counts, seconds are
+    seconds, the cost is in US dollars; each is empty where nobody told.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    site = models.ForeignKey(Site, on_delete=models.SET_NULL, null=True, related_name="+")
+    locale = models.CharField(max_length=35, blank=True)
+    origin = models.CharField(max_length=20, choices=Origin.choices, db_index=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    question = models.TextField()
+    retrieval = models.BooleanField(default=True)
+    passages = models.JSONField(default=list)
+    left_out = models.PositiveSmallIntegerField(default=0)
+    backend = models.ForeignKey(
+        ChatBackend, on_delete=models.SET_NULL, null=True, related_name="exchanges"
+    )
+    backend_state = models.JSONField(default=dict)
+    answer = models.TextField(blank=True)
+    citations = models.JSONField(default=list)
+    outcome = models.CharField(
+        max_length=20, choices=Outcome.choices, default=Outcome.OPEN, db_index=True
+    )
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.TextField(blank=True)
+    prompt_tokens = models.PositiveIntegerField(null=True)
+    completion_tokens = models.PositiveIntegerField(null=True)
+    cost = models.DecimalField(max_digits=12, decimal_places=8, null=True)
+    load_seconds = models.FloatField(null=True)
+    first_token_seconds = models.FloatField(null=True)
+    duration_seconds = models.FloatField(null=True)
+    opened_at = models.DateTimeField(default=timezone.now, db_index=True)
+    deadline_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+
+    objects = ExchangeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = gettext_lazy("exchange")
+        verbose_name_plural = gettext_lazy("exchanges")
+        ordering = ["-opened_at"]
+
+    def __str__(self) -> str:
+        return self.question[:80]
+
+    def close(self, outcome: Outcome, **values: Any) -> bool:
+        """Record how it ended, once. Returns whether this call was the one that closed it."""
+        changes = {**values, "outcome": outcome, "closed_at": timezone.now()}
+        closed = type(self).objects.filter(pk=self.pk, outcome=Outcome.OPEN).update(**changes)
+        if closed:
+            for name, value in changes.items():
+                setattr(self, name, value)
+        return bool(closed)
+
+    @property
+    def current_outcome(self) -> Outcome:
+        """The outcome as it reads now: one left open past its deadline was interrupted."""
+        if self.outcome == Outcome.OPEN and self.deadline_at < timezone.now():
+            return Outcome.INTERRUPTED
+        return Outcome(self.outcome)

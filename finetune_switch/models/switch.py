@@ -1,0 +1,195 @@
+"""Which chat backend answers on a site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
+from django.utils.translation import get_language, gettext_lazy, override
+from django.utils.translation import gettext as _
+from wagtail.contrib.settings.models import BaseSiteSetting
+from wagtail.log_actions import log
+from wagtail.models import Site
+
+from ..exceptions import SwitchConflict
+from .backend import ChatBackend, SystemPrompt
+
+SWITCH_ACTION = "finetune_switch.switch"
+
+
+class Switch(BaseSiteSetting):
+    """The switch of one Wagtail site, with how its pages are searched for an answer.
+
+    ``active`` and ``previous`` change through :meth:`activate` and :meth:`back` alone. An ordinary
+    ``save()`` leaves them as they are in the database, so that a settings form which was open
+    while a colleague switched cannot switch back.
+    """
+
+    GUARDED = ("active", "previous", "switched_at", "switched_by")
+
+    active = models.ForeignKey(
+        ChatBackend,
+        verbose_name=gettext_lazy("active backend"),
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="active_on",
+    )
+    previous = models.ForeignKey(
+        ChatBackend,
+        verbose_name=gettext_lazy("previous backend"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="previous_on",
+    )
+    switched_at = models.DateTimeField(null=True, editable=False)
+    switched_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    indexes = models.JSONField(
+        gettext_lazy("indexes"),
+        default=list,
+        blank=True,
+        help_text=gettext_lazy("Where answers are looked for. None chosen: everywhere."),
+    )
+    passages = models.PositiveSmallIntegerField(
+        gettext_lazy("passages"),
+        default=5,
+        validators=[MinValueValidator(1), MaxValueValidator(20)],
+        help_text=gettext_lazy("How many passages of your pages the model is given, 1 to 20."),
+    )
+    similarity_threshold = models.FloatField(
+        gettext_lazy("similarity threshold"),
+        default=0.25,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=gettext_lazy(
+            "From 0 to 1. Passages less like the question than this are not used; "
+            "where none is left, no model is asked."
+        ),
+    )
+    nothing_found = models.JSONField(
+        gettext_lazy("when nothing is found"),
+        default=dict,
+        blank=True,
+        help_text=gettext_lazy("What to say when the pages hold no answer, in each language."),
+    )
+
+    class Meta:
+        verbose_name = gettext_lazy("chat backend")
+        verbose_name_plural = gettext_lazy("chat backends of sites")
+        permissions = [("activate_switch", gettext_lazy("Can switch the chat backend"))]
+
+    @classmethod
+    def for_question(cls, site: Site | None) -> Switch:
+        """The switch that a question asked on this site obeys. One query; writes nothing.
+
+        A site without a row yet gets an unsaved switch, which means the extractive backend.
+        """
+        newest = SystemPrompt.objects.filter(backend=OuterRef("active")).order_by("-number")
+        switch = (
+            cls.objects.filter(site=site)
+            .select_related("active")
+            .annotate(active_prompt_version=Subquery(newest.values("number")[:1]))
+            .first()
+            if site is not None
+            else None
+        )
+        if switch is None:
+            return cls(site=site)
+        if switch.active is not None:
+            switch.active.prompt_version = switch.active_prompt_version
+        return switch
+
+    @property
+    def backend(self) -> ChatBackend:
+        """What answers: the active backend, or the extractive one where none was chosen."""
+        return self.active or ChatBackend.extractive()
+
+    def nothing_found_text(self, locale: str | None = None) -> str:
+        """What to say in this language when the pages hold no answer."""
+        language = locale or get_language() or settings.LANGUAGE_CODE
+        texts = self.nothing_found or {}
+        if text := texts.get(language) or texts.get(language.split("-")[0]):
+            return text
+        with override(language):
+            return _("I don't know.")
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save everything but the choice of backend, which has verbs of its own."""
+        if self.pk and not self._state.adding and kwargs.get("update_fields") is None:
+            kwargs["update_fields"] = [
+                field.attname
+                for field in self._meta.concrete_fields
+                if not field.primary_key and field.name not in self.GUARDED
+            ]
+        super().save(*args, **kwargs)
+
+    def activate(
+        self, new: ChatBackend, *, expected: int | None, user: Any = None
+    ) -> ChatBackend | None:
+        """Make ``new`` the active backend if ``expected`` still is; returns the one before it.
+
+        ``expected`` is the primary key of the backend that the caller believes to be active, or
+        ``None``. Raises :class:`SwitchConflict` where another one is by now, and
+        ``ValidationError`` where ``new`` cannot be asked at all.
+        """
+        if problem := new.unavailable_reason:
+            raise ValidationError(problem)
+        if new.pk == expected:
+            raise ValidationError(_("“%s” is active already.") % new)
+        with transaction.atomic():
+            changed = (
+                type(self)
+                .objects.filter(pk=self.pk, active_id=expected)
+                .update(
+                    active=new,
+                    previous=ChatBackend.objects.before(expected),
+                    switched_at=timezone.now(),
+                    switched_by=user if getattr(user, "pk", None) else None,
+                )
+            )
+            self.refresh_from_db()
+            if not changed:
+                raise SwitchConflict(self._conflict_sentence())
+            log(
+                instance=self,
+                action=SWITCH_ACTION,
+                user=user if getattr(user, "pk", None) else None,
+                data={
+                    "backend": {
+                        "old": self._log_entry(self.previous),
+                        "new": self._log_entry(self.active),
+                    }
+                },
+            )
+        return self.previous
+
+    def back(self, *, expected: int | None, user: Any = None) -> ChatBackend | None:
+        """Swap the active and the previous backend."""
+        if self.previous is None:
+            raise ValidationError(_("There is no backend to switch back to."))
+        return self.activate(self.previous, expected=expected, user=user)
+
+    def _conflict_sentence(self) -> str:
+        return _(
+            "Nothing was changed: %(who)s switched to “%(backend)s” while this page was open. "
+            "Look again, and switch if you still want to."
+        ) % {"who": self.switched_by or _("somebody"), "backend": self.backend}
+
+    @staticmethod
+    def _log_entry(backend: ChatBackend | None) -> dict[str, str]:
+        backend = backend or ChatBackend.extractive()
+        return {"alias": backend.alias, "label": backend.label, "model": backend.model_name}

@@ -1,0 +1,70 @@
+"""Who may do what, each named once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import Permission
+from django.db.models import QuerySet
+from wagtail.models import Site
+
+from .models import Switch
+
+APP = "finetune_switch"
+ACTIVATE = f"{APP}.activate_switch"
+ADD_BACKEND = f"{APP}.add_chatbackend"
+CHANGE_BACKEND = f"{APP}.change_chatbackend"
+VIEW_BACKEND = f"{APP}.view_chatbackend"
+
+GRANTABLE = (
+    "activate_switch",
+    "add_chatbackend",
+    "change_chatbackend",
+    "delete_chatbackend",
+    "view_chatbackend",
+)
+
+
+def grantable_permissions() -> QuerySet[Permission]:
+    """What Wagtail's group form offers of ours; the settings form's own is there by itself."""
+    return Permission.objects.filter(content_type__app_label=APP, codename__in=GRANTABLE)
+
+
+def may_edit_settings(user: Any, site: Site) -> bool:
+    """Whether a user may open the switch's settings of this site."""
+    policy = Switch.get_permission_policy()
+    return bool(policy.user_has_permission_for_instance(user, "change", site))
+
+
+def editable_sites(user: Any) -> QuerySet[Site]:
+    """The sites whose switch a user may see."""
+    policy = Switch.get_permission_policy()
+    return policy.sites_user_has_permission_for(user, "change")
+
+
+def may_switch(user: Any, site: Site) -> bool:
+    """Whether a user may choose what answers on this site: both permissions are needed."""
+    return user.has_perm(ACTIVATE) and may_edit_settings(user, site)
+
+
+def may_administer_backends(user: Any) -> bool:
+    return user.has_perm(CHANGE_BACKEND) or user.has_perm(ADD_BACKEND)
+
+
+def may_see_backends(user: Any) -> bool:
+    return (
+        may_administer_backends(user)
+        or user.has_perm(VIEW_BACKEND)
+        or user.has_perm(f"{APP}.delete_chatbackend")
+    )
+
+
+__all__ = [
+    "ACTIVATE",
+    "editable_sites",
+    "grantable_permissions",
+    "may_administer_backends",
+    "may_edit_settings",
+    "may_see_backends",
+    "may_switch",
+]

@@ -1,0 +1,208 @@
+"""Is a connection alive, and does a model hear what it is told? For the panel, forms and shell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from .backends import get_backend
+from .exceptions import BackendError
+from .models import ChatBackend
+from .prompts import Message
+from .servers import ModelServer, OllamaModel
+
+SYSTEM_MARKER = "kestrel-4417"
+PASSAGE_MARKER = "heron-9026"
+SHORT_QUESTION: list[Message] = [
+    {"role": "system", "content": "You answer in one short sentence."},
+    {"role": "user", "content": "Say that you are ready."},
+]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was tried: what, whether it went well, how long it took, and what it means."""
+
+    name: str
+    title: str
+    passed: bool
+    seconds: float
+    message: str
+    remedy: str = ""
+    code: str = ""
+
+
+def check_backend(row: ChatBackend) -> Iterator[Step]:
+    """Try what a question needs, step by step, and stop at the first failure.
+
+    The steps are yielded as they are done; the result is kept on the row.
+    """
+    steps: list[Step] = []
+    for step in _steps(row):
+        steps.append(step)
+        yield step
+        if not step.passed:
+            break
+    if row.pk:
+        _keep(row, steps)
+
+
+def run_check(row: ChatBackend) -> list[Step]:
+    """All the steps at once."""
+    return list(check_backend(row))
+
+
+def _steps(row: ChatBackend) -> Iterator[Step]:
+    yield _step("configured", _("Settings"), lambda: _configured(row))
+    if row.kind == ChatBackend.Kind.CONNECTION:
+        connection = get_backend(row).config.connection
+        assert connection is not None
+        server = ModelServer(connection)
+        if connection.is_ollama:
+            yield from _ollama_steps(row, server)
+        elif connection.provider == "openai":
+            yield _step("found", _("Find the model"), lambda: _found_at_openai(row, server))
+    yield _step("answer", _("Short answer"), lambda: _short_answer(row))
+
+
+def _ollama_steps(row: ChatBackend, server: ModelServer) -> Iterator[Step]:
+    yield _step(
+        "reached",
+        _("Reach the server"),
+        lambda: _("It is an Ollama, version %s.") % server.version(),
+    )
+    models: list[OllamaModel] = []
+
+    def find() -> str:
+        models.append(server.show(row.model_name))
+        row.base_model = models[0].parent_model
+        row.digest = server.digest(row.model_name)
+        return _("The server has “%s”.") % row.model_name
+
+    yield _step("found", _("Find the model"), find)
+    slow = ModelServer(server.connection, seconds=row.deadlines.first_token)
+
+    def load() -> str:
+        slow.load(row.model_name)
+        return _("It is loaded.")
+
+    yield _step("loaded", _("Load the model"), load)
+    if models:
+        yield _step("hears", _("Hear what it is told"), lambda: _hears(row, slow, models[0]))
+
+
+def _configured(row: ChatBackend) -> str:
+    if reason := row.unavailable_reason:
+        raise BackendError(
+            reason, code="misconfigured", remedy=_("Ask your developer to declare it again.")
+        )
+    config = get_backend(row).config
+    if config.connection is not None:
+        config.connection.get_api_base()
+    return _("Everything that it needs is declared.")
+
+
+def _found_at_openai(row: ChatBackend, server: ModelServer) -> str:
+    listed = {model.name: model for model in server.models()}
+    model = listed.get(row.model_name)
+    if model is None:
+        raise BackendError(
+            _("The server has no model “%s”.") % row.model_name,
+            code="model_not_found",
+            remedy=_("Choose one that it has: “Show models” on the backend's page lists them."),
+        )
+    row.shutdown_date = model.shutdown_date
+    if model.shutdown_date:
+        return _("The server has “%(model)s”, which it will shut down on %(date)s.") % {
+            "model": row.model_name,
+            "date": model.shutdown_date.isoformat(),
+        }
+    return _("The server has “%s”.") % row.model_name
+
+
+def _hears(row: ChatBackend, server: ModelServer, model: OllamaModel) -> str:
+    """Whether system text and passages reach the model: some templates drop them silently."""
+    messages = [
+        {"role": "system", "content": f"The word of the day is {SYSTEM_MARKER}."},
+        {"role": "user", "content": f"The bird is called {PASSAGE_MARKER}. What is it called?"},
+    ]
+    rendered = server.render(row.model_name, messages)
+    if rendered is None:
+        return _("This version of Ollama does not show it; the short answer has to do.")
+    if PASSAGE_MARKER not in rendered or SYSTEM_MARKER not in rendered:
+        raise BackendError(
+            _(
+                "The model never sees its instructions, and passages that are sent with them are "
+                "lost: it would answer from memory and look as if it knew."
+            ),
+            code="deaf",
+            remedy=_(
+                "Its template has no place for them. Download the corrected Modelfile below, and "
+                "create the model anew from it."
+            ),
+        )
+    return _("Instructions and passages reach the model.")
+
+
+def _short_answer(row: ChatBackend) -> str:
+    backend = get_backend(row)
+    completion = backend.complete(SHORT_QUESTION)
+    answer = " ".join(completion.text.split())
+    return _("It said: “%s”") % (answer if len(answer) <= 120 else f"{answer[:119]}…")
+
+
+def _step(name: str, title: str, attempt: Callable[[], str]) -> Step:
+    started = time.monotonic()
+    try:
+        message, remedy, code, passed = attempt(), "", "", True
+    except BackendError as error:
+        message, remedy, code, passed = str(error), error.remedy, error.code, False
+    return Step(name, title, passed, round(time.monotonic() - started, 3), message, remedy, code)
+
+
+def _keep(row: ChatBackend, steps: list[Step]) -> None:
+    row.checked_at = timezone.now()
+    row.check_passed = all(step.passed for step in steps)
+    row.check_report = [asdict(step) for step in steps]
+    row.save(
+        update_fields=[
+            "checked_at",
+            "check_passed",
+            "check_report",
+            "base_model",
+            "digest",
+            "shutdown_date",
+        ]
+    )
+
+
+def corrected_modelfile(row: ChatBackend) -> str:
+    """A Modelfile that gives the model's template a place for its instructions.
+
+    The template is otherwise left as the model was trained with it. Raises ``BackendError``.
+    """
+    connection = get_backend(row).config.connection
+    assert connection is not None
+    model = ModelServer(connection).show(row.model_name)
+    template = model.template or "{{ .Prompt }}"
+    if ".System" not in template and ".Messages" not in template:
+        template = "{{ if .System }}{{ .System }}\n\n{{ end }}" + template
+    lines = [f"FROM {row.model_name}", f'TEMPLATE """{template}"""']
+    lines += [f"PARAMETER {line.strip()}" for line in model.parameters.splitlines() if line.strip()]
+    if "num_ctx" not in model.parameters:
+        lines.append(f"PARAMETER num_ctx {_context_length(row, model)}")
+    return "\n".join(lines) + "\n"
+
+
+def _context_length(row: ChatBackend, model: OllamaModel) -> int:
+    return min(row.context_window, model.context_length or row.context_window)
+
+
+def report(row: ChatBackend) -> list[dict[str, Any]]:
+    """The steps of the last check, as they were kept."""
+    return list(row.check_report or [])

@@ -1,0 +1,112 @@
+"""A question → the passages that this asker may see."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.utils.translation import gettext as _
+from wagtail.models import AbstractPage, PageViewRestriction, Site
+
+from . import adapters
+from .askers import Asker
+from .exceptions import BackendError
+from .passages import Hit, Passage, Source
+
+logger = logging.getLogger("finetune_switch.retrieval")
+
+# An index is only a hint: some of what it finds may not be shown, so more is asked for.
+SURPLUS = 4
+
+
+def retrieve(
+    question: str,
+    *,
+    asker: Asker,
+    site: Site | None = None,
+    locale: str | None = None,
+    indexes: Sequence[str] = (),
+    limit: int = 5,
+    threshold: float = 0.0,
+) -> list[Passage]:
+    """The passages most like a question, best first, at most ``limit`` of them.
+
+    ``indexes`` are aliases (none: all), ``threshold`` a cosine similarity from 0 to 1. What the
+    asker may not open now (not live, private, of another site) is left out whatever an index says.
+    Pages in the question's language come before those in another one. Raises
+    :class:`~finetune_switch.exceptions.BackendError` where an index cannot be searched.
+    """
+    hits = _search(question, indexes, limit * SURPLUS)
+    pages = _visible_pages(hits, asker, site)
+    found: dict[tuple[str, str], Passage] = {}
+    for hit in sorted(hits, key=lambda hit: -hit.score):
+        page = pages.get((hit.model, hit.object_id))
+        text = hit.text.strip()
+        if page is None or hit.score < threshold or (hit.object_id, text) in found:
+            continue
+        found[hit.object_id, text] = Passage(
+            number=len(found) + 1,
+            text=text.replace("\x00", ""),
+            score=round(float(hit.score), 4),
+            source=Source(
+                title=page.title,
+                url=page.get_url() or "",
+                model=hit.model,
+                object_id=hit.object_id,
+            ),
+            index=hit.index,
+        )
+        if len(found) == limit:
+            break
+    return list(found.values())
+
+
+def _search(question: str, aliases: Sequence[str], limit: int) -> list[Hit]:
+    known = adapters.indexes()
+    hits: list[Hit] = []
+    for alias in aliases or known:
+        if alias not in known:
+            logger.warning("The index %r of this site's switch does not exist (any more).", alias)
+            continue
+        try:
+            hits.extend(known[alias].search(question, limit=limit))
+        except BackendError:
+            raise
+        except Exception as error:
+            logger.exception("The index %r could not be searched.", alias)
+            raise BackendError(
+                _("The site's pages could not be searched."),
+                code="retrieval_failed",
+                remedy=_('Rebuild the index "%s", and look at the log.') % alias,
+            ) from error
+    return hits
+
+
+def _visible_pages(
+    hits: Iterable[Hit], asker: Asker, site: Site | None
+) -> dict[tuple[str, str], AbstractPage]:
+    """The pages among the hits that the asker may open now, by model and primary key."""
+    visible = {}
+    by_model: dict[str, set[str]] = {}
+    for hit in hits:
+        by_model.setdefault(hit.model, set()).add(hit.object_id)
+    has_restrictions = PageViewRestriction.objects.exists()
+    root_path = site.root_page.path if site is not None else ""
+    for model_name, ids in by_model.items():
+        model: Any = apps.get_model(model_name)
+        if not issubclass(model, AbstractPage):
+            continue
+        for page in model.objects.filter(pk__in=ids, live=True).select_related("alias_of"):
+            if not page.path.startswith(root_path):
+                continue
+            if not has_restrictions or _may_open(page, asker):
+                visible[model_name, str(page.pk)] = page
+    return visible
+
+
+def _may_open(page: AbstractPage, asker: Asker) -> bool:
+    # Wagtail's own list: it knows ancestors, and aliases made before their source was restricted.
+    restrictions = page.get_view_restrictions().prefetch_related("groups")
+    return all(asker.passes(restriction) for restriction in restrictions)

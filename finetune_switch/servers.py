@@ -1,0 +1,204 @@
+"""What a model server says of itself: its models, and what it knows about one of them.
+
+Ollama's native API (``/api/version``, ``/api/tags``, ``/api/show``, ``/api/chat``) and OpenAI's
+``GET /v1/models``, which every OpenAI-compatible server has as well.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import httpx
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from .conf import Connection
+from .exceptions import BackendError
+
+logger = logging.getLogger("finetune_switch.servers")
+
+LIST_SECONDS = 3.0
+OPENAI_API_BASE = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model that a server offers, and the day from which it no longer does, if announced."""
+
+    name: str
+    shutdown_date: date | None = None
+
+
+@dataclass(frozen=True)
+class OllamaModel:
+    """What ``/api/show`` says of one model. ``context_length`` is in tokens."""
+
+    name: str
+    template: str = ""
+    system: str = ""
+    parameters: str = ""
+    parent_model: str = ""
+    context_length: int | None = None
+    capabilities: tuple[str, ...] = ()
+    digest: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class ModelServer:
+    """A client for what a connection's server says of itself. Not for questions.
+
+    Every failure is a :class:`~finetune_switch.exceptions.BackendError` with its remedy.
+    """
+
+    def __init__(self, connection: Connection, *, seconds: float = LIST_SECONDS) -> None:
+        self.connection = connection
+        self.seconds = seconds
+
+    def models(self) -> list[ModelInfo]:
+        """The models that the server offers, by name."""
+        if self.connection.is_ollama:
+            listed = self._json("GET", "/api/tags").get("models") or []
+            found = [ModelInfo(str(model.get("name", ""))) for model in listed]
+        else:
+            listed = self._json("GET", "/models").get("data") or []
+            found = [
+                ModelInfo(str(model.get("id", "")), _as_date(model.get("shutdown_date")))
+                for model in listed
+            ]
+        return sorted((model for model in found if model.name), key=lambda model: model.name)
+
+    def version(self) -> str:
+        """Ollama's version, which only an Ollama gives."""
+        version = self._json("GET", "/api/version").get("version")
+        if not isinstance(version, str):
+            raise self._not_what_it_should_be()
+        return version
+
+    def show(self, model: str) -> OllamaModel:
+        """What Ollama knows of a model."""
+        data = self._json("POST", "/api/show", json={"model": model})
+        info = data.get("model_info") or {}
+        lengths = [value for key, value in info.items() if key.endswith(".context_length")]
+        return OllamaModel(
+            name=model,
+            template=str(data.get("template") or ""),
+            system=str(data.get("system") or ""),
+            parameters=str(data.get("parameters") or ""),
+            parent_model=str((data.get("details") or {}).get("parent_model") or ""),
+            context_length=lengths[0] if lengths and isinstance(lengths[0], int) else None,
+            capabilities=tuple(data.get("capabilities") or ()),
+            raw=data,
+        )
+
+    def digest(self, model: str) -> str:
+        """The digest of an Ollama model's manifest, or an empty string."""
+        wanted = {model, f"{model}:latest"}
+        for listed in self._json("GET", "/api/tags").get("models") or []:
+            if listed.get("name") in wanted:
+                return str(listed.get("digest") or "")
+        return ""
+
+    def load(self, model: str) -> None:
+        """Have Ollama load a model: a chat without messages does nothing else."""
+        self._json("POST", "/api/chat", json={"model": model, "messages": [], "stream": False})
+
+    def render(self, model: str, messages: list[dict[str, str]]) -> str | None:
+        """The prompt as the model would get it, without running it; ``None`` where Ollama won't."""
+        data = self._json(
+            "POST",
+            "/api/chat",
+            json={
+                "model": model,
+                "messages": messages,
+                "stream": False,
+                "_debug_render_only": True,
+            },
+        )
+        rendered = (data.get("_debug_info") or {}).get("rendered_template")
+        return rendered if isinstance(rendered, str) else None
+
+    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        base = self.connection.get_api_base() or (
+            "http://localhost:11434" if self.connection.is_ollama else OPENAI_API_BASE
+        )
+        headers = (
+            {"Authorization": f"Bearer {self.connection.api_key}"}
+            if self.connection.api_key
+            else {}
+        )
+        try:
+            response = httpx.request(
+                method, f"{base}{path}", headers=headers, timeout=self.seconds, **options
+            )
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise self._unreachable(error) from error
+        if response.status_code >= 400:
+            raise self._refused(response)
+        try:
+            data = response.json()
+        except ValueError as error:
+            raise self._not_what_it_should_be() from error
+        if not isinstance(data, dict):
+            raise self._not_what_it_should_be()
+        return data
+
+    def _unreachable(self, error: Exception) -> BackendError:
+        if isinstance(error, httpx.TimeoutException):
+            return BackendError(
+                gettext_lazy("The model server did not answer in time."),
+                code="timeout",
+                remedy=_("It was given %g seconds. It may be loading a model, or overloaded.")
+                % self.seconds,
+            )
+        from .backends.errors import unreachable_server
+
+        return unreachable_server(str(error).lower(), self.connection.alias)
+
+    def _refused(self, response: httpx.Response) -> BackendError:
+        from .backends.errors import from_status
+
+        logger.warning(
+            "The server of connection %s said %s to %s.",
+            self.connection.alias,
+            response.status_code,
+            response.request.url.path,
+        )
+        if response.status_code == 404 and "json" not in response.headers.get("content-type", ""):
+            return self._not_what_it_should_be()
+        return from_status(response.status_code, self.connection.alias)
+
+    def _not_what_it_should_be(self) -> BackendError:
+        if self.connection.is_ollama:
+            return BackendError(
+                gettext_lazy("Something else than an Ollama answered."),
+                code="not_a_model_server",
+                remedy=_(
+                    'API_BASE of the connection "%s" must be the address of an Ollama, '
+                    "without a path; a proxy before it must pass /api/ on."
+                )
+                % self.connection.alias,
+            )
+        return BackendError(
+            gettext_lazy("Something else than a model server answered."),
+            code="not_a_model_server",
+            remedy=_(
+                'API_BASE of the connection "%s" must end where /models follows, often in /v1.'
+            )
+            % self.connection.alias,
+        )
+
+
+def _as_date(value: Any) -> date | None:
+    """A date from what OpenAI gives: a Unix time or an ISO date."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return datetime.fromtimestamp(value, tz=UTC).date()
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value[:10])
+        except ValueError:
+            return None
+    return None

@@ -1,0 +1,80 @@
+"""Events on the wire: server-sent events, the same under WSGI and ASGI.
+
+The format is the HTML standard's "text/event-stream": ``event:`` and ``data:`` lines (JSON), a
+blank line after each event, and lines that begin with a colon as comments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, closing
+from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
+
+from .answering import Answer, AsyncAnswer, aanswer, answer
+from .events import Event, WaitingEvent, event_data
+
+# Under WSGI a departure shows only at a write, so one is made in each half second of silence.
+WSGI_HEARTBEAT_SECONDS = 0.5
+# Under ASGI the server tells; this one keeps proxies from closing a quiet connection.
+ASGI_HEARTBEAT_SECONDS = 15.0
+
+_COMMENT = b": \n\n"
+
+
+def stream_answer(request: HttpRequest, question: str, **options: Any) -> StreamingHttpResponse:
+    """A response that streams the answer to a question; options as for ``answering.answer``.
+
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. The
+    reader's departure stops the model on its server.
+    """
+    if isinstance(request, ASGIRequest):
+        content: Any = _aencode(aanswer(question, **options))
+    else:
+        content = _encode(answer(question, **options))
+    response = StreamingHttpResponse(content, content_type="text/event-stream; charset=utf-8")
+    response["Cache-Control"] = "private, no-store"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+def encode_event(event: Event) -> bytes:
+    """One event as bytes of the stream."""
+    if isinstance(event, WaitingEvent):
+        return _COMMENT
+    data = json.dumps(event_data(event), ensure_ascii=False)
+    return f"event: {event.name}\ndata: {data}\n\n".encode()
+
+
+def _encode(pending: Answer) -> Generator[bytes, None, None]:
+    yield _COMMENT
+    with closing(pending.iterate(heartbeat=WSGI_HEARTBEAT_SECONDS)) as events:
+        for event in events:
+            yield encode_event(event)
+
+
+async def _aencode(pending: AsyncAnswer) -> AsyncGenerator[bytes, None]:
+    yield _COMMENT
+    async with aclosing(pending.iterate()) as events:
+        following: asyncio.Task[Event] | None = None
+        try:
+            while True:
+                following = following or asyncio.ensure_future(anext(events))
+                done, _pending = await asyncio.wait({following}, timeout=ASGI_HEARTBEAT_SECONDS)
+                if not done:
+                    yield _COMMENT
+                    continue
+                try:
+                    event = following.result()
+                except StopAsyncIteration:
+                    return
+                following = None
+                yield encode_event(event)
+        finally:
+            if following is not None and not following.done():
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)

@@ -1,0 +1,86 @@
+"""The chat backends of ``WAGTAIL_VECTOR_INDEX["CHAT_BACKENDS"]``, whatever their class."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from ..adapters import DeclaredBackend
+from ..backends import errors
+from ..backends.base import BackendConfig, BaseChatBackend, Chunk, Text, Usage
+from ..exceptions import BackendError, ConnectionNotConfigured
+from ..prompts import Message
+
+SWITCH_CLASSES = (
+    "finetune_switch.vector_index.SwitchedChatBackend",
+    "finetune_switch.vector_index.chat.SwitchedChatBackend",
+)
+
+
+def chat_backend_settings() -> Mapping[str, Any]:
+    return (getattr(settings, "WAGTAIL_VECTOR_INDEX", None) or {}).get("CHAT_BACKENDS") or {}
+
+
+class DeclaredBackends:
+    """Every alias but the switch itself, as something that can be switched to."""
+
+    def declared(self) -> Mapping[str, DeclaredBackend]:
+        return {
+            alias: DeclaredBackend(
+                alias=alias,
+                model_name=str((declaration.get("CONFIG") or {}).get("MODEL_ID", "")),
+                label=_("%s (from the settings)") % alias,
+                context_window=(declaration.get("CONFIG") or {}).get("TOKEN_LIMIT"),
+            )
+            for alias, declaration in chat_backend_settings().items()
+            if declaration.get("CLASS") not in SWITCH_CLASSES
+        }
+
+    def build(self, alias: str, config: BackendConfig) -> BaseChatBackend:
+        return DeclaredChatBackend(config, alias)
+
+
+class DeclaredChatBackend(BaseChatBackend):
+    """Any chat backend of wagtail-vector-index behind our contract.
+
+    Their streams cannot be relied on (0.10's litellm class ends each in an ``AssertionError``, some
+    classes have none), so the answer comes in one piece.
+    """
+
+    streams = False
+
+    def __init__(self, config: BackendConfig, alias: str) -> None:
+        super().__init__(config)
+        self.alias = alias
+
+    async def astream(self, messages: Sequence[Message]) -> AsyncGenerator[Chunk, None]:
+        seconds = self.config.deadlines.total
+        try:
+            async with asyncio.timeout(seconds):
+                # In a thread: only ``chat()`` is implemented by every class.
+                text = await asyncio.to_thread(self._chat, messages)
+        except TimeoutError as error:
+            raise errors.total_deadline(seconds) from error
+        except BackendError:
+            raise
+        except Exception as error:
+            raise errors.translate(error, self.config) from error
+        if not text:
+            raise errors.empty_answer()
+        yield Text(text)
+        yield Usage()
+
+    def _chat(self, messages: Sequence[Message]) -> str:
+        from wagtail_vector_index.ai import get_chat_backend
+
+        try:
+            backend = get_chat_backend(self.alias)
+        except KeyError as error:
+            raise ConnectionNotConfigured(
+                _("The settings no longer declare “%s”.") % self.alias, code="misconfigured"
+            ) from error
+        return "".join(backend.chat(messages=list(messages)).choices[:1])

@@ -1,0 +1,84 @@
+"""The indexes that a site registered with wagtail-vector-index, searched without writing.
+
+Whatever touches that package's ``Document`` is in this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from django.contrib.contenttypes.models import ContentType
+from wagtail_vector_index.storage import registry
+from wagtail_vector_index.storage.models import Embedding
+from wagtail_vector_index.storage.numpy.provider import NumpyIndexMixin
+
+from ..passages import Hit
+
+
+class QuestionVectors:
+    """The vectors of one question, each embedding backend asked once."""
+
+    def __init__(self) -> None:
+        self._vectors: dict[tuple[str, str], list[float]] = {}
+
+    def get(self, index: Any, question: str) -> list[float]:
+        key = (index.embedding_backend_alias, question)
+        if key not in self._vectors:
+            self._vectors[key] = next(iter(index.get_embedding_backend().embed([question])))
+        return self._vectors[key]
+
+
+class RegisteredIndex:
+    """One of wagtail-vector-index's indexes."""
+
+    def __init__(self, alias: str, index: Any, vectors: QuestionVectors) -> None:
+        self.alias = alias
+        self.label = alias
+        self._index = index
+        self._vectors = vectors
+
+    def search(self, question: str, *, limit: int) -> Sequence[Hit]:
+        vector = self._vectors.get(self._index, question)
+        if isinstance(self._index, NumpyIndexMixin):
+            # Its own search would embed and save every document anew.
+            candidates: Iterable[Any] = self._stored_documents()
+        else:
+            candidates = self._index.get_similar_documents(vector, limit=limit)
+        documents = [document for document in candidates if len(document.vector) == len(vector)]
+        scores = _cosine(vector, [document.vector for document in documents])
+        best = np.argsort(-scores, kind="stable")[:limit]
+        return [self._hit(documents[position], float(scores[position])) for position in best]
+
+    def _stored_documents(self) -> list[Any]:
+        models = [queryset.model for queryset in self._index.querysets]
+        content_types = ContentType.objects.get_for_models(*models).values()
+        rows = Embedding.objects.filter(content_type__in=content_types).order_by("pk")
+        return [row.to_document() for row in rows]
+
+    def _hit(self, document: Any, score: float) -> Hit:
+        kind = ContentType.objects.get_for_id(int(document.metadata["content_type_id"]))
+        return Hit(
+            text=document.metadata["content"],
+            score=score,
+            model=f"{kind.app_label}.{kind.model}",
+            object_id=document.metadata["object_id"],
+            index=self.alias,
+        )
+
+
+class RegisteredIndexes:
+    def indexes(self) -> Sequence[RegisteredIndex]:
+        vectors = QuestionVectors()
+        return [RegisteredIndex(alias, index, vectors) for alias, index in registry]
+
+
+def _cosine(vector: Sequence[float], others: Sequence[Sequence[float]]) -> np.ndarray:
+    """Cosine similarity of one vector with each of the others; 0 for a vector of zeros."""
+    if not others:
+        return np.zeros(0, dtype=np.float32)
+    matrix = np.asarray(others, dtype=np.float32)
+    asked = np.asarray(vector, dtype=np.float32)
+    norms = np.linalg.norm(matrix, axis=1) * np.linalg.norm(asked)
+    return np.divide(matrix @ asked, norms, out=np.zeros(len(matrix), np.float32), where=norms > 0)
