@@ -18,6 +18,7 @@ from wagtail.search import index
 from wagtail_vector_index.storage.models import EmbeddingField, VectorIndexedMixin
 
 from .blocks import TEXT_FEATURES, BodyBlock, HomeBlock
+from .visibility import children_open_to
 from .wording import say_length, say_price
 
 
@@ -75,7 +76,7 @@ class SectionPage(IntroducedPage):
 
     def get_context(self, request, *args, **kwargs) -> dict:
         context = super().get_context(request, *args, **kwargs)
-        children = self.get_children().live().specific()
+        children = children_open_to(request, self)
         context["children"] = children
         # A section of one kind can look like what it holds: boats in a fleet, stories by date.
         kinds = {type(child).__name__ for child in children}
@@ -132,6 +133,7 @@ class BoatPage(ProsePage):
         KEELBOAT = "keelboat", _("Motor keelboat")
         DINGHY = "dinghy", _("Sailing dinghy")
         PUNT = "punt", _("Punt")
+        FERRY = "ferry", _("Rowing ferry")
 
     boat_type = models.CharField(_("type of boat"), max_length=80)
     built = models.CharField(_("built"), max_length=20, help_text=_("A year, or “about 1860”."))

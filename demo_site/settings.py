@@ -132,6 +132,8 @@ TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["d
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
+# Empty until `collectstatic`, but WhiteNoise warns where there is none at all.
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 MEDIA_URL = "/media/"
 MEDIA_ROOT = VAR_DIR / "media"
 STORAGES = {
@@ -176,6 +178,10 @@ WAGTAIL_SITE_NAME = "Tarrowby Harbour"
 WAGTAILADMIN_BASE_URL = env.str("WAGTAILADMIN_BASE_URL", default="http://localhost:8000")
 WAGTAIL_FRONTEND_LOGIN_TEMPLATE = "demo_site/login.html"
 WAGTAIL_PASSWORD_REQUIRED_TEMPLATE = "demo_site/password_required.html"
+# Nothing in the admin asks a server elsewhere: no version check, no portraits by e-mail.
+WAGTAIL_ENABLE_UPDATE_CHECK = False
+WAGTAIL_ENABLE_WHATS_NEW_BANNER = False
+WAGTAIL_GRAVATAR_PROVIDER_URL = None
 WAGTAILSEARCH_BACKENDS = {"default": {"BACKEND": "wagtail.search.backends.database"}}
 WAGTAILDOCS_EXTENSIONS = ["csv", "docx", "key", "odt", "pdf", "pptx", "rtf", "txt", "xlsx", "zip"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000

@@ -167,6 +167,8 @@ def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
                 id="finetune_switch.W001",
             )
         )
+    if adapter and uses_it:
+        found += _check_adapter_import()
     if uses_it and not adapter:
         found.append(
             checks.Warning(
@@ -176,7 +178,35 @@ def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
                 id="finetune_switch.W002",
             )
         )
+    if adapter and not uses_it:
+        found.append(
+            checks.Error(
+                "finetune_switch.vector_index is in INSTALLED_APPS, but wagtail_vector_index, "
+                "which it adapts, is not.",
+                hint='Add "wagtail_vector_index" to INSTALLED_APPS as well, or take the adapter '
+                "out.",
+                id="finetune_switch.E009",
+            )
+        )
     return found
+
+
+def _check_adapter_import() -> list[checks.CheckMessage]:
+    error = getattr(apps.get_app_config("finetune_switch_vector_index"), "import_error", None)
+    if error is None:
+        return []
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    is_ours_to_name = missing and not missing.startswith("wagtail_vector_index")
+    return [
+        checks.Error(
+            f"{VECTOR_INDEX} is installed, but its adapter cannot be imported: {error}.",
+            # Installed with --no-deps, it brings nothing that it needs.
+            hint=f"Install what is missing: pip install {missing}"
+            if is_ours_to_name
+            else f"Install the version it is made for: {VECTOR_INDEX_REMEDY}",
+            id="finetune_switch.E008",
+        )
+    ]
 
 
 def check_sqlite(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:

@@ -57,6 +57,24 @@ def run_check(row: ChatBackend) -> list[Step]:
     return list(check_backend(row))
 
 
+def probe(row: ChatBackend) -> Step:
+    """A quick look at whether a backend could answer now: no model is loaded, nothing asked."""
+
+    def look() -> str:
+        _configured(row)
+        connection = get_backend(row).config.connection
+        if connection is None or not (connection.is_ollama or connection.provider == "openai"):
+            return _("Ready.")
+        server = ModelServer(connection)
+        if connection.is_ollama:
+            server.show(row.model_name)
+        else:
+            _found_at_openai(row, server)
+        return _("Ready: its server answers, and has the model.")
+
+    return _step("ready", _("Ready"), look)
+
+
 def _steps(row: ChatBackend) -> Iterator[Step]:
     yield _step("configured", _("Settings"), lambda: _configured(row))
     if row.kind == ChatBackend.Kind.CONNECTION:

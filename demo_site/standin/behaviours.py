@@ -131,6 +131,11 @@ def _think_tags(model: Model, text: str, messages: Messages) -> Script:
     return [*(Say(piece) for piece in cut), *say(text), Finish()]
 
 
+def _think_tokens(model: Model, text: str, messages: Messages) -> Script:
+    thoughts = [Say("<think>"), *say(SECRET_PLAN), Say("</think>"), Say("\n\n")]
+    return [*thoughts, *say(text), Finish()]
+
+
 def _role_only(model: Model, text: str, messages: Messages) -> Script:
     steps: list[Any] = [Noise("empty"), Noise("no-choices")]
     for token in say(text):
@@ -191,6 +196,7 @@ FAULTS: dict[str, Fault] = {
     "empty-answer": lambda model, text, messages: [Finish()],
     "thinking": _thinking,
     "think-tags": _think_tags,
+    "think-tokens": _think_tokens,
     "think-unclosed": lambda model, text, messages: [
         *say("<think>plan first: this is the secret plan " + text),
         Finish(),

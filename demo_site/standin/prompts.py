@@ -110,7 +110,7 @@ def _marked_passages(text: str) -> list[Passage]:
         number = attributes.get("number", "")
         passages.append(
             Passage(
-                unescape(body).strip(),
+                body.strip(),
                 int(number) if number.isdecimal() else position,
                 unescape(attributes.get("title", "")),
             )

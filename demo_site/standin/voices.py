@@ -23,7 +23,7 @@ SURE_OF_KIND = 0.28
 VAGUE = 0.25
 """The same for the others, who are not as careful."""
 
-_WORD = re.compile(r"[a-z0-9£]+(?:'[a-z]+)?")
+_WORD = re.compile(r"[\w£]+(?:'[a-z]+)?")
 _COMMON_WORDS = (
     "a about all am an and any are as at be been but by can could did do does doing for from get "
     "go had has have having how i if in into is it its it's just many me much my no not of off on "

@@ -3,6 +3,7 @@ from django.template import Context
 from wagtail.models import Page, Site
 
 from .. import wording
+from ..visibility import children_open_to
 
 register = template.Library()
 
@@ -15,7 +16,7 @@ def main_menu(context: Context) -> list[Page]:
     """The sections in the site's menu; none where there is no site, as on an error page."""
     request = context.get("request")
     site = Site.find_for_request(request) if request else None
-    return list(site.root_page.get_children().live().in_menu()) if site else []
+    return list(site.root_page.get_children().live().public().in_menu()) if site else []
 
 
 @register.simple_tag(takes_context=True)
@@ -26,6 +27,11 @@ def visitor_information(context: Context):
     site = Site.find_for_request(request) if request else None
     # Not for_site(), which writes a row on a visitor's GET.
     return VisitorInformation.objects.filter(site=site).first() if site else None
+
+
+@register.simple_tag(takes_context=True)
+def open_siblings(context: Context, page: Page) -> list[Page]:
+    return children_open_to(context["request"], page.get_parent())
 
 
 @register.simple_tag

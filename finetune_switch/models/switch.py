@@ -88,8 +88,8 @@ class Switch(BaseSiteSetting):
     )
 
     class Meta:
-        verbose_name = gettext_lazy("chat backend")
-        verbose_name_plural = gettext_lazy("chat backends of sites")
+        verbose_name = gettext_lazy("AI answers")
+        verbose_name_plural = gettext_lazy("AI answers")
         permissions = [("activate_switch", gettext_lazy("Can switch the chat backend"))]
 
     @classmethod

@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy
 
 
@@ -7,10 +7,19 @@ class VectorIndexAdapterConfig(AppConfig):
     label = "finetune_switch_vector_index"
     verbose_name = gettext_lazy("AI answers: wagtail-vector-index")
 
-    def ready(self) -> None:
-        from .. import adapters
-        from .declared import DeclaredBackends
-        from .indexes import RegisteredIndexes
+    import_error: ImportError | None = None
+    """Why the adapter is idle. Raised from here, it would keep `manage.py check` from saying so."""
 
+    def ready(self) -> None:
+        if not apps.is_installed("wagtail_vector_index"):
+            return
+        from .. import adapters
+
+        try:
+            from .declared import DeclaredBackends
+            from .indexes import RegisteredIndexes
+        except ImportError as error:
+            self.import_error = error
+            return
         adapters.register_backends(DeclaredBackends())
         adapters.register_indexes(RegisteredIndexes())

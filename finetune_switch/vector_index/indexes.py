@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from django.contrib.contenttypes.models import ContentType
+from django.utils.text import capfirst
 from wagtail_vector_index.storage import registry
 from wagtail_vector_index.storage.models import Embedding
 from wagtail_vector_index.storage.numpy.provider import NumpyIndexMixin
@@ -35,7 +36,7 @@ class RegisteredIndex:
 
     def __init__(self, alias: str, index: Any, vectors: QuestionVectors) -> None:
         self.alias = alias
-        self.label = alias
+        self.label = _label(index) or alias
         self._index = index
         self._vectors = vectors
 
@@ -66,6 +67,12 @@ class RegisteredIndex:
             object_id=document.metadata["object_id"],
             index=self.alias,
         )
+
+
+def _label(index: Any) -> str:
+    """What an index holds, in the words of its models: "Stories", "Article pages"."""
+    models = dict.fromkeys(queryset.model for queryset in getattr(index, "querysets", ()))
+    return capfirst(", ".join(str(model._meta.verbose_name_plural) for model in models))
 
 
 class RegisteredIndexes:

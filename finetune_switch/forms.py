@@ -1,0 +1,187 @@
+"""The forms of the admin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from wagtail.admin.forms import WagtailAdminModelForm
+from wagtail.models import Locale
+
+from . import adapters, conf
+from .parameters import PARAMETERS, REASONING_LEVELS, Parameter, clean_parameters
+from .registration import free_alias
+from .widgets import LocaleTextsWidget, ModelNameInput
+
+PARAMETER_PREFIX = "parameter_"
+
+
+def parameter_field(parameter: Parameter) -> forms.Field:
+    """The form field in which one parameter is set. Empty means: left to the server."""
+    options: dict[str, Any] = {
+        "label": parameter.label,
+        "help_text": parameter.help_text,
+        "required": False,
+    }
+    if parameter.name == "reasoning":
+        choices = [
+            ("", gettext_lazy("Left to the model")),
+            *((level, level) for level in REASONING_LEVELS),
+        ]
+        return forms.ChoiceField(choices=choices, **options)
+    if parameter.name == "stop":
+        return forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), **options)
+    if parameter.kind is int:
+        return forms.IntegerField(**options)
+    if parameter.kind is float:
+        return forms.FloatField(widget=forms.NumberInput(attrs={"step": "any"}), **options)
+    return forms.CharField(**options)
+
+
+# Declared on a class, because a panel can only show fields that its form class has.
+ParameterFields: Any = type(
+    "ParameterFields",
+    (forms.Form,),
+    {PARAMETER_PREFIX + name: parameter_field(parameter) for name, parameter in PARAMETERS.items()},
+)
+
+
+class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
+    """A backend with each of its parameters as a field of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value in (self.instance.parameters or {}).items():
+            if (field := self.fields.get(PARAMETER_PREFIX + name)) is not None:
+                field.initial = "\n".join(value) if isinstance(value, list) else value
+        if "alias" in self.fields:
+            self.fields["alias"].required = False
+            self.fields["alias"].help_text = _(
+                "The short name used on the command line. Left empty, it is made from the name."
+            )
+        if "connection" in self.fields:
+            self.fields["connection"] = forms.ChoiceField(
+                label=self.fields["connection"].label,
+                help_text=self.fields["connection"].help_text,
+                choices=self._connection_choices(),
+                error_messages={
+                    "required": _(
+                        "There is no connection yet. Your developer declares them in the settings, "
+                        "in FINETUNE_SWITCH."
+                    )
+                },
+            )
+        if "model_name" in self.fields:
+            self.fields["model_name"].required = True
+            self.fields["model_name"].widget = ModelNameInput(
+                attrs={
+                    "data-finetune-models-url-value": reverse("finetune_backends:models"),
+                }
+            )
+
+    def _connection_choices(self) -> list[tuple[str, str]]:
+        choices = [
+            (alias, f"{connection.label} – {connection.data_destination}")
+            for alias, connection in conf.connections().items()
+        ]
+        current = self.instance.connection
+        if current and current not in dict(choices):
+            choices.append((current, _("%s (no longer in the settings)") % current))
+        return choices
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not cleaned.get("alias") and cleaned.get("label"):
+            cleaned["alias"] = free_alias(cleaned["label"])
+        given = {
+            name: value
+            for name in PARAMETERS
+            if (value := self._parameter(cleaned, name)) not in (None, "", [])
+        }
+        provider = self._provider(cleaned.get("connection", ""))
+        parameters: dict[str, Any] = {}
+        for name, value in given.items():
+            try:
+                parameters |= clean_parameters(provider, {name: value})
+            except ValidationError as error:
+                self.add_error(PARAMETER_PREFIX + name, error.messages)
+        self.instance.parameters = parameters
+        return cleaned
+
+    def _parameter(self, cleaned: dict[str, Any], name: str) -> Any:
+        value = cleaned.get(PARAMETER_PREFIX + name)
+        if name == "stop" and value:
+            return [line for line in value.splitlines() if line.strip()]
+        return value
+
+    def _provider(self, alias: str) -> str:
+        connection = conf.connections().get(alias)
+        return connection.provider if connection else ""
+
+
+class LocaleTextsField(forms.MultiValueField):
+    """A text for each language, kept as ``{language code: text}``."""
+
+    def __init__(self, languages: Sequence[tuple[str, str]], **kwargs: Any) -> None:
+        self.languages = languages
+        super().__init__(
+            fields=[forms.CharField(required=False, max_length=500) for _language in languages],
+            widget=LocaleTextsWidget(languages),
+            require_all_fields=False,
+            required=False,
+            **kwargs,
+        )
+
+    def compress(self, data_list: Sequence[str]) -> dict[str, str]:
+        return {
+            code: text.strip()
+            for (code, _name), text in zip(self.languages, data_list, strict=False)
+            if text and text.strip()
+        }
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self.compress(data or []) != (initial or {})
+
+
+class SwitchForm(WagtailAdminModelForm):
+    """How a site's pages are searched for an answer. What answers is not part of it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "indexes" in self.fields:
+            self.fields["indexes"] = forms.MultipleChoiceField(
+                label=self.fields["indexes"].label,
+                help_text=self.fields["indexes"].help_text,
+                choices=self._index_choices(),
+                widget=forms.CheckboxSelectMultiple,
+                required=False,
+            )
+        if "nothing_found" in self.fields:
+            languages = [(locale.language_code, str(locale)) for locale in Locale.objects.all()]
+            self.fields["nothing_found"] = LocaleTextsField(
+                languages,
+                label=self.fields["nothing_found"].label,
+                help_text=self.fields["nothing_found"].help_text,
+            )
+
+    def _index_choices(self) -> list[tuple[str, str]]:
+        known = [(alias, index.label) for alias, index in adapters.indexes().items()]
+        gone = [
+            (alias, _("%s (gone)") % alias)
+            for alias in self.instance.indexes or []
+            if alias not in dict(known)
+        ]
+        return known + gone
+
+
+class SwitchChoiceForm(forms.Form):
+    """What is posted to turn the switch: the new backend, and the one the page showed as active."""
+
+    backend = forms.IntegerField(min_value=1)
+    expected = forms.IntegerField(min_value=1, required=False)
+    confirmed = forms.BooleanField(required=False, label=gettext_lazy("Switch all the same"))

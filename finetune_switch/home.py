@@ -1,0 +1,83 @@
+"""The panel on the admin's home page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.forms import Media
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from wagtail.admin.staticfiles import versioned_static
+from wagtail.admin.ui.components import Component
+from wagtail.models import Site
+
+from . import adapters, permissions
+from .models import ChatBackend, Exchange, Outcome, Switch
+
+
+class ActiveBackendPanel(Component):
+    """What answers, how it stands, questions today, and the next thing worth doing."""
+
+    name = "finetune_active_backend"
+    template_name = "finetune_switch/admin/home_panel.html"
+    order = 130
+
+    @property
+    def media(self) -> Media:
+        return Media(css={"all": [versioned_static("finetune_switch/css/admin.css")]})
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:
+        switch = Switch.for_question(self.site)
+        today = Exchange.objects.filter(site=self.site).asked_today()
+        backend = switch.backend
+        return {
+            "site": self.site,
+            "switch": switch,
+            "backend": backend,
+            "questions": today.count(),
+            "unanswered": today.filter(outcome=Outcome.NO_ANSWER).count(),
+            "failed": today.filter(outcome=Outcome.FAILED).count(),
+            "switch_url": reverse("finetune_switch:site", args=[self.site.pk]),
+            "next_thing": next_thing(switch, backend),
+        }
+
+
+def next_thing(switch: Switch, backend: ChatBackend) -> dict[str, str] | None:
+    """The most useful thing that an editorial team could do now, as a sentence with a link."""
+    here = reverse("finetune_switch:site", args=[switch.site_id])
+    if backend.unavailable_reason:
+        return {"text": _("It cannot answer. Switch to another backend."), "url": here}
+    if backend.check_passed is False:
+        return {"text": _("Its last check failed. See why."), "url": backend.get_check_url()}
+    if backend.shutdown_date:
+        return {
+            "text": _("It shuts down on %s. Choose what comes after it.")
+            % backend.shutdown_date.isoformat(),
+            "url": here,
+        }
+    if not ChatBackend.objects.editable().exists():
+        return {
+            "text": _("Add a model: yours, or a hosted one."),
+            "url": reverse("finetune_backends:add"),
+        }
+    if backend.kind == ChatBackend.Kind.EXTRACTIVE:
+        return {"text": _("No model answers yet. Choose one."), "url": here}
+    if not adapters.indexes():
+        return {"text": _("There is nothing to answer from: no index is set up."), "url": here}
+    if backend.pk and backend.check_passed is None:
+        return {"text": _("It was never checked. Check it."), "url": backend.get_check_url()}
+    return None
+
+
+def add_home_panel(request: HttpRequest, panels: list[Component]) -> None:
+    """Show the panel of the current site to those who may open its switch."""
+    sites = permissions.editable_sites(request.user)
+    site = Site.find_for_request(request)
+    if site is None or not sites.filter(pk=site.pk).exists():
+        site = sites.first()
+    if site is not None:
+        panels.append(ActiveBackendPanel(site))

@@ -1,0 +1,72 @@
+/** Lists the models that the chosen connection's server has, beside the field for a name. */
+class FinetuneModelsController extends window.StimulusModule.Controller {
+  static targets = ['options', 'button', 'status', 'list'];
+  static values = {
+    url: String,
+    waiting: String,
+    none: String,
+    found: String,
+    failed: String,
+  };
+
+  disconnect() {
+    this.abort?.abort();
+  }
+
+  get input() {
+    return this.element.querySelector('input');
+  }
+
+  async show() {
+    const connection = this.input.form.elements.connection?.value ?? '';
+    this.abort?.abort();
+    this.abort = new AbortController();
+    this.say(this.waitingValue);
+    this.buttonTarget.disabled = true;
+    try {
+      const url = `${this.urlValue}?${new URLSearchParams({ connection })}`;
+      const response = await fetch(url, {
+        headers: { 'X-Requested-With': 'XMLHttpRequest' },
+        signal: this.abort.signal,
+      });
+      const data = await response.json();
+      if (response.ok) this.list(data.models);
+      else this.say(data.message ?? this.failedValue);
+    } catch (error) {
+      if (error.name !== 'AbortError') this.say(this.failedValue);
+    } finally {
+      this.buttonTarget.disabled = false;
+    }
+  }
+
+  list(models) {
+    this.say(models.length ? this.foundValue : this.noneValue);
+    this.optionsTarget.replaceChildren(
+      ...models.map(({ name }) => Object.assign(document.createElement('option'), { value: name })),
+    );
+    this.listTarget.replaceChildren(...models.map((model) => this.item(model)));
+    this.listTarget.hidden = models.length === 0;
+  }
+
+  item({ name, note }) {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.className = 'button button-small button-secondary';
+    button.textContent = note ? `${name} (${note})` : name;
+    button.addEventListener('click', () => {
+      this.input.value = name;
+      this.input.dispatchEvent(new Event('change', { bubbles: true }));
+      this.input.focus();
+    });
+    const item = document.createElement('li');
+    item.append(button);
+    return item;
+  }
+
+  say(text) {
+    this.listTarget.hidden = true;
+    this.statusTarget.textContent = text;
+  }
+}
+
+window.wagtail.app.register('finetune-models', FinetuneModelsController);

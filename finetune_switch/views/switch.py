@@ -1,0 +1,218 @@
+"""The page on which a site's backend is chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.generic import TemplateView, View
+from wagtail.admin import messages
+from wagtail.admin.views.generic import WagtailAdminTemplateMixin
+from wagtail.models import Site
+
+from .. import permissions
+from ..exceptions import SwitchConflict
+from ..forms import SwitchChoiceForm
+from ..models import ChatBackend, Switch
+from ..preflight import probe, run_check
+
+
+class ChooseSiteView(View):
+    """Leads to the switch of the current site, or of the first one that the user may see."""
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        sites = permissions.editable_sites(request.user)
+        site = Site.find_for_request(request)
+        if site is None or not sites.filter(pk=site.pk).exists():
+            site = sites.first()
+        if site is None:
+            raise PermissionDenied
+        return redirect("finetune_switch:site", site.pk)
+
+
+class SiteMixin:
+    """The site that a URL names, for those who may open its settings."""
+
+    request: HttpRequest
+    kwargs: dict[str, Any]
+    must_be_allowed_to_switch = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        may = (
+            permissions.may_switch
+            if self.must_be_allowed_to_switch
+            else permissions.may_edit_settings
+        )
+        if not may(request.user, self.site):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+
+    @cached_property
+    def site(self) -> Site:
+        return get_object_or_404(Site, pk=self.kwargs["site"])
+
+    @cached_property
+    def switch(self) -> Switch:
+        """The stored switch of the site, made where there is none yet."""
+        switch, _created = Switch.objects.select_related(
+            "active", "previous", "switched_by", "site"
+        ).get_or_create(site=self.site)
+        return switch
+
+    def back_to_switch(self) -> HttpResponse:
+        return redirect("finetune_switch:site", self.site.pk)
+
+
+class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
+    """What answers on a site, and everything that could."""
+
+    template_name = "finetune_switch/admin/switch.html"
+    page_title = gettext_lazy("Switch")
+    header_icon = "finetune-switch"
+
+    def get_page_subtitle(self) -> str:
+        return str(self.site)
+
+    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+        return [
+            *self.breadcrumbs_items,
+            {"url": "", "label": self.get_page_title()},
+        ]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        active = self.switch.backend
+        rows = ChatBackend.objects.all()
+        user = self.request.user
+        return {
+            **super().get_context_data(**kwargs),
+            "site": self.site,
+            "sites": permissions.editable_sites(user),
+            "switch": self.switch,
+            "active": active,
+            "others": [row for row in rows if row.pk != active.pk and row.alias != active.alias],
+            "may_switch": permissions.may_switch(user, self.site),
+            "may_see_backends": permissions.may_see_backends(user),
+            "may_add_backend": user.has_perm(permissions.ADD_BACKEND),
+            "settings_url": reverse(
+                "wagtailsettings:edit", args=["finetune_switch", "switch", self.site.pk]
+            ),
+            "state_url": reverse("finetune_switch:state", args=[self.site.pk]),
+        }
+
+
+class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
+    """Turns the switch; asks first where the new backend did not pass its last check."""
+
+    must_be_allowed_to_switch = True
+    template_name = "finetune_switch/admin/confirm_switch.html"
+    page_title = gettext_lazy("Switch")
+    header_icon = "warning"
+    http_method_names = ["post"]
+
+    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+        return [
+            *self.breadcrumbs_items,
+            {"url": reverse("finetune_switch:site", args=[self.site.pk]), "label": str(self.site)},
+            {"url": "", "label": self.get_page_title()},
+        ]
+
+    def post(self, request: HttpRequest, site: int) -> HttpResponseBase:
+        form = SwitchChoiceForm(request.POST)
+        if not form.is_valid():
+            messages.error(request, _("Choose a backend from the list."))
+            return self.back_to_switch()
+        backend = ChatBackend.objects.filter(pk=form.cleaned_data["backend"]).first()
+        if backend is None:
+            messages.error(request, _("This backend was deleted in the meantime."))
+            return self.back_to_switch()
+        if backend.check_passed is False and not form.cleaned_data["confirmed"]:
+            return self.render_to_response(
+                self.get_context_data(backend=backend, expected=form.cleaned_data["expected"])
+            )
+        return self.activate(backend, form.cleaned_data["expected"])
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        failed = [step for step in kwargs["backend"].check_report if not step["passed"]]
+        return {**context, "site": self.site, "failed": failed[0] if failed else None}
+
+    def activate(self, backend: ChatBackend, expected: int | None) -> HttpResponse:
+        try:
+            self.switch.activate(backend, expected=expected, user=self.request.user)
+        except (ValidationError, SwitchConflict) as error:
+            messages.error(self.request, _sentence(error))
+        else:
+            messages.success(
+                self.request,
+                _("“%(backend)s” answers on %(site)s from the next question on.")
+                % {"backend": backend, "site": self.site},
+            )
+        return self.back_to_switch()
+
+
+class BackView(SiteMixin, View):
+    """Swaps the active and the previous backend."""
+
+    must_be_allowed_to_switch = True
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, site: int) -> HttpResponse:
+        form = SwitchChoiceForm({"backend": 1, **request.POST.dict()})
+        expected = form.cleaned_data["expected"] if form.is_valid() else None
+        try:
+            self.switch.back(expected=expected, user=request.user)
+        except (ValidationError, SwitchConflict) as error:
+            messages.error(request, _sentence(error))
+        else:
+            messages.success(
+                request,
+                _("Switched back: “%(backend)s” answers on %(site)s again.")
+                % {"backend": self.switch.backend, "site": self.site},
+            )
+        return self.back_to_switch()
+
+
+class CheckActiveView(SiteMixin, View):
+    """Checks the active backend's connection, from the switch."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, site: int) -> HttpResponse:
+        backend = self.switch.backend
+        failed = next((step for step in run_check(backend) if not step.passed), None)
+        if failed is None:
+            messages.success(request, _("“%s” answers.") % backend)
+        else:
+            messages.error(request, " ".join([failed.message, failed.remedy]).strip())
+        return self.back_to_switch()
+
+
+class StateView(SiteMixin, View):
+    """Whether the active backend could answer now, as JSON: a quick look, nothing is asked."""
+
+    http_method_names = ["get"]
+
+    def get(self, request: HttpRequest, site: int) -> JsonResponse:
+        backend = Switch.for_question(self.site).backend
+        step = probe(backend)
+        return JsonResponse({"passed": step.passed, "message": step.message, "remedy": step.remedy})
+
+
+def _sentence(error: ValidationError | SwitchConflict) -> str:
+    return " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+
+
+__all__ = [
+    "ActivateView",
+    "BackView",
+    "CheckActiveView",
+    "ChooseSiteView",
+    "StateView",
+    "SwitchView",
+]

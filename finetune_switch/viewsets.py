@@ -1,0 +1,96 @@
+"""The plugin's part of the admin's menu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy
+from wagtail.admin.menu import MenuItem
+from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
+from wagtail.admin.viewsets.model import ModelViewSet
+
+from . import permissions
+from .models import ChatBackend
+from .panels import backend_edit_handler
+from .views import backends, switch
+
+
+class SwitchMenuItem(MenuItem):
+    def is_shown(self, request: HttpRequest) -> bool:
+        return permissions.editable_sites(request.user).exists()
+
+
+class SwitchViewSet(ViewSet):
+    name = "finetune_switch"
+    url_prefix = "finetune/switch"
+    menu_label = gettext_lazy("Switch")
+    menu_icon = icon = "finetune-switch"
+    menu_item_class = SwitchMenuItem
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        return [
+            path("", switch.ChooseSiteView.as_view(), name="index"),
+            path("<int:site>/", switch.SwitchView.as_view(), name="site"),
+            path("<int:site>/activate/", switch.ActivateView.as_view(), name="activate"),
+            path("<int:site>/back/", switch.BackView.as_view(), name="back"),
+            path("<int:site>/check/", switch.CheckActiveView.as_view(), name="check"),
+            path("<int:site>/state/", switch.StateView.as_view(), name="state"),
+        ]
+
+
+class ChatBackendViewSet(ModelViewSet):
+    model = ChatBackend
+    name = "finetune_backends"
+    url_prefix = "finetune/backends"
+    icon = "cogs"
+    menu_label = gettext_lazy("Chat backends")
+    edit_handler = backend_edit_handler
+    inspect_view_enabled = True
+    copy_view_enabled = True
+    add_to_reference_index = False
+    index_view_class = backends.BackendIndexView
+    add_view_class = backends.BackendCreateView
+    edit_view_class = backends.BackendEditView
+    copy_view_class = backends.BackendCopyView
+    delete_view_class = backends.BackendDeleteView
+    inspect_view_class = backends.BackendInspectView
+    delete_template_name = "finetune_switch/admin/delete_backend.html"
+    inspect_view_fields = [
+        "label",
+        "alias",
+        "kind",
+        "connection",
+        "model_name",
+        "base_model",
+        "data_destination",
+        "system_prompt",
+        "context_window",
+        "parameters",
+        "shutdown_date",
+        "checked_at",
+        "unavailable_reason",
+    ]
+
+    def get_index_view_kwargs(self, **kwargs: Any) -> dict[str, Any]:
+        # The view says itself what it lists, since its columns know who is active.
+        given = super().get_index_view_kwargs(**kwargs)
+        return {name: value for name, value in given.items() if name != "search_fields"}
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        return [
+            path("models/", backends.ModelsView.as_view(), name="models"),
+            path("<int:pk>/check/", backends.CheckView.as_view(), name="check"),
+            path("<int:pk>/base/", backends.AddBaseModelView.as_view(), name="add_base"),
+            path("<int:pk>/modelfile/", backends.ModelfileView.as_view(), name="modelfile"),
+            path("<int:pk>/prompts/", backends.PromptsView.as_view(), name="prompts"),
+            *super().get_urlpatterns(),
+        ]
+
+
+class FinetuneSwitchGroup(ViewSetGroup):
+    menu_label = gettext_lazy("AI answers")
+    menu_icon = "finetune-switch"
+    menu_order = 250
+    items = (SwitchViewSet, ChatBackendViewSet)

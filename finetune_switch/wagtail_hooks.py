@@ -1,0 +1,22 @@
+from wagtail import hooks
+from wagtail.contrib.settings.registry import register_setting
+
+from .home import add_home_panel
+from .log_actions import register_log_actions
+from .models import Switch
+from .panels import switch_edit_handler
+from .permissions import grantable_permissions
+from .viewsets import FinetuneSwitchGroup
+
+Switch.edit_handler = switch_edit_handler
+register_setting(Switch, icon="finetune-switch", order=300)
+
+hooks.register("register_admin_viewset", FinetuneSwitchGroup)
+hooks.register("register_permissions", grantable_permissions)
+hooks.register("register_log_actions", register_log_actions)
+hooks.register("construct_homepage_panels", add_home_panel)
+
+
+@hooks.register("register_icons")
+def register_icons(icons: list[str]) -> list[str]:
+    return [*icons, "finetune_switch/icons/finetune-switch.svg"]

@@ -1,0 +1,104 @@
+"""Parts that many tests share: a model server on a real socket, a site, and its database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+
+from demo_site.standin import StandIn
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+API_KEY = "sk-tests-0123456789abcdef"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """SQLite in a file: asynchronous work reaches the database from threads of its own."""
+    for alias, database in django_settings.DATABASES.items():
+        if database["ENGINE"].endswith("sqlite3"):
+            path = tmp_path_factory.mktemp("database") / f"{alias}.sqlite3"
+            database.setdefault("TEST", {})["NAME"] = str(path)
+
+
+@pytest.fixture(scope="session")
+def _standin() -> Iterator[StandIn]:
+    with StandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def standin(_standin: StandIn) -> StandIn:
+    """OpenAI's API and Ollama's on one port. What earlier tests asked it is forgotten."""
+    _standin.clear()
+    return _standin
+
+
+@pytest.fixture
+def connections(settings: Any, standin: StandIn) -> dict[str, dict[str, Any]]:
+    """``FINETUNE_SWITCH["CONNECTIONS"]`` with the stand-in behind them; a test may change it."""
+    declared: dict[str, dict[str, Any]] = {
+        "openai": {
+            "PROVIDER": "openai",
+            "LABEL": "Hosted",
+            "API_BASE": standin.openai_url,
+            "API_KEY": API_KEY,
+            "DATA_DESTINATION": "a test of OpenAI",
+        },
+        "ollama": {
+            "PROVIDER": "ollama_chat",
+            "LABEL": "Our own",
+            "API_BASE": standin.url,
+            "DATA_DESTINATION": "a test of Ollama",
+        },
+    }
+    settings.FINETUNE_SWITCH = {
+        "CONNECTIONS": declared,
+        # Far above what an answer takes, so that none of them strikes unless a test means it.
+        "DEADLINES": {"FIRST_TOKEN": 10, "IDLE": 10, "TOTAL": 20},
+        "RETENTION_DAYS": 30,
+    }
+    return declared
+
+
+@pytest.fixture
+def site(transactional_db: None) -> Any:
+    """The default site with a home page, and the rows that ``migrate`` makes.
+
+    The tables are emptied after each test that commits, and Wagtail's own first pages with them.
+    """
+    from django.core.cache import cache
+    from wagtail.models import Locale, Page, Site
+
+    from demo_site.models import HomePage
+    from finetune_switch.models import ChatBackend
+    from finetune_switch.registration import synchronise_backends
+
+    cache.clear()
+    Locale.objects.get_or_create(language_code="en-gb")
+    root = Page.get_first_root_node() or Page.add_root(instance=Page(title="Root", slug="root"))
+    home = HomePage(
+        title="Harbour", slug="harbour", strapline="Boats", introduction="A harbour with boats."
+    )
+    root.add_child(instance=home)
+    Site.objects.all().delete()
+    found = Site.objects.create(
+        hostname="localhost", site_name="Harbour", root_page=home, is_default_site=True
+    )
+    ChatBackend.objects.all().delete()
+    synchronise_backends()
+    return found
+
+
+@pytest.fixture(params=["sync", "async"])
+def ask(request: pytest.FixtureRequest) -> Any:
+    """A question asked to its end, by ``answer()`` and by ``aanswer()``."""
+    from tests.helpers import ask_async, ask_sync
+
+    return ask_sync if request.param == "sync" else ask_async

@@ -1,0 +1,110 @@
+"""What tests ask with: rows, passages, and one question asked either way."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from finetune_switch.answering import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
+from finetune_switch.models import ChatBackend, Exchange
+from finetune_switch.passages import Passage, Source
+
+T = TypeVar("T")
+
+QUESTION = "When does the harbour open?"
+OPENING = "The harbour opens at nine on every day but Christmas."
+
+_runner = asyncio.Runner()
+_numbers = itertools.count(1)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The coroutine's result, on one loop for all tests: a server's process has one as well."""
+    return _runner.run(coroutine)
+
+
+def make_backend(connection: str = "openai", model: str = "test-model", **values: Any):
+    """A saved backend on a connection of the ``connections`` fixture."""
+    number = next(_numbers)
+    row = ChatBackend(
+        **{
+            "alias": f"backend-{number}",
+            "label": f"Backend {number}",
+            "connection": connection,
+            "model_name": model,
+            **values,
+        }
+    )
+    row.save()
+    return row
+
+
+def make_passages(*texts: str, scores: Sequence[float] = ()) -> list[Passage]:
+    return [
+        Passage(
+            number=number,
+            text=text,
+            score=score,
+            source=Source(f"Page {number}", f"/page-{number}/", "demo_site.articlepage", "1"),
+        )
+        for number, (text, score) in enumerate(
+            itertools.zip_longest(texts or (OPENING,), scores, fillvalue=0.9), 1
+        )
+    ]
+
+
+@dataclass
+class Asked:
+    """One question that was asked to its end, and what it left behind."""
+
+    answer: Answer | AsyncAnswer
+    events: list[Event]
+    seconds: float
+
+    @property
+    def sources(self) -> SourcesEvent:
+        assert isinstance(self.events[0], SourcesEvent)
+        return self.events[0]
+
+    @property
+    def text(self) -> str:
+        return "".join(event.text for event in self.events if isinstance(event, TextEvent))
+
+    @property
+    def done(self) -> DoneEvent:
+        assert isinstance(self.events[-1], DoneEvent), self.events[-1]
+        return self.events[-1]
+
+    @property
+    def failure(self) -> FailedEvent:
+        assert isinstance(self.events[-1], FailedEvent), self.events[-1]
+        return self.events[-1]
+
+    @property
+    def exchange(self) -> Exchange:
+        return Exchange.objects.get(pk=self.answer.exchange_id)
+
+
+Ask = Callable[..., Asked]
+
+
+def ask_sync(question: str = QUESTION, **options: Any) -> Asked:
+    started = time.monotonic()
+    pending = answer(question, **options)
+    events = list(pending)
+    return Asked(pending, events, time.monotonic() - started)
+
+
+def ask_async(question: str = QUESTION, **options: Any) -> Asked:
+    started = time.monotonic()
+    pending = aanswer(question, **options)
+
+    async def read() -> list[Event]:
+        return [event async for event in pending]
+
+    return Asked(pending, run(read()), time.monotonic() - started)

@@ -1,0 +1,240 @@
+"""What a model server can do to us, over a real socket, and what is left of the question then."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+
+import pytest
+
+from demo_site.standin.behaviours import HUGE_SIZE, SECRET_PLAN, TEST_ANSWER
+from finetune_switch.backends import errors
+from finetune_switch.conf import Deadlines
+from finetune_switch.models import Outcome
+from tests.conftest import API_KEY
+from tests.helpers import make_backend, make_passages
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SAID = "The harbour opens"
+DEADLINES = Deadlines(first_token=0.6, idle=0.5, total=1.2)
+# Words of the stand-in's error bodies, of tracebacks, and of addresses.
+FOREIGN = re.compile(
+    r"traceback|exception|error|sk-|org-|http|127\.0\.0\.1|litellm|llama-server|cuda|api_key|rpm"
+    r"|status|<|\{|\bopenai\b|\bollama\b",
+    re.IGNORECASE,
+)
+LEAKS = ("sk-leaked", API_KEY)
+
+# What fails, the code that says so (where they differ: OpenAI's, Ollama's), what was said before.
+FAULTS = [
+    ("unauthorized", "unauthorized", ""),
+    ("forbidden", "forbidden", ""),
+    ("notfound", "model_not_found", ""),
+    ("ratelimit", "rate_limited", ""),
+    ("insufficient-quota", ("quota", "rate_limited"), ""),
+    ("busy", "busy", ""),
+    ("load-failure", "load_failed", ""),
+    ("runner-died", "load_failed", ""),
+    ("leaky-error", "load_failed", ""),
+    ("context-overflow", "context_overflow", ""),
+    ("context-overflow-native", "context_overflow", ""),
+    ("slow-first-token", "first_token_timeout", ""),
+    ("slow-drip", "total_timeout", "drip0 drip1 drip2"),
+    ("stall", "stalled", SAID),
+    ("cut", "cut", SAID),
+    ("disconnect", "cut", SAID),
+    ("no-end", "cut", SAID),
+    ("error-line", "broke_off", SAID),
+    ("html", "not_a_model_server", ""),
+    ("empty-body", "not_a_model_server", ""),
+    ("empty-answer", "empty", ""),
+    ("think-unclosed", "empty", ""),
+    ("content-filter", ("content_filter", "model_not_found"), (SAID, "")),
+]
+
+
+@pytest.fixture(params=["openai", "ollama"])
+def provider(request):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(caplog, capfd):
+    """Whatever fails: no key and no vendor's words in any log, on screen or in the database."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    seen = "".join([caplog.text, *(str(vars(record)) for record in caplog.records)])
+    out, err = capfd.readouterr()
+    assert not [leak for leak in LEAKS if leak in seen + out + err]
+
+
+@pytest.fixture
+def faulty(connections, site, provider, ask):
+    """Asks a model with a fault, or ``model`` in its place, within short deadlines."""
+
+    def ask_model(fault="", *, model="", deadlines=DEADLINES, connection=provider, **values):
+        backend = make_backend(
+            connection,
+            model or f"fault-{fault}",
+            first_token_seconds=deadlines.first_token,
+            idle_seconds=deadlines.idle,
+            total_seconds=deadlines.total,
+            **values,
+        )
+        return ask(backend=backend, passages=make_passages())
+
+    return ask_model
+
+
+def of(provider, expected):
+    return expected if isinstance(expected, str) else expected[provider == "ollama"]
+
+
+def check_failure(asked, code, text, deadlines=DEADLINES):
+    """A safe sentence, in time, and an exchange that says how it ended and keeps what was said."""
+    assert asked.failure.code == code
+    assert asked.failure.message.endswith(".")
+    assert not FOREIGN.search(asked.failure.message)
+    assert asked.seconds < deadlines.total + 1
+    exchange = asked.exchange
+    assert (exchange.outcome, exchange.error_code) == (Outcome.FAILED, code)
+    assert exchange.error == asked.failure.message
+    assert asked.text.strip().startswith(text)
+    assert exchange.answer == asked.text
+    assert bool(exchange.answer) == bool(text)
+    assert exchange.closed_at is not None
+    assert [passage["number"] for passage in exchange.passages] == [1]
+    assert not [leak for leak in LEAKS if leak in str(vars(exchange))]
+
+
+@pytest.mark.parametrize(("fault", "code", "text"), FAULTS, ids=[name for name, *_ in FAULTS])
+def test_a_fault_ends_in_a_sentence(faulty, provider, fault, code, text):
+    check_failure(faulty(fault), of(provider, code), of(provider, text))
+
+
+def test_a_refused_connection(faulty, connections, provider, unused_tcp_port):
+    connections[provider]["API_BASE"] = f"http://127.0.0.1:{unused_tcp_port}"
+    check_failure(faulty(model="test-model"), "refused", "")
+
+
+def test_an_unknown_host(faulty, connections, provider):
+    connections[provider]["API_BASE"] = "http://no-such-host.invalid:1"
+    check_failure(
+        faulty(model="test-model", deadlines=Deadlines(5, 5, 5)),
+        "unknown_host",
+        "",
+        Deadlines(5, 5, 5),
+    )
+
+
+def test_an_unknown_model(faulty):
+    check_failure(faulty(model="nobody-made-this"), "model_not_found", "")
+
+
+def test_a_wrong_key(faulty, connections, provider):
+    if provider == "ollama":
+        connections["ollama"] |= {
+            "PROVIDER": "openai",
+            "API_BASE": connections["openai"]["API_BASE"],
+        }
+    connections[provider]["API_KEY"] = "wrong-key"
+    check_failure(faulty(model="test-model"), "unauthorized", "")
+
+
+def test_a_line_that_is_no_json(faulty, provider):
+    """litellm skips a bad line of Ollama's; OpenAI's SDK breaks off at it."""
+    asked = faulty("bad-json")
+    if provider == "ollama":
+        assert (asked.text, asked.done.outcome) == (TEST_ANSWER, Outcome.COMPLETE)
+    else:
+        check_failure(asked, "cut", "The harbour")
+
+
+def check_answered(asked, text=TEST_ANSWER):
+    assert asked.text == text
+    assert asked.done.outcome == Outcome.COMPLETE
+    exchange = asked.exchange
+    assert (exchange.outcome, exchange.answer, exchange.error) == (Outcome.COMPLETE, text, "")
+
+
+@pytest.mark.parametrize("fault", ["thinking", "think-tags", "think-tokens", "role-only", "length"])
+def test_what_is_no_text_is_not_shown(faulty, fault):
+    asked = faulty(fault, parameters={"reasoning": "low"} if fault == "thinking" else {})
+    check_answered(asked)
+    assert SECRET_PLAN not in str(vars(asked.exchange))
+
+
+def test_an_answer_without_counts(faulty):
+    asked = faulty("no-usage")
+    check_answered(asked)
+    assert (asked.done.cost, asked.exchange.cost) == (None, None)
+
+
+def test_a_very_long_answer(faulty):
+    asked = faulty("huge", deadlines=Deadlines(10, 10, 20))
+    assert len(asked.exchange.answer) == pytest.approx(HUGE_SIZE, abs=1)
+
+
+class TestAskingAgain:
+    GENEROUS = Deadlines(first_token=8, idle=2, total=10)
+
+    def test_it_waits_as_long_as_the_server_wants(self, faulty, standin):
+        asked = faulty("ratelimit-once", deadlines=self.GENEROUS)
+        check_answered(asked)
+        first, second = (request.time for request in standin.requests)
+        assert 1 <= second - first < 2.5
+
+    @pytest.mark.parametrize("fault", ["load-failure-once", "busy-once"])
+    def test_a_server_that_comes_to_itself(self, faulty, standin, fault):
+        check_answered(faulty(fault, deadlines=self.GENEROUS))
+        assert len(standin.requests) == 2
+
+    def test_not_where_the_wait_would_pass_the_deadline(self, faulty, standin):
+        asked = faulty("ratelimit", deadlines=Deadlines(0.8, 0.5, 1.5))
+        check_failure(asked, "rate_limited", "")
+        assert len(standin.requests) == 1
+        assert asked.seconds < 0.7
+
+    @pytest.mark.parametrize("fault", ["load-failure", "busy"])
+    def test_no_pause_passes_the_deadline(self, faulty, standin, fault):
+        """The pause grows by chance; the one that was weighed is the one that is made."""
+        for _ in range(3):
+            assert faulty(fault, deadlines=Deadlines(0.7, 0.5, 5)).seconds < 0.9
+
+    @pytest.mark.parametrize("fault", ["unauthorized", "notfound", "context-overflow"])
+    def test_not_where_it_is_of_no_use(self, faulty, standin, fault):
+        faulty(fault, deadlines=self.GENEROUS)
+        assert len(standin.requests) == 1
+
+    @pytest.mark.parametrize("fault", ["cut", "error-line", "no-end"])
+    def test_not_after_the_first_word(self, faulty, standin, fault):
+        faulty(fault, deadlines=self.GENEROUS)
+        assert len(standin.requests) == 1
+
+    def test_three_times_at_most(self, faulty, standin):
+        standin.add_model("hurried", fault="busy")
+        check_failure(
+            faulty(model="hurried", deadlines=self.GENEROUS), "busy", "", deadlines=self.GENEROUS
+        )
+        assert len(standin.requests) == 3
+
+
+def test_what_may_be_shown_is_translated_late(settings):
+    """A sentence is in the asker's language, not in that of whoever imported the module."""
+    from django.utils.translation import override
+
+    with override("de"):
+        error = errors.empty_answer()
+    with override("en"):
+        assert str(error) == "The model gave an empty answer."
+
+
+def test_the_log_keeps_what_helps_without_secrets(faulty, caplog):
+    faulty("leaky-error")
+    (record,) = [r for r in caplog.records if r.name == "finetune_switch.backends"][:1]
+    assert record.levelno == logging.WARNING
+    assert "[removed]" in record.getMessage()
+    assert "500" in record.getMessage()
+    assert time.time() - record.created < 5
