@@ -9,7 +9,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from demo_site.standin import StandIn
 from finetune_switch.answering import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.conf import Connection, Deadlines
 from finetune_switch.events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from finetune_switch.models import ChatBackend, Exchange
 from finetune_switch.passages import Passage, Source
@@ -26,6 +28,20 @@ _numbers = itertools.count(1)
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """The coroutine's result, on one loop for all tests: a server's process has one as well."""
     return _runner.run(coroutine)
+
+
+def server_connection(alias: str, server: StandIn) -> Connection:
+    """A connection to a stand-in, as the settings of the ``connections`` fixture declare it."""
+    is_ollama = alias == "ollama"
+    return Connection(
+        alias=alias,
+        provider="ollama_chat" if is_ollama else "openai",
+        label=alias,
+        data_destination="a test",
+        deadlines=Deadlines(10, 10, 20),
+        api_base=server.url if is_ollama else server.openai_url,
+        api_key=None if is_ollama else "sk-tests-0123456789abcdef",
+    )
 
 
 def make_backend(connection: str = "openai", model: str = "test-model", **values: Any):

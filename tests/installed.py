@@ -97,7 +97,7 @@ def run(
 
 @cache
 def distributions() -> Distributions:
-    """The wheel and the sdist, built from a copy of what git would see here."""
+    """The sdist, and the wheel that is built from it."""
     folder = _folder("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
@@ -127,7 +127,7 @@ def environment_with_vector_index() -> Environment:
 
 def _environment(name: str, requirements: Sequence[str | Path], **variables: str) -> Environment:
     folder = _folder(name)
-    run(find_uv_bin(), "venv", "--quiet", "--no-config", "--python", sys.executable, folder / "env")
+    run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, folder / "env", cwd=folder)
     python = folder / "env" / "bin" / "python"
     _install(python, requirements)
     project = folder / "project"
@@ -140,9 +140,7 @@ def _environment(name: str, requirements: Sequence[str | Path], **variables: str
 
 
 def _install(python: Path, requirements: Sequence[str | Path]) -> None:
-    run(
-        find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--python", python, *requirements
-    )
+    run(find_uv_bin(), "pip", "install", "--quiet", "--python", python, *requirements)
 
 
 @cache

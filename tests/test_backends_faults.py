@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 
 import pytest
 
 from demo_site.standin.behaviours import HUGE_SIZE, SECRET_PLAN, TEST_ANSWER
 from finetune_switch.backends import errors
+from finetune_switch.backends.base import BackendConfig
+from finetune_switch.backends.litellm import LiteLLMChatBackend
 from finetune_switch.conf import Deadlines
 from finetune_switch.models import Outcome
 from tests.conftest import API_KEY
-from tests.helpers import make_backend, make_passages
+from tests.helpers import make_backend, make_passages, server_connection
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,6 +56,15 @@ FAULTS = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warm(_standin):
+    """The deadlines here are shorter than litellm's import and first call on a busy machine."""
+    for connection in (server_connection("openai", _standin), server_connection("ollama", _standin)):
+        LiteLLMChatBackend(BackendConfig("warm", "Warm", "test-model", connection)).complete(
+            [{"role": "user", "content": "Hello"}]
+        )
+
+
 @pytest.fixture(params=["openai", "ollama"])
 def provider(request):
     return request.param
@@ -71,7 +81,7 @@ def no_leaks(caplog, capfd):
 
 
 @pytest.fixture
-def faulty(connections, site, provider, ask):
+def faulty(connections, transactional_db, provider, ask):
     """Asks a model with a fault, or ``model`` in its place, within short deadlines."""
 
     def ask_model(fault="", *, model="", deadlines=DEADLINES, connection=provider, **values):
@@ -235,6 +245,5 @@ def test_the_log_keeps_what_helps_without_secrets(faulty, caplog):
     faulty("leaky-error")
     (record,) = [r for r in caplog.records if r.name == "finetune_switch.backends"][:1]
     assert record.levelno == logging.WARNING
-    assert "[removed]" in record.getMessage()
-    assert "500" in record.getMessage()
-    assert time.time() - record.created < 5
+    assert "status 500" in record.getMessage()
+    assert "upstream failed" in record.getMessage()

@@ -17,6 +17,8 @@ from .base import BackendConfig
 logger = logging.getLogger("finetune_switch.backends")
 
 _SECRET = re.compile(r"(?i)\b(sk|key|token|bearer)[-_ =:]+[\w.-]{6,}")
+# Ollama's own words, llama-server's, and OpenAI's.
+_TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
 _MAX_RETRY_AFTER = 30.0
 _JSON, _PY = "json.decoder", "builtins"
 
@@ -94,7 +96,7 @@ def _by_kind(
     }
     if (named := by_class.get(kind, status)) in (401, 403, 404):
         return from_status(named, _alias(config))
-    if kind == "ContextWindowExceededError" or "context length" in lowered:
+    if kind == "ContextWindowExceededError" or _TOO_LONG.search(text):
         return context_overflow()
     if kind == "ContentPolicyViolationError":
         return content_filter()
@@ -214,7 +216,7 @@ def total_deadline(seconds: float) -> DeadlineExceeded:
 
 
 def failed_in_stream(detail: str) -> BackendError:
-    if "context length" in detail.lower():
+    if _TOO_LONG.search(detail):
         return context_overflow()
     return BackendError(
         gettext_lazy("The model broke off in the middle of its answer."),

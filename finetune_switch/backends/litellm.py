@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 from ..conf import Connection
 from ..exceptions import BackendError, DeadlineExceeded
@@ -261,11 +261,15 @@ def _usage(response: Any) -> Usage | None:
     return Usage(usage.prompt_tokens, usage.completion_tokens)
 
 
-_backoff: Callable[[RetryCallState], float] = wait_exponential_jitter(initial=0.3, max=4)
+_backoff: Callable[[RetryCallState], float] = wait_exponential(0.3, max=4) + wait_random(0, 1)
 
 
 def _pause(state: RetryCallState) -> float:
     """Seconds before the next try: what the server asked for, else a growing pause."""
     error = state.outcome.exception() if state.outcome else None
-    asked = getattr(error, "retry_after", None)
-    return asked if asked is not None else _backoff(state)
+    if not isinstance(error, BackendError):
+        return 0.0
+    if error.retry_after is None:
+        # Kept: the pause that is weighed against the deadline has to be the one that is made.
+        error.retry_after = _backoff(state)
+    return error.retry_after

@@ -88,7 +88,13 @@ class OpenAITap(StreamTap):
         return self
 
     async def __anext__(self) -> Any:
-        chunk = await anext(self._chunks)
+        try:
+            chunk = await anext(self._chunks)
+        except Exception as error:
+            # What the SDK makes of an error event. A lost connection has a class of its own.
+            if type(error).__name__ == "APIError":
+                self.error = str(error)
+            raise
         self.messages += 1
         for choice in getattr(chunk, "choices", None) or ():
             if getattr(choice, "finish_reason", None):

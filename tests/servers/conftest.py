@@ -1,0 +1,177 @@
+"""Real processes: WSGI and ASGI servers of the demo site, on one database, asking one stand-in.
+
+The database is one of its own, set up once as ``make demo`` does; ``DATABASE_URL`` says on which
+engine. While a test of this folder runs, this process's ``default`` connection leads there too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connections
+
+from demo_site.standin import StandIn
+from finetune_switch.models import ChatBackend
+
+from . import processes
+from .processes import Server
+
+ON_POSTGRESQL = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
+
+_running: list[Server] = []
+_log_ends: dict[str, int] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.servers)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Show what the servers said during a test that failed."""
+    report = yield
+    if call.when == "setup":
+        _log_ends.update({server.name: server.log.stat().st_size for server in _running})
+    if report.failed:
+        for server in _running:
+            said = server.log.read_bytes()[_log_ends.get(server.name, 0) :].decode(errors="replace")
+            if said:
+                report.sections.append((f"Log of {server.name}", said[-6000:]))
+    return report
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def database_name(server_folder: Path, django_db_blocker) -> Iterator[str]:
+    """The name of an empty database that only these tests use."""
+    if not ON_POSTGRESQL:
+        yield str(server_folder / "site.sqlite3")
+        return
+    name = f"finetune_servers_{uuid.uuid4().hex[:8]}"
+    with django_db_blocker.unblock(), connections["default"]._nodb_cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield name
+    with django_db_blocker.unblock(), connections["default"]._nodb_cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def standin() -> Iterator[StandIn]:
+    with StandIn() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def environment(database_name: str, standin: StandIn) -> dict[str, str]:
+    """What the server processes find in their environment: the database, set up, and models."""
+    variables = {
+        "DATABASE_URL": _database_url(database_name),
+        "TEST_OPENAI_BASE": standin.openai_url,
+        "TEST_OLLAMA_BASE": standin.url,
+    }
+    processes.manage(variables, "run_demo", "--setup-only")
+    return variables
+
+
+def _database_url(name: str) -> str:
+    if not ON_POSTGRESQL:
+        return f"sqlite:///{name}"
+    base, _, query = os.environ["DATABASE_URL"].partition("?")
+    return f"{base.rpartition('/')[0]}/{name}{'?' if query else ''}{query}"
+
+
+@pytest.fixture(autouse=True)
+def site_database(database_name: str, environment, django_db_blocker) -> Iterator[None]:
+    """Lead this thread's ``default`` connection to the servers' database."""
+    ordinary = connections["default"]
+    theirs = type(ordinary)({**ordinary.settings_dict, "NAME": database_name}, "default")
+    connections["default"] = theirs
+    try:
+        with django_db_blocker.unblock():
+            yield
+    finally:
+        theirs.close()
+        connections["default"] = ordinary
+
+
+@pytest.fixture(scope="session")
+def start_server(environment, server_folder: Path) -> Iterator[Callable[..., Server]]:
+    """Starts a server of a kind, with more in its environment where that is given."""
+
+    def start(kind: str, *, wait: bool = True, **more: str) -> Server:
+        server = processes.start(kind, {**environment, **more}, server_folder)
+        _running.append(server)
+        if wait:
+            server.wait_until_healthy()
+        return server
+
+    yield start
+    while _running:
+        _running.pop().stop()
+
+
+@pytest.fixture(scope="session")
+def shared_servers(start_server) -> dict[str, Server]:
+    """One server of each kind, for every test that does no harm to it."""
+    servers = {kind: start_server(kind, wait=False) for kind in processes.COMMANDS}
+    for server in servers.values():
+        server.wait_until_healthy()
+    return servers
+
+
+@pytest.fixture(params=list(processes.COMMANDS))
+def server(request: pytest.FixtureRequest, shared_servers: dict[str, Server]) -> Server:
+    """Each kind of server in turn."""
+    return shared_servers[request.param]
+
+
+@pytest.fixture
+def wsgi(shared_servers: dict[str, Server]) -> Server:
+    return shared_servers["gunicorn"]
+
+
+@pytest.fixture
+def asgi(shared_servers: dict[str, Server]) -> Server:
+    return shared_servers["uvicorn"]
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@pytest.fixture
+def make_backend(site_database, standin: StandIn, numbers) -> Callable[..., ChatBackend]:
+    """Adds a backend row, and the model that it names to the stand-in where it behaves somehow."""
+
+    def make(
+        connection: str = "openai", model: str = "", *, behaviour: dict | None = None, **values
+    ) -> ChatBackend:
+        number = next(numbers)
+        model = model or f"model-{number}"
+        if behaviour is not None:
+            standin.add_model(model, **behaviour)
+        row = ChatBackend(
+            alias=f"test-{number}",
+            label=f"Test {number}",
+            connection=connection,
+            model_name=model,
+            **values,
+        )
+        row.save()
+        return row
+
+    return make
