@@ -107,7 +107,9 @@ TEMPLATES = [
 VAR_DIR = BASE_DIR / "var"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'demo.sqlite3'}")}
+# Empty counts as not set: `DATABASE_URL= make demo` runs on SQLite whatever `.env` says.
+DATABASE_URL = env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR / 'demo.sqlite3'}"
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 USES_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, closing
 from typing import Any
 
+from django.http import HttpRequest
 from django.utils.translation import get_language
 from wagtail.models import Site
 
@@ -21,6 +22,7 @@ from .backends.base import Silence
 from .database import in_database_thread, release_connections
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
 from .exceptions import BackendError
+from .middleware import current_request
 from .models import ChatBackend, Origin
 from .passages import Passage
 from .prompts import Message
@@ -34,7 +36,8 @@ def answer(question: str, **options: Any) -> Answer:
     Options, all of them optional:
 
     - ``indexes``: aliases of the indexes to search; those of the site's switch otherwise.
-    - ``site``: a Wagtail site; the request's otherwise, else the default one.
+    - ``site``: a Wagtail site; otherwise that of ``request`` (the current one, which the middleware
+      knows), else the default site.
     - ``locale``: a language code; the active language otherwise.
     - ``asker``: an :class:`~finetune_switch.askers.Asker`; an anonymous visitor otherwise.
     - ``backend``: a :class:`~finetune_switch.models.ChatBackend`; the active one otherwise.
@@ -61,6 +64,7 @@ def _asking(
     *,
     indexes: Sequence[str] | None = None,
     site: Site | None = None,
+    request: HttpRequest | None = None,
     locale: str | None = None,
     asker: Asker | None = None,
     backend: ChatBackend | None = None,
@@ -80,6 +84,8 @@ def _asking(
         passages=passages,
         retrieval=retrieval,
         messages=messages,
+        # Now, since the events may be read when the request's context is gone.
+        request=request or current_request(),
         origin=origin,
         exchange_id=exchange_id,
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
@@ -29,7 +30,7 @@ from .backends.base import BaseChatBackend, Chunk, Text, Usage
 from .costs import cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError, InvalidQuestion
-from .middleware import current_site
+from .middleware import site_for
 from .models import ChatBackend, Exchange, Origin, Outcome, Switch
 from .passages import Passage
 from .prompts import (
@@ -59,6 +60,7 @@ class Asking:
     asker: Asker
     origin: Origin
     site: Site | None = None
+    request: HttpRequest | None = None
     indexes: Sequence[str] | None = None
     backend: ChatBackend | None = None
     passages: Sequence[Passage] | None = None
@@ -78,7 +80,7 @@ class Asking:
 
     def open(self) -> OpenExchange:
         """Find what answers, retrieve, fit the prompt, and record that the question was asked."""
-        site = self.site or current_site()
+        site = self.site or site_for(self.request)
         switch = Switch.for_question(site)
         row = self.backend or switch.backend
         with override(self.locale or settings.LANGUAGE_CODE):
@@ -114,9 +116,9 @@ class Asking:
             )
         except PromptTooLong as error:
             raise BackendError(
-                _("The question is too long for this model."),
-                code="question_too_long",
-                remedy=_("Shorten it, or give the backend a larger context window."),
+                _("The question and its passages are too long for this model."),
+                code="context_overflow",
+                remedy=_("Set the backend's context window right, or shorten the question."),
             ) from error
         return prompt, backend
 

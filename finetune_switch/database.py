@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,16 @@ async def in_database_thread(function: Callable[..., T], *args: Any, **kwargs: A
             release_connections()
 
     return await asyncio.get_running_loop().run_in_executor(_get_executor(), work)
+
+
+def _forget_executor_after_fork() -> None:
+    # Its threads do not exist in the child.
+    global _lock, _executor
+    _lock, _executor = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_executor_after_fork)
 
 
 def _get_executor() -> ThreadPoolExecutor:

@@ -49,8 +49,8 @@ def current_request() -> HttpRequest | None:
     return _current_request.get()
 
 
-def current_site() -> Site | None:
-    """The site of the request that is being answered, or the default site where there is none."""
-    if (request := _current_request.get()) is not None:
+def site_for(request: HttpRequest | None) -> Site | None:
+    """The site that a request is for, or the default site where there is no request."""
+    if request is not None:
         return Site.find_for_request(request)
     return Site.objects.filter(is_default_site=True).first()

@@ -51,7 +51,7 @@ class Prompt:
 
 
 class PromptTooLong(ValueError):
-    """The question and the instructions alone do not fit the model's context window."""
+    """The question does not fit the model's context window, or none of its passages beside it."""
 
 
 def build_prompt(
@@ -78,12 +78,11 @@ def build_prompt(
     )
     kept = list(passages)
     if context_window is not None:
-        kept = _fit(
-            question,
-            kept,
-            room=_room(context_window, max_answer_tokens) - count_tokens(system),
-            count_tokens=count_tokens,
-        )
+        room = _room(context_window, max_answer_tokens)
+        # No tokenizer makes more tokens than a text has bytes, so most prompts need no counting.
+        if len(f"{system}{_user_text(question, kept)}".encode()) > room:
+            room -= count_tokens(system)
+            kept = _fit(question, kept, room=room, count_tokens=count_tokens)
     messages: list[Message] = []
     if system:
         messages.append({"role": "system", "content": system})
@@ -114,6 +113,8 @@ def _fit(
             break
         room -= size
         kept.append(passage)
+    if passages and not kept:
+        raise PromptTooLong
     return sorted(kept, key=lambda passage: passage.number)
 
 

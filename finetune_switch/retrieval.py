@@ -8,7 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.utils.translation import gettext as _
-from wagtail.models import AbstractPage, PageViewRestriction, Site
+from wagtail.models import AbstractPage, Locale, PageViewRestriction, Site
 
 from . import adapters
 from .askers import Asker
@@ -34,12 +34,12 @@ def retrieve(
     """The passages most like a question, best first, at most ``limit`` of them.
 
     ``indexes`` are aliases (none: all), ``threshold`` a cosine similarity from 0 to 1. What the
-    asker may not open now (not live, private, of another site) is left out whatever an index says.
-    Pages in the question's language come before those in another one. Raises
-    :class:`~finetune_switch.exceptions.BackendError` where an index cannot be searched.
+    asker may not open now (not live, private, of another site) is left out whatever an index says,
+    and so are pages in other languages than the question's, where the site has pages in that one.
+    Raises :class:`~finetune_switch.exceptions.BackendError` where an index cannot be searched.
     """
     hits = _search(question, indexes, limit * SURPLUS)
-    pages = _visible_pages(hits, asker, site)
+    pages = _visible_pages(hits, asker, site, _locales_for(locale))
     found: dict[tuple[str, str], Passage] = {}
     for hit in sorted(hits, key=lambda hit: -hit.score):
         page = pages.get((hit.model, hit.object_id))
@@ -84,8 +84,22 @@ def _search(question: str, aliases: Sequence[str], limit: int) -> list[Hit]:
     return hits
 
 
+def _locales_for(language: str | None) -> set[int] | None:
+    """The content locales of a language ("en-gb" is also asked of "en"); ``None`` means any."""
+    locales = list(Locale.objects.all())
+    if not language or len(locales) < 2:
+        return None
+    exact = {locale.pk for locale in locales if locale.language_code == language}
+    primary = language.split("-")[0]
+    return (
+        exact
+        or {locale.pk for locale in locales if locale.language_code.split("-")[0] == primary}
+        or None
+    )
+
+
 def _visible_pages(
-    hits: Iterable[Hit], asker: Asker, site: Site | None
+    hits: Iterable[Hit], asker: Asker, site: Site | None, locales: set[int] | None
 ) -> dict[tuple[str, str], AbstractPage]:
     """The pages among the hits that the asker may open now, by model and primary key."""
     visible = {}
@@ -100,6 +114,8 @@ def _visible_pages(
             continue
         for page in model.objects.filter(pk__in=ids, live=True).select_related("alias_of"):
             if not page.path.startswith(root_path):
+                continue
+            if locales is not None and page.locale_id not in locales:
                 continue
             if not has_restrictions or _may_open(page, asker):
                 visible[model_name, str(page.pk)] = page

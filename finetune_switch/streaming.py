@@ -32,6 +32,7 @@ def stream_answer(request: HttpRequest, question: str, **options: Any) -> Stream
     Raises :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. The
     reader's departure stops the model on its server.
     """
+    options.setdefault("request", request)
     if isinstance(request, ASGIRequest):
         content: Any = _aencode(aanswer(question, **options))
     else:

@@ -52,13 +52,16 @@ class Environment:
     project: Path
     variables: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def database(self) -> Path:
+        return Path(self.variables["BARE_DATABASE"])
+
     def run(
         self, *arguments: str | Path, check: bool = True, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run its Python in the project's folder."""
-        return run(
-            self.python, *arguments, cwd=self.project, check=check, **self.variables, **variables
-        )
+        together = {**self.variables, **variables}
+        return run(self.python, *arguments, cwd=self.project, check=check, **together)
 
     def manage(
         self, *arguments: str, check: bool = True, **variables: str
@@ -122,6 +125,9 @@ def environment_with_vector_index() -> Environment:
         BARE_VECTOR_INDEX="1",
     )
     _install(environment.python, ["--no-deps", "wagtail-vector-index==0.10.*"])
+    # Into a project that had the plugin before.
+    shutil.copy(plain_environment().database, environment.database)
+    environment.manage("migrate", "--verbosity", "0")
     return environment
 
 

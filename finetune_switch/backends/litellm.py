@@ -216,7 +216,7 @@ class LiteLLMChatBackend(BaseChatBackend):
             "messages": list(messages),
             "stream": stream,
             "api_base": connection.get_api_base(),
-            "api_key": connection.api_key,
+            "api_key": connection.api_key or _no_key(connection),
             # Ours come first; this one only ends a read that nobody waits for any more.
             "timeout": config.deadlines.total + 5,
             "max_retries": 0,
@@ -225,6 +225,11 @@ class LiteLLMChatBackend(BaseChatBackend):
         if stream:
             arguments["stream_options"] = {"include_usage": True}
         return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _no_key(connection: Connection) -> str | None:
+    """A key that is none, or OpenAI's own from the environment would go to another server."""
+    return "none" if connection.provider == "openai" and connection.get_api_base() else None
 
 
 def _provider_parameters(provider: str, parameters: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +20,10 @@ SWITCH_CLASSES = (
     "finetune_switch.vector_index.SwitchedChatBackend",
     "finetune_switch.vector_index.chat.SwitchedChatBackend",
 )
+
+
+# Threads of their own: a class that hangs must not hold up anything else.
+_threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="finetune-switch-declared")
 
 
 def chat_backend_settings() -> Mapping[str, Any]:
@@ -62,7 +67,8 @@ class DeclaredChatBackend(BaseChatBackend):
         try:
             async with asyncio.timeout(seconds):
                 # In a thread: only ``chat()`` is implemented by every class.
-                text = await asyncio.to_thread(self._chat, messages)
+                loop = asyncio.get_running_loop()
+                text = await loop.run_in_executor(_threads, self._chat, messages)
         except TimeoutError as error:
             raise errors.total_deadline(seconds) from error
         except BackendError:

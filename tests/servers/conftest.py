@@ -82,7 +82,8 @@ def environment(database_name: str, standin: StandIn) -> dict[str, str]:
         "TEST_OPENAI_BASE": standin.openai_url,
         "TEST_OLLAMA_BASE": standin.url,
     }
-    processes.manage(variables, "run_demo", "--setup-only")
+    # Only a demo is set up with log-ins that everybody knows.
+    processes.manage({**variables, "DEBUG": "1"}, "run_demo", "--setup-only")
     return variables
 
 

@@ -6,7 +6,8 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
 
 from ..subcommands.asking import Ask, Check
 from ..subcommands.base import Subcommand
@@ -40,5 +41,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         subcommand = next(s for s in SUBCOMMANDS if s.name == options["verb"])
-        if code := subcommand(self).handle(options):
+        try:
+            code = subcommand(self).handle(options)
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(
+                f"The database cannot be used: {error}. Is it running, and was "
+                "`manage.py migrate` run?",
+                returncode=2,
+            ) from error
+        if code:
             sys.exit(code)

@@ -1,0 +1,31 @@
+"""What the server tests ask, and with which passages."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+QUESTION = "When does the harbour open?"
+PASSAGES = [
+    {
+        "number": 1,
+        "text": "The harbour opens at nine.",
+        "score": 0.9,
+        "source": {
+            "title": "Opening hours",
+            "url": "/visit/opening-hours/",
+            "model": "demo_site.articlepage",
+            "object_id": "1",
+        },
+    }
+]
+LONG_ANSWER = "The harbour opens at nine on every day of the week but Christmas, in any weather. [1]"
+
+
+def asked(backend: Any = None, **more: Any) -> dict[str, Any]:
+    """The body of a request that asks over frozen passages, so that nothing is retrieved.
+
+    Without a backend the site's switch decides. The exchange gets an id, to find it by.
+    """
+    body = {"question": QUESTION, "passages": PASSAGES, "exchange_id": str(uuid.uuid4()), **more}
+    return body if backend is None else body | {"backend": backend.alias}

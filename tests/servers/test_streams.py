@@ -1,0 +1,136 @@
+"""The same events from every kind of server, one by one as they come."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from finetune_switch.models import Exchange
+
+from .asking import LONG_ANSWER, QUESTION, asked
+from .reading import read_stream
+
+OF_EACH_TIME = (
+    "exchange",
+    "first_token_seconds",
+    "duration_seconds",
+    "load_seconds",
+    "cost",
+    "backend",
+    "label",
+)
+"""What differs from one question to the next, or comes from the row's number."""
+
+# behaviour of the model, passages or the usual ones, and how the events end
+ENDINGS = {
+    "answered": ({"answer": LONG_ANSWER}, None, "done", "complete"),
+    "do not know": ({"answer": "I don't know."}, None, "done", "no_answer"),
+    "nothing found": ({}, [], "done", "no_answer"),
+    "key refused": ({"fault": "unauthorized"}, None, "failed", "unauthorized"),
+    "cut off": ({"fault": "cut"}, None, "failed", "cut"),
+    "an error in the middle": ({"fault": "error-line"}, None, "failed", "failed_in_stream"),
+    "no such model": ({"fault": "notfound"}, None, "failed", "model_not_found"),
+    "not a model server": ({"fault": "html"}, None, "failed", "not_a_model_server"),
+    "thinking": ({"fault": "think-tags"}, None, "done", "complete"),
+}
+ROUTES = [
+    ("gunicorn", "/test/stream/"),
+    ("runserver", "/test/stream/"),
+    ("uvicorn", "/test/stream/"),
+    ("uvicorn", "/test/astream/"),
+]
+
+
+def comparable(stream) -> list[tuple[str, dict]]:
+    return [
+        (arrival.name, {k: v for k, v in arrival.data.items() if k not in OF_EACH_TIME})
+        for arrival in stream.arrivals
+    ]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("connection", ["openai", "ollama"])
+def test_events_are_the_same_everywhere(shared_servers, make_backend, connection, ending):
+    behaviour, passages, last, said = ENDINGS[ending]
+    backend = make_backend(connection, behaviour=behaviour)
+    more = {} if passages is None else {"passages": passages}
+
+    streams = [
+        read_stream(shared_servers[kind].url, asked(backend, **more), path=path)
+        for kind, path in ROUTES
+    ]
+
+    first, *others = map(comparable, streams)
+    for other in others:
+        assert other == first
+    assert [name for name, _data in first][0] == "sources"
+    assert first[-1][0] == last
+    assert first[-1][1]["outcome" if last == "done" else "code"] == said
+    for stream in streams:
+        exchange = Exchange.objects.get(pk=stream.arrivals[0].data["exchange"])
+        assert exchange.outcome == (said if last == "done" else "failed")
+        assert exchange.answer == stream.text
+        assert "sk-test-secret-key" not in json.dumps(comparable(stream))
+
+
+@pytest.mark.parametrize("path", ["/test/stream/", "/test/astream/"])
+def test_failure_keeps_what_was_said(asgi, make_backend, path):
+    backend = make_backend("ollama", behaviour={"fault": "cut", "answer": LONG_ANSWER})
+    stream = read_stream(asgi.url, asked(backend), path=path)
+    assert stream.text == "The harbour opens"
+    assert stream.names[-1] == "failed"
+
+
+def test_stream_says_that_nobody_may_keep_or_hold_it_back(server, make_backend):
+    stream = read_stream(server.url, asked(make_backend(behaviour={})))
+
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.headers["x-accel-buffering"] == "no"
+    assert set(stream.headers["cache-control"].split(", ")) == {"private", "no-store"}
+    assert "content-length" not in stream.headers
+
+
+@pytest.mark.parametrize("connection", ["openai", "ollama"])
+def test_words_arrive_as_the_model_writes_them(server, make_backend, connection):
+    backend = make_backend(
+        connection, behaviour={"answer": "One two three four five.", "tokens_per_second": 4}
+    )
+    read_stream(server.url, asked(backend))
+
+    stream = read_stream(server.url, asked(backend))
+
+    said = [arrival for arrival in stream.arrivals if arrival.name == "text"]
+    assert len(said) >= 5
+    # Four gaps of a quarter of a second each, in none of which a word is held back.
+    gaps = [later.at - earlier.at for earlier, later in zip(said, said[1:], strict=False)][:4]
+    assert all(0.1 < gap < 0.5 for gap in gaps), gaps
+    assert stream.arrivals[0].at < said[0].at + 0.05 < stream.last.at - 0.8
+
+
+def test_question_that_was_asked_before_is_replayed_and_not_asked_again(
+    wsgi, asgi, make_backend, standin
+):
+    backend = make_backend(behaviour={"answer": LONG_ANSWER})
+    body = asked(backend)
+    first = read_stream(wsgi.url, body)
+    standin.clear()
+
+    again = read_stream(asgi.url, body)
+
+    assert standin.requests == []
+    assert again.text == first.text == LONG_ANSWER
+    assert again.last.data == first.last.data
+    assert Exchange.objects.filter(pk=body["exchange_id"]).count() == 1
+
+
+def test_empty_question_is_refused_before_the_stream_begins(server):
+    """The demo's own address, as its page calls it, with the check against forgery in force."""
+    with httpx.Client(base_url=server.url) as browser:
+        assert browser.post("/ask/stream/", data={"q": QUESTION}).status_code == 403
+        browser.get("/admin/login/")
+        headers = {"X-CSRFToken": browser.cookies["csrftoken"], "Origin": server.url}
+        refused = browser.post("/ask/stream/", data={"q": "  "}, headers=headers)
+    assert refused.status_code == 400
+    assert refused.json() == {"message": "Write a question first."}

@@ -1,0 +1,197 @@
+"""What is sent to a model server, and that nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from demo_site.standin import StandIn
+from finetune_switch.answering import aanswer, answer
+from finetune_switch.events import TextEvent, WaitingEvent
+from finetune_switch.models import Exchange, Outcome
+from tests.conftest import API_KEY
+from tests.helpers import QUESTION, make_backend, make_passages, run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_ollama_gets_each_parameter_where_it_belongs(connections, standin, ask):
+    parameters = {
+        "temperature": 0.2, "top_p": 0.9, "max_tokens": 50, "seed": 7, "stop": ["END"],
+        "num_ctx": 2048, "keep_alive": "30m",
+    }  # fmt: skip
+    assert ask(
+        backend=make_backend("ollama", parameters=parameters), passages=make_passages()
+    ).done
+    (request,) = standin.requests
+    body = request.json
+    assert request.path == "/api/chat"
+    assert body["options"] == {
+        "temperature": 0.2, "top_p": 0.9, "num_predict": 50, "seed": 7, "stop": ["END"],
+        "num_ctx": 2048,
+    }  # fmt: skip
+    assert (body["keep_alive"], body["think"], body["stream"]) == ("30m", False, True)
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    assert body["messages"][1]["content"].startswith('<passage number="1" title="Page 1">')
+
+
+def test_openai_gets_each_parameter_where_it_belongs(connections, standin, ask):
+    parameters = {"temperature": 0.2, "top_p": 0.9, "max_tokens": 50, "seed": 7, "stop": ["END"]}
+    assert ask(
+        backend=make_backend("openai", parameters=parameters), passages=make_passages()
+    ).done
+    (request,) = standin.requests
+    body = request.json
+    assert request.path == "/v1/chat/completions"
+    limit = body.pop("max_tokens", None) or body.pop("max_completion_tokens")
+    assert limit == 50
+    assert {name: body[name] for name in ("temperature", "top_p", "seed", "stop")} == {
+        name: value for name, value in parameters.items() if name != "max_tokens"
+    }
+    assert body["stream_options"] == {"include_usage": True}
+    assert "keep_alive" not in body
+    assert "think" not in body
+
+
+@pytest.mark.parametrize(("level", "sent"), [("off", False), ("low", "low"), ("high", "high")])
+def test_ollama_thinks_only_where_it_is_wanted(connections, standin, ask, level, sent):
+    backend = make_backend("ollama", "fault-thinking", parameters={"reasoning": level})
+    assert ask(backend=backend, passages=make_passages()).done
+    assert standin.requests[0].json["think"] == sent
+
+
+def test_a_question_is_one_request(connections, standin, ask):
+    """litellm asks Ollama's ``/api/show`` about every model that it does not know."""
+    for connection in ("ollama", "openai"):
+        standin.clear()
+        backend = make_backend(connection, "test-model:latest")
+        assert ask(backend=backend, passages=make_passages()).done
+        assert [request.path for request in standin.requests] == [
+            "/api/chat" if connection == "ollama" else "/v1/chat/completions"
+        ]
+
+
+def test_no_key_goes_to_another_connection(connections, standin, ask, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
+    for connection in ("openai", "ollama", "openai"):
+        assert ask(backend=make_backend(connection), passages=make_passages()).done
+    sent = [request.headers.get("authorization") for request in standin.requests]
+    assert sent == [f"Bearer {API_KEY}", None, f"Bearer {API_KEY}"]
+
+
+def test_a_connection_without_a_key_takes_none_from_the_environment(
+    connections, standin, ask, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
+    del connections["openai"]["API_KEY"]
+    ask(backend=make_backend("openai"), passages=make_passages())
+    assert "sk-from-the-environment" not in str([request.headers for request in standin.requests])
+
+
+def test_an_address_is_read_at_each_question(connections, standin, ask, tmp_path):
+    file = tmp_path / "address"
+    connections["ollama"] |= {"API_BASE": None, "API_BASE_FILE": str(file)}
+    backend = make_backend("ollama")
+    with StandIn() as other:
+        for server in (standin, other):
+            server.clear()
+            file.write_text(f"{server.url}\n")
+            assert ask(backend=backend, passages=make_passages()).done
+            assert len(server.requests) == 1
+    file.unlink()
+    failure = ask(backend=backend, passages=make_passages()).failure
+    assert (failure.code, str(file) in failure.message) == ("misconfigured", False)
+
+
+@pytest.mark.parametrize("name", ["gpt-oss:120b-cloud", "kimi:cloud", "Harbour:CLOUD"])
+def test_a_model_of_ollamas_cloud_is_never_asked(connections, standin, ask, name):
+    asked = ask(backend=make_backend("ollama", name), passages=make_passages())
+    assert asked.failure.code == "cloud_model"
+    assert "cloud" in asked.failure.message
+    assert standin.requests == []
+
+
+@pytest.mark.parametrize("connection", ["openai", "ollama"])
+@pytest.mark.parametrize("fault", ["silence", "slow-first-token"])
+class TestAReaderWhoLeaves:
+    """The model's server sees it within a second, in the middle of a silence and before a word."""
+
+    def left(self, standin, since):
+        (left,) = standin.wait_for(lambda: standin.disconnects, timeout=1)
+        assert left.time - since < 1
+        standin.wait_for(lambda: standin.active_streams == 0, timeout=1)
+        (exchange,) = Exchange.objects.all()
+        assert exchange.outcome == Outcome.CANCELLED
+        assert exchange.closed_at is not None
+        return exchange.answer
+
+    def test_from_a_loop(self, connections, standin, fault, connection):
+        events = answer(
+            QUESTION,
+            backend=make_backend(connection, f"fault-{fault}"),
+            passages=make_passages(),
+        ).iterate(heartbeat=0.05)
+        seen = []
+        for event in events:
+            seen.append(event)
+            if isinstance(event, WaitingEvent) and standin.active_streams:
+                break
+        since = time.monotonic()
+        events.close()
+        said = "".join(event.text for event in seen if isinstance(event, TextEvent))
+        assert self.left(standin, since) == said
+        assert bool(said) == (fault == "silence")
+
+    @pytest.mark.parametrize("how", ["cancel", "aclose"])
+    def test_from_an_event_loop(self, connections, standin, fault, connection, how):
+        pending = aanswer(
+            QUESTION,
+            backend=make_backend(connection, f"fault-{fault}"),
+            passages=make_passages(),
+        )
+
+        async def leave():
+            events = aiter(pending)
+            expected = 2 if fault == "silence" else 1
+            reading = asyncio.ensure_future(self.read(events, expected))
+            await standin.await_for(lambda: standin.active_streams, timeout=5)
+            if how == "aclose" and fault == "silence":
+                await reading
+                since = time.monotonic()
+                await events.aclose()
+                return since
+            await asyncio.sleep(0.2)
+            reading.cancel()
+            since = time.monotonic()
+            await asyncio.gather(reading, return_exceptions=True)
+            return since
+
+        assert self.left(standin, run(leave())) == pending.text_so_far
+
+    async def read(self, events, expected):
+        async for event in events:
+            if isinstance(event, TextEvent):
+                return event
+        return expected
+
+
+def test_litellm_is_imported_by_the_first_question_alone(tmp_path):
+    """Not by ``check``, by the admin, or by an answer that no model gives."""
+    code = (
+        "import django, sys; django.setup()\n"
+        "from django.core.management import call_command\n"
+        "call_command('check')\n"
+        "import finetune_switch.answering, finetune_switch.preflight\n"
+        "from finetune_switch.backends.extractive import ExtractiveChatBackend\n"
+        "print('litellm' in sys.modules, 'openai' in sys.modules)"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "demo_site.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False False"
