@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from typing import Any
 
 from django.http import HttpRequest
@@ -162,10 +162,10 @@ class Answer(_BaseAnswer):
             asked = self._asked = self.asking.open()
         finally:
             release_connections()
-        yield from asked.opening_events()
-        if asked.ending:
-            return
         try:
+            yield from asked.opening_events()
+            if asked.ending:
+                return
             with closing(asked.stream(heartbeat)) as chunks:
                 for chunk in chunks:
                     if isinstance(chunk, Silence):
@@ -179,7 +179,8 @@ class Answer(_BaseAnswer):
             yield asked.crash(error)
         except BaseException:
             # The reader left (GeneratorExit) or pressed Ctrl-C.
-            asked.cancel()
+            if not asked.ending:
+                asked.cancel()
             raise
 
     @property
@@ -209,12 +210,12 @@ class AsyncAnswer(_BaseAnswer):
                 yield self._keep(event)
 
     async def _ask(self) -> AsyncGenerator[Event, None]:
-        asked = self._asked = await in_database_thread(self.asking.open)
-        for event in asked.opening_events():
-            yield event
-        if asked.ending:
-            return
+        asked = self._asked = await self._open()
         try:
+            for event in asked.opening_events():
+                yield event
+            if asked.ending:
+                return
             async with aclosing(asked.astream()) as chunks:
                 async for chunk in chunks:
                     if (seen := asked.absorb(chunk)) is not None:
@@ -227,7 +228,19 @@ class AsyncAnswer(_BaseAnswer):
             yield await in_database_thread(asked.crash, error)
         except BaseException:
             # The reader left: the generator was closed, or the task that reads it cancelled.
-            await asyncio.shield(in_database_thread(asked.cancel))
+            if not asked.ending:
+                await asyncio.shield(in_database_thread(asked.cancel))
+            raise
+
+    async def _open(self) -> OpenExchange:
+        opening = asyncio.ensure_future(in_database_thread(self.asking.open))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The reader left, but the thread goes on: what it records as asked has to end as well.
+            with suppress(Exception):
+                if not (asked := await opening).ending:
+                    await in_database_thread(asked.cancel)
             raise
 
     async def text(self) -> str:

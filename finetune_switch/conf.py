@@ -60,9 +60,10 @@ class Connection:
             if self.api_base_file is not None:
                 value = Path(self.api_base_file).read_text(encoding="utf-8").strip()
             elif callable(self.api_base):
-                value = self.api_base()
+                value = self.api_base() or ""
             else:
                 value = self.api_base or ""
+            parts = urlsplit(str(value))
         except Exception as error:
             raise ConnectionNotConfigured(
                 _("The address of the model server could not be read."),
@@ -72,7 +73,6 @@ class Connection:
             ) from error
         if not value:
             return None
-        parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ConnectionNotConfigured(
                 _("The address of the model server is not a web address."),
@@ -82,7 +82,7 @@ class Connection:
                 )
                 % {"alias": self.alias},
             )
-        return value.rstrip("/")
+        return str(value).rstrip("/")
 
 
 CONNECTION_OPTIONS: Mapping[str, str] = {

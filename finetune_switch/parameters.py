@@ -7,6 +7,7 @@ and litellm gives some of OpenAI's another meaning there (``frequency_penalty`` 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,7 +59,11 @@ class Parameter:
         return self._clean_number(value)
 
     def _clean_number(self, value: Any) -> int | float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             raise ValidationError(
                 _("%(name)s must be a number, not “%(value)s”.")
                 % {"name": self.name, "value": value}

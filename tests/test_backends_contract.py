@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import aclosing, closing
 
 import pytest
@@ -157,8 +158,10 @@ def test_every_failure_is_one_of_ours(make, kind, stream, complete, fault):
     if (kind, fault) != ("ollama", "bad-json"):  # a line that litellm skips
         with pytest.raises(BackendError):
             stream(backend)
-    with pytest.raises(BackendError):
+    with pytest.raises(BackendError) as caught:
         complete(backend)
+    if fault == "html":
+        assert caught.value.code == "not_a_model_server"
 
 
 @pytest.mark.parametrize("kind", ["openai", "ollama"])
@@ -205,8 +208,6 @@ class TestDeclared:
             stream(self.broken(settings, lambda self, **kwargs: AIResponse(choices=[""])))
 
     def test_too_slow(self, settings, stream):
-        import time
-
         with pytest.raises(BackendError) as caught:
             stream(self.broken(settings, lambda self, **kwargs: time.sleep(1), total=0.2))
         assert caught.value.code == "total_timeout"

@@ -69,7 +69,10 @@ FAULTS = [
 @pytest.fixture(scope="module", autouse=True)
 def warm(_standin):
     """The deadlines here are shorter than litellm's import and first call on a busy machine."""
-    for connection in (server_connection("openai", _standin), server_connection("ollama", _standin)):
+    for connection in (
+        server_connection("openai", _standin),
+        server_connection("ollama", _standin),
+    ):
         LiteLLMChatBackend(BackendConfig("warm", "Warm", "test-model", connection)).complete(
             [{"role": "user", "content": "Hello"}]
         )

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import aclosing, closing
 
 import pytest
 
 from demo_site.standin import StandIn
 from finetune_switch.answering import aanswer, answer
-from finetune_switch.events import TextEvent, WaitingEvent
+from finetune_switch.events import SourcesEvent, TextEvent, WaitingEvent
 from finetune_switch.models import Exchange, Outcome
 from tests.conftest import API_KEY
 from tests.helpers import QUESTION, make_backend, make_passages, run
@@ -25,9 +26,7 @@ def test_ollama_gets_each_parameter_where_it_belongs(connections, standin, ask):
         "temperature": 0.2, "top_p": 0.9, "max_tokens": 50, "seed": 7, "stop": ["END"],
         "num_ctx": 2048, "keep_alive": "30m",
     }  # fmt: skip
-    assert ask(
-        backend=make_backend("ollama", parameters=parameters), passages=make_passages()
-    ).done
+    assert ask(backend=make_backend("ollama", parameters=parameters), passages=make_passages()).done
     (request,) = standin.requests
     body = request.json
     assert request.path == "/api/chat"
@@ -42,9 +41,7 @@ def test_ollama_gets_each_parameter_where_it_belongs(connections, standin, ask):
 
 def test_openai_gets_each_parameter_where_it_belongs(connections, standin, ask):
     parameters = {"temperature": 0.2, "top_p": 0.9, "max_tokens": 50, "seed": 7, "stop": ["END"]}
-    assert ask(
-        backend=make_backend("openai", parameters=parameters), passages=make_passages()
-    ).done
+    assert ask(backend=make_backend("openai", parameters=parameters), passages=make_passages()).done
     (request,) = standin.requests
     body = request.json
     assert request.path == "/v1/chat/completions"
@@ -84,13 +81,15 @@ def test_no_key_goes_to_another_connection(connections, standin, ask, monkeypatc
     assert sent == [f"Bearer {API_KEY}", None, f"Bearer {API_KEY}"]
 
 
+@pytest.mark.parametrize("connection", ["openai", "ollama"])
 def test_a_connection_without_a_key_takes_none_from_the_environment(
-    connections, standin, ask, monkeypatch
+    connections, standin, ask, monkeypatch, connection
 ):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
-    del connections["openai"]["API_KEY"]
-    ask(backend=make_backend("openai"), passages=make_passages())
-    assert "sk-from-the-environment" not in str([request.headers for request in standin.requests])
+    for name in ("OPENAI_API_KEY", "OLLAMA_API_KEY"):
+        monkeypatch.setenv(name, "sk-from-the-environment")
+    connections["openai"]["API_KEY"] = ""
+    assert ask(backend=make_backend(connection), passages=make_passages()).done
+    assert "sk-from-the-environment" not in str(standin.requests[0].headers)
 
 
 def test_an_address_is_read_at_each_question(connections, standin, ask, tmp_path):
@@ -147,8 +146,7 @@ class TestAReaderWhoLeaves:
         assert self.left(standin, since) == said
         assert bool(said) == (fault == "silence")
 
-    @pytest.mark.parametrize("how", ["cancel", "aclose"])
-    def test_from_an_event_loop(self, connections, standin, fault, connection, how):
+    def test_from_an_event_loop(self, connections, standin, fault, connection):
         pending = aanswer(
             QUESTION,
             backend=make_backend(connection, f"fault-{fault}"),
@@ -157,27 +155,56 @@ class TestAReaderWhoLeaves:
 
         async def leave():
             events = aiter(pending)
-            expected = 2 if fault == "silence" else 1
-            reading = asyncio.ensure_future(self.read(events, expected))
+            assert isinstance(await anext(events), SourcesEvent)
+            while fault == "silence" and pending.text_so_far != "The harbour":
+                assert isinstance(await anext(events), TextEvent)
+            reading = asyncio.ensure_future(anext(events))
             await standin.await_for(lambda: standin.active_streams, timeout=5)
-            if how == "aclose" and fault == "silence":
-                await reading
-                since = time.monotonic()
-                await events.aclose()
-                return since
-            await asyncio.sleep(0.2)
-            reading.cancel()
+            await asyncio.sleep(0.1)
             since = time.monotonic()
+            reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
             return since
 
         assert self.left(standin, run(leave())) == pending.text_so_far
 
-    async def read(self, events, expected):
-        async for event in events:
-            if isinstance(event, TextEvent):
-                return event
-        return expected
+
+class TestAReaderWhoLeavesBetweenEvents:
+    def check(self, outcome, answer):
+        (exchange,) = Exchange.objects.all()
+        assert (exchange.outcome, exchange.answer) == (outcome, answer)
+
+    @pytest.mark.parametrize("said", ["", "The"])
+    def test_by_closing(self, connections, standin, said):
+        """After the sources, when no model was asked yet, and after the first word."""
+        pending = answer(
+            QUESTION, backend=make_backend("ollama", "fault-silence"), passages=make_passages()
+        )
+        with closing(iter(pending)) as events:
+            assert isinstance(next(events), SourcesEvent)
+            assert not said or next(events) == TextEvent(said)
+        self.check(Outcome.CANCELLED, said)
+        assert len(standin.requests) == bool(said)
+
+    @pytest.mark.parametrize("said", ["", "The"])
+    def test_by_closing_on_an_event_loop(self, connections, standin, said):
+        pending = aanswer(
+            QUESTION, backend=make_backend("ollama", "fault-silence"), passages=make_passages()
+        )
+
+        async def leave():
+            async with aclosing(aiter(pending)) as events:
+                assert isinstance(await anext(events), SourcesEvent)
+                assert not said or await anext(events) == TextEvent(said)
+
+        run(leave())
+        self.check(Outcome.CANCELLED, said)
+        assert len(standin.requests) == bool(said)
+
+    def test_after_the_end_it_has_ended(self, connections):
+        with closing(iter(answer(QUESTION, passages=[]))) as events:
+            next(events)
+        self.check(Outcome.NO_ANSWER, "I don't know.")
 
 
 def test_litellm_is_imported_by_the_first_question_alone(tmp_path):

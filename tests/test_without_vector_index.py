@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +16,12 @@ from demo_site.standin import StandIn
 from demo_site.standin.behaviours import TEST_ANSWER
 from tests.installed import ROOT, Environment, environment_with_vector_index, plain_environment
 
-
 OPENING = "The harbour opens at nine on every day but Christmas."
+CHECK = "check --fail-level WARNING"
+INIT = "finetune_switch init --json"
+LIST = "finetune_switch list --json"
+DOCTOR = "finetune_switch doctor --offline"
+MAKEMIGRATIONS = "makemigrations finetune_switch --check --dry-run"
 
 
 @pytest.fixture(scope="module")
@@ -20,70 +29,77 @@ def bare() -> Environment:
     return plain_environment()
 
 
-def modules_after_check(environment: Environment) -> set[str]:
-    output = environment.run("modules_after.py", "check").stdout
-    return set(json.loads(output.splitlines()[-1]))
+@pytest.fixture(scope="module")
+def commands(bare: Environment) -> dict[str, Any]:
+    """What these commands said, one after the other in one process."""
+    return bare.json("run_commands.py", CHECK, MAKEMIGRATIONS, INIT, LIST, DOCTOR)["said"]
+
+
+@pytest.fixture(scope="module")
+def imported(bare: Environment) -> dict[str, Any]:
+    return bare.json("import_everything.py")
+
+
+@pytest.fixture
+def own_database(bare: Environment, tmp_path: Path) -> dict[str, str]:
+    """A copy of the migrated database, for a test that changes it."""
+    path = tmp_path / "bare.sqlite3"
+    shutil.copy(bare.database, path)
+    return {"BARE_DATABASE": str(path)}
 
 
 def errors(output: str) -> list[str]:
     return re.findall(r"finetune_switch\.[EW]\d+", output)
 
 
+def tables(database: str) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return [name for (name,) in rows]
+
+
 @pytest.mark.wheel
 class TestProject:
-    def test_check_finds_nothing_wrong(self, bare):
-        assert "no issues" in bare.manage("check", "--fail-level", "WARNING").stdout
+    def test_check_finds_nothing_wrong(self, commands):
+        assert commands[CHECK]["code"] == 0
+        assert "no issues" in commands[CHECK]["output"]
 
-    def test_check_does_not_import_litellm(self, bare):
-        seen = modules_after_check(bare)
-        assert {"finetune_switch.checks", "finetune_switch.models"} <= seen
-        assert "litellm" not in seen
+    def test_check_does_not_import_litellm(self, commands):
+        assert commands[CHECK]["litellm"] is False
 
-    def test_its_migrations_are_complete(self, bare):
-        plan = bare.manage("showmigrations", "finetune_switch").stdout
-        assert "[X] 0001_initial" in plan
-        assert "[ ]" not in plan
-        bare.manage("makemigrations", "finetune_switch", "--check", "--dry-run")
+    def test_its_migrations_are_complete(self, bare, commands):
+        assert "finetune_switch_switch" in tables(str(bare.database))
+        assert commands[MAKEMIGRATIONS]["code"] == 0, commands[MAKEMIGRATIONS]["output"]
 
-    def test_init_says_that_nothing_is_missing(self, bare):
-        finished = bare.manage("finetune_switch", "init", "--json")
-        assert json.loads(finished.stdout) == []
+    def test_init_says_that_nothing_is_missing(self, commands):
+        assert json.loads(commands[INIT]["output"]) == []
+        assert commands[INIT]["code"] == 0
 
-    def test_list_shows_the_backends(self, bare):
-        rows = bare.json("manage.py", "finetune_switch", "list", "--json")
+    def test_list_shows_the_backends(self, commands):
+        rows = json.loads(commands[LIST]["output"])
         assert [(row["alias"], row["active"]) for row in rows] == [
             ("extractive", True),
             ("test-model", False),
         ]
 
-    def test_doctor_goes_through_it(self, bare):
-        finished = bare.manage("finetune_switch", "doctor", "--offline", check=False)
-        assert "wagtail-vector-index is not here" in finished.stdout
-        assert "Traceback" not in finished.stderr
+    def test_doctor_goes_through_it(self, commands):
+        said = commands[DOCTOR]["output"]
+        assert "wagtail-vector-index is not here" in said
+        assert "All migrations are applied." in said
+        assert "Traceback" not in said
 
-    def test_it_can_be_taken_out_again(self, bare, tmp_path):
-        own = {"BARE_DATABASE": str(tmp_path / "removed.sqlite3")}
-        bare.manage("migrate", "--verbosity", "0", **own)
-        bare.manage("migrate", "finetune_switch", "zero", "--verbosity", "0", **own)
-        tables = bare.run(
-            "-c",
-            "import django; django.setup()\n"
-            "from django.db import connection\n"
-            "print(connection.introspection.table_names())",
-            DJANGO_SETTINGS_MODULE="bare.settings",
-            **own,
-        ).stdout
-        assert "wagtailcore_page" in tables
-        assert "finetune_switch" not in tables
-        bare.manage("check", BARE_PLUGIN="0", **own)
+    def test_it_can_be_taken_out_again(self, bare, own_database):
+        bare.manage("migrate", "finetune_switch", "zero", "--verbosity", "0", **own_database)
+        left = tables(own_database["BARE_DATABASE"])
+        assert "wagtailcore_page" in left
+        assert [name for name in left if name.startswith("finetune_switch")] == []
+
+    def test_the_project_works_without_its_lines(self, bare):
+        assert "no issues" in bare.manage("check", BARE_PLUGIN="0").stdout
 
 
 @pytest.mark.wheel
 class TestModules:
-    @pytest.fixture(scope="class")
-    def imported(self, bare):
-        return bare.json("import_everything.py")
-
     def test_every_module_but_the_adapter_can_be_imported(self, bare, imported):
         expected = {
             ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -106,13 +122,9 @@ class TestAsking:
         assert said["sync"] == said["async"] == f"{OPENING} [1]"
         assert said["recorded"] == [[f"{OPENING} [1]", "complete", OPENING]] * 2
 
-    def test_model_on_ollama(self, bare, tmp_path):
-        own = {"BARE_DATABASE": str(tmp_path / "switched.sqlite3")}
+    def test_model_on_ollama(self, bare, own_database):
         with StandIn("ollama") as server:
-            own["OLLAMA_API_BASE"] = server.url
-            bare.manage("migrate", "--verbosity", "0", **own)
-            bare.manage("finetune_switch", "use", "test-model", **own)
-            said = bare.json("ask.py", **own)
+            said = bare.json("ask.py", "test-model", OLLAMA_API_BASE=server.url, **own_database)
             asked = [request for request in server.requests if request.path == "/api/chat"]
         assert said["sync"] == said["async"] == TEST_ANSWER
         assert [request.model for request in asked] == ["test-model", "test-model"]
@@ -129,50 +141,28 @@ class TestAdapterWithoutThePackage:
         assert 'pip install --no-deps "wagtail-vector-index==0.10.*"' in finished.stderr
         assert "Traceback" not in finished.stderr
 
-    def test_questions_are_answered_all_the_same(self, bare):
-        assert bare.json("ask.py", BARE_ADAPTER="1")["sync"] == f"{OPENING} [1]"
-
 
 @pytest.mark.wheel
 class TestSecondLine:
     """The README's second line adds wagtail-vector-index where it is wanted."""
 
-    @pytest.fixture(scope="class")
-    def indexed(self) -> Environment:
-        return environment_with_vector_index()
+    def test_check_finds_nothing_wrong_and_imports_no_litellm(self):
+        after = environment_with_vector_index().json("run_commands.py", CHECK)
+        assert "no issues" in after["said"][CHECK]["output"]
+        assert "finetune_switch.vector_index.indexes" in after["modules"]
+        assert after["said"][CHECK]["litellm"] is False
 
-    def test_check_finds_nothing_wrong(self, indexed):
-        assert "wagtail-vector-index" in indexed.packages()
-        assert "no issues" in indexed.manage("check", "--fail-level", "WARNING").stdout
-
-    def test_check_does_not_import_litellm(self, indexed):
-        seen = modules_after_check(indexed)
-        assert {"finetune_switch.vector_index.indexes", "wagtail_vector_index.apps"} <= seen
-        assert "litellm" not in seen
-
-    def test_query_follows_the_switch(self, indexed):
-        code = (
-            "import django; django.setup()\n"
-            "from wagtail_vector_index.ai import get_chat_backend\n"
-            "messages = [{'role': 'user', 'content': 'When?'}]\n"
-            "print(get_chat_backend('default').chat(messages=messages).choices[0])"
-        )
+    def test_query_follows_the_switch(self):
         with StandIn("ollama") as server:
-            own = {"OLLAMA_API_BASE": server.url, "DJANGO_SETTINGS_MODULE": "bare.settings"}
-            indexed.manage("finetune_switch", "use", "test-model", **own)
-            said = indexed.run("-c", code, **own).stdout.strip()
+            own = {"OLLAMA_API_BASE": server.url}
+            said = environment_with_vector_index().run("query.py", "test-model", **own).stdout
         # There are no passages here, so the citation is of nothing, and is dropped.
-        assert said == TEST_ANSWER.removesuffix(" [1]")
-
-    def test_check_wants_both_apps(self, indexed):
-        finished = indexed.manage("check", check=False, BARE_VECTOR_INDEX="0")
-        assert errors(finished.stderr) == ["finetune_switch.E009"]
+        assert said.strip() == TEST_ANSWER.removesuffix(" [1]")
 
 
-class TestAdapterThatCannotBeImported:
-    """Installed with --no-deps, the package is there and what it needs may not be."""
-
+class TestAdapterThatIsIdle:
     def test_check_names_what_is_missing(self, monkeypatch):
+        """Installed with --no-deps, the package is there and what it needs may not be."""
         from django.apps import apps
 
         from finetune_switch.checks import check_vector_index
@@ -185,3 +175,16 @@ class TestAdapterThatCannotBeImported:
         assert message.id == "finetune_switch.E008"
         assert "No module named 'numpy'" in message.msg
         assert message.hint == "Install what is missing: pip install numpy"
+
+    def test_check_wants_both_apps(self, monkeypatch):
+        from django.apps import apps
+
+        from finetune_switch.checks import check_vector_index
+
+        is_installed = apps.is_installed
+        monkeypatch.setattr(
+            apps, "is_installed", lambda name: name != "wagtail_vector_index" and is_installed(name)
+        )
+        (message,) = check_vector_index(None)
+        assert message.id == "finetune_switch.E009"
+        assert '"wagtail_vector_index"' in message.hint

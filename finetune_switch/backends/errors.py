@@ -106,6 +106,9 @@ def _by_kind(
             code="quota",
             remedy=_("Top up the account, or switch to another backend."),
         )
+    # litellm's own words for a whole reply that is a page.
+    if "invalid response from llm endpoint" in lowered:
+        return not_a_model_server(config)
     if status == 429 or kind == "RateLimitError":
         return from_status(429, _alias(config))
     if status in (502, 503, 504) or kind == "ServiceUnavailableError":

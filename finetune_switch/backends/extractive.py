@@ -295,7 +295,7 @@ def _stems(text: str) -> list[str]:
 
 def _stem(word: str) -> str:
     """A crude English plural and verb ending stripper: "opening", "opens" and "open" are one."""
-    for ending in ("ings", "ing", "ies", "ed", "es", "s", "'s"):
+    for ending in ("'s", "ings", "ing", "ies", "ed", "es", "s"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word

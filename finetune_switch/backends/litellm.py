@@ -33,6 +33,7 @@ logger = logging.getLogger("finetune_switch.backends")
 T = TypeVar("T")
 
 ATTEMPTS = 3
+NO_KEY = "none"
 _registered: set[str] = set()
 _import_lock = threading.Lock()
 
@@ -211,12 +212,13 @@ class LiteLLMChatBackend(BaseChatBackend):
         model = f"{provider}/{config.model_name}"
         if connection.is_ollama:
             _register(litellm, model)
+        api_base = connection.get_api_base()
         arguments: dict[str, Any] = {
             "model": model,
             "messages": list(messages),
             "stream": stream,
-            "api_base": connection.get_api_base(),
-            "api_key": connection.api_key or _no_key(connection),
+            "api_base": api_base,
+            "api_key": _key(connection, api_base),
             # Ours come first; this one only ends a read that nobody waits for any more.
             "timeout": config.deadlines.total + 5,
             "max_retries": 0,
@@ -227,9 +229,13 @@ class LiteLLMChatBackend(BaseChatBackend):
         return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _no_key(connection: Connection) -> str | None:
-    """A key that is none, or OpenAI's own from the environment would go to another server."""
-    return "none" if connection.provider == "openai" and connection.get_api_base() else None
+def _key(connection: Connection, api_base: str | None) -> str | None:
+    """The connection's own key. Without one litellm sends what the environment holds, anywhere."""
+    if connection.api_key or api_base is None:
+        return connection.api_key
+    if connection.provider == "openai" or (connection.is_ollama and "OLLAMA_API_KEY" in os.environ):
+        return NO_KEY
+    return None
 
 
 def _provider_parameters(provider: str, parameters: Any) -> dict[str, Any]:

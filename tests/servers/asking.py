@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from finetune_switch.models import ChatBackend
+
 QUESTION = "When does the harbour open?"
 PASSAGES = [
     {
@@ -19,13 +21,17 @@ PASSAGES = [
         },
     }
 ]
-LONG_ANSWER = "The harbour opens at nine on every day of the week but Christmas, in any weather. [1]"
+LONG_ANSWER = (
+    "The harbour opens at nine on every day of the week but Christmas, in any weather. [1]"
+)
 
 
-def asked(backend: Any = None, **more: Any) -> dict[str, Any]:
+def asked(backend: ChatBackend | str | None = None, **more: Any) -> dict[str, Any]:
     """The body of a request that asks over frozen passages, so that nothing is retrieved.
 
     Without a backend the site's switch decides. The exchange gets an id, to find it by.
     """
     body = {"question": QUESTION, "passages": PASSAGES, "exchange_id": str(uuid.uuid4()), **more}
-    return body if backend is None else body | {"backend": backend.alias}
+    if backend is None:
+        return body
+    return body | {"backend": backend if isinstance(backend, str) else backend.alias}

@@ -10,6 +10,7 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,13 @@ from demo_site.standin import StandIn
 from finetune_switch.models import ChatBackend
 
 from . import processes
+from .asking import asked
 from .processes import Server
+from .reading import read_stream, sign_in
 
+# Which `run_demo` has set up.
+DEMO_BACKEND = "fine-tune"
+EDITOR = ("editor", "demo")
 ON_POSTGRESQL = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
 
 _running: list[Server] = []
@@ -44,8 +50,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     if report.failed:
         for server in _running:
             said = server.log.read_bytes()[_log_ends.get(server.name, 0) :].decode(errors="replace")
-            if said:
-                report.sections.append((f"Log of {server.name}", said[-6000:]))
+            ended = server.process.poll()
+            if said or ended is not None:
+                title = f"Log of {server.name}" + (
+                    f" (ended: {ended})" if ended is not None else ""
+                )
+                report.sections.append((title, said[-6000:]))
     return report
 
 
@@ -128,9 +138,15 @@ def start_server(environment, server_folder: Path) -> Iterator[Callable[..., Ser
 def shared_servers(start_server) -> dict[str, Server]:
     """One server of each kind, for every test that does no harm to it."""
     servers = {kind: start_server(kind, wait=False) for kind in processes.COMMANDS}
-    for server in servers.values():
-        server.wait_until_healthy()
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(warm_up, servers.values()))
     return servers
+
+
+def warm_up(server: Server) -> None:
+    """Ask it once: at its first question a process imports litellm, which takes a while."""
+    server.wait_until_healthy()
+    read_stream(server.url, asked(DEMO_BACKEND))
 
 
 @pytest.fixture(params=list(processes.COMMANDS))
@@ -147,6 +163,12 @@ def wsgi(shared_servers: dict[str, Server]) -> Server:
 @pytest.fixture
 def asgi(shared_servers: dict[str, Server]) -> Server:
     return shared_servers["uvicorn"]
+
+
+@pytest.fixture(scope="session")
+def editor(shared_servers: dict[str, Server]) -> dict[str, str]:
+    """The cookies of somebody who is signed in, on every server."""
+    return sign_in(shared_servers["gunicorn"].url, *EDITOR)
 
 
 @pytest.fixture(scope="session")

@@ -68,17 +68,39 @@ def _arrival(block: bytes, at: float) -> Arrival:
     return Arrival(name.removeprefix("event: "), json.loads(data.removeprefix("data: ")), at)
 
 
+def request_bytes(asked: Mapping[str, Any], cookies: Mapping[str, str] | None = None) -> bytes:
+    """The question as one HTTP request."""
+    body = json.dumps(asked).encode()
+    cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
+    head = (
+        "POST /test/stream/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Cookie: {cookie}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def sign_in(url: str, username: str, password: str) -> dict[str, str]:
+    """The cookies that Wagtail's own log-in page gives."""
+    with httpx.Client(base_url=url, headers={"Referer": url}, timeout=READ_SECONDS) as browser:
+        browser.get("/admin/login/")
+        form = {
+            "username": username,
+            "password": password,
+            "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+        }
+        entered = browser.post("/admin/login/", data=form)
+        assert entered.status_code == 302, f"{username} could not sign in: {entered.status_code}"
+        return dict(browser.cookies)
+
+
 class LeavingReader:
     """A browser tab that is closed: a plain socket, without a client that would read ahead."""
 
-    def __init__(self, port: int, asked: Mapping[str, Any], *, path: str = "/test/stream/") -> None:
-        body = json.dumps(asked).encode()
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
+    def __init__(
+        self, port: int, asked: Mapping[str, Any], cookies: Mapping[str, str] | None = None
+    ) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=READ_SECONDS)
-        self._socket.sendall(head.encode() + body)
+        self._socket.sendall(request_bytes(asked, cookies))
         self.received = b""
 
     def read_until(self, mark: bytes, times: int = 1) -> None:

@@ -30,7 +30,7 @@ ENDINGS = {
     "nothing found": ({}, [], "done", "no_answer"),
     "key refused": ({"fault": "unauthorized"}, None, "failed", "unauthorized"),
     "cut off": ({"fault": "cut"}, None, "failed", "cut"),
-    "an error in the middle": ({"fault": "error-line"}, None, "failed", "failed_in_stream"),
+    "an error in the middle": ({"fault": "error-line"}, None, "failed", "broke_off"),
     "no such model": ({"fault": "notfound"}, None, "failed", "model_not_found"),
     "not a model server": ({"fault": "html"}, None, "failed", "not_a_model_server"),
     "thinking": ({"fault": "think-tags"}, None, "done", "complete"),

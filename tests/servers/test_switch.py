@@ -83,9 +83,7 @@ def test_switch_from_the_command_line_is_followed_by_both(
     assert_answers(asgi, own, standin)
 
 
-def test_question_under_way_is_finished_by_the_backend_that_began_it(
-    server, make_backend, standin
-):
+def test_question_under_way_is_finished_by_the_backend_that_began_it(server, make_backend, standin):
     slow = make_backend(behaviour={"answer": LONG_ANSWER, "tokens_per_second": 20})
     other = make_backend(behaviour={"answer": "Somebody else speaks."})
     switch_through(server, slow)

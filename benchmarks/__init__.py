@@ -1,0 +1,1 @@
+"""What the plugin costs, side by side with doing without it. ``python -m benchmarks``."""

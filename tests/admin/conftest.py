@@ -1,0 +1,119 @@
+"""A site with its switch, some backends behind a stand-in, and people with their permissions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from wagtail.models import Locale, Page, Site
+
+from demo_site.models import HomePage
+from finetune_switch.models import ChatBackend, Switch
+from finetune_switch.registration import synchronise_backends
+
+from .pages import Admin
+from .roles import make_user
+
+
+@pytest.fixture
+def site(db: None, connections: dict[str, dict[str, Any]]) -> Site:
+    """The default site. Wagtail's first pages may be gone, where other tests emptied the tables."""
+    Locale.objects.get_or_create(language_code="en-gb")
+    root = Page.get_first_root_node() or Page.add_root(instance=Page(title="Root", slug="root"))
+    home = HomePage(title="Harbour", slug="harbour", strapline="Boats", introduction="Boats.")
+    root.add_child(instance=home)
+    Site.objects.all().delete()
+    site = Site.objects.create(
+        hostname="localhost", site_name="Harbour", root_page=home, is_default_site=True
+    )
+    ChatBackend.objects.all().delete()
+    synchronise_backends()
+    return site
+
+
+@pytest.fixture
+def other_site(site: Site) -> Site:
+    return Site.objects.create(
+        hostname="sail.example.org", site_name="Sail Loft", root_page=site.root_page
+    )
+
+
+@pytest.fixture
+def hosted(site: Site) -> ChatBackend:
+    return _backend("hosted", label="The hosted model", connection="openai")
+
+
+@pytest.fixture
+def tuned(site: Site) -> ChatBackend:
+    return _backend(
+        "tuned", label="Our fine-tune", connection="ollama", model_name="standin-finetuned:latest"
+    )
+
+
+@pytest.fixture
+def switch(site: Site, hosted: ChatBackend) -> Switch:
+    """The hosted model answers; before it, the sentences from the pages did."""
+    switch = Switch.objects.create(site=site)
+    switch.activate(hosted, expected=None)
+    return switch
+
+
+@pytest.fixture
+def extractive(site: Site) -> ChatBackend:
+    return ChatBackend.objects.get(kind=ChatBackend.Kind.EXTRACTIVE)
+
+
+@pytest.fixture
+def declared(site: Site, settings: Any) -> ChatBackend:
+    """An alias of wagtail-vector-index's settings."""
+    settings.WAGTAIL_VECTOR_INDEX = declare_alias(settings.WAGTAIL_VECTOR_INDEX, "legacy")
+    synchronise_backends()
+    return ChatBackend.objects.get(kind=ChatBackend.Kind.ADAPTER, connection="legacy")
+
+
+@pytest.fixture
+def gone(site: Site) -> ChatBackend:
+    """An alias that has left the settings."""
+    return _backend(
+        "gone", label="Last year's", kind=ChatBackend.Kind.ADAPTER, connection="last-year"
+    )
+
+
+@pytest.fixture
+def log_in(site: Site, other_site: Site) -> Callable[[str], Admin]:
+    """The admin as somebody in this role finds it."""
+
+    def log_in(role: str) -> Admin:
+        client = Client()
+        user = make_user(role, other_site=other_site)
+        if user.pk:
+            client.force_login(user)
+        return Admin(client, user)
+
+    return log_in
+
+
+@pytest.fixture
+def admin(log_in: Callable[[str], Admin]) -> Admin:
+    return log_in("superuser")
+
+
+@pytest.fixture
+def switcher(log_in: Callable[[str], Admin]) -> Admin:
+    return log_in("switcher")
+
+
+def declare_alias(setting: dict[str, Any], alias: str) -> dict[str, Any]:
+    declared = {
+        "CLASS": "wagtail_vector_index.ai_utils.backends.echo.EchoChatBackend",
+        "CONFIG": {"MODEL_ID": "echo", "TOKEN_LIMIT": 1024},
+    }
+    return {**setting, "CHAT_BACKENDS": {**setting["CHAT_BACKENDS"], alias: declared}}
+
+
+def _backend(alias: str, **values: Any) -> ChatBackend:
+    backend = ChatBackend(alias=alias, **{"model_name": "test-model", **values})
+    backend.save()
+    return backend

@@ -1,0 +1,69 @@
+"""Who comes to the admin, and what each of them was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser, Group, Permission
+from wagtail.models import GroupSitePermission, Site
+
+BACKEND_PERMISSIONS = {
+    "viewer": "view_chatbackend",
+    "adder": "add_chatbackend",
+    "changer": "change_chatbackend",
+    "deleter": "delete_chatbackend",
+}
+
+ROLES: dict[str, tuple[str, ...]] = {
+    # Nobody is logged in.
+    "anonymous": (),
+    # An account of the site's, which may not open the admin.
+    "member": ("activate_switch", "change_switch", "change_chatbackend"),
+    "editor": ("access_admin",),
+    # May open the settings of every site's answers, and not switch.
+    "settings": ("access_admin", "change_switch"),
+    # May switch, but was given no site.
+    "no_site": ("access_admin", "activate_switch"),
+    # May switch, and was given another site than the one that the tests are about.
+    "other_site": ("access_admin", "activate_switch"),
+    "switcher": ("access_admin", "activate_switch", "change_switch"),
+    **{role: ("access_admin", name) for role, name in BACKEND_PERMISSIONS.items()},
+    "superuser": (),
+}
+
+
+def make_user(role: str, *, other_site: Site | None = None) -> Any:
+    """A user who has what the role has, through a group, as Wagtail gives it."""
+    if role == "anonymous":
+        return AnonymousUser()
+    users = get_user_model().objects
+    if role == "superuser":
+        return users.create_superuser(role, f"{role}@example.org", "secret")
+    user = users.create_user(role, f"{role}@example.org", "secret", first_name=role.title())
+    group = Group.objects.create(name=f"Those who are {role}")
+    group.permissions.set(find_permissions(ROLES[role]))
+    user.groups.add(group)
+    if role == "other_site":
+        assert other_site is not None
+        give_site(group, other_site)
+    return user
+
+
+def find_permissions(codenames: Iterable[str]) -> list[Permission]:
+    found = list(
+        Permission.objects.filter(
+            codename__in=codenames, content_type__app_label__in=["finetune_switch", "wagtailadmin"]
+        )
+    )
+    assert {permission.codename for permission in found} == set(codenames)
+    return found
+
+
+def give_site(group: Group, site: Site) -> None:
+    """Wagtail's own permission for the settings of one site."""
+    permission = Permission.objects.get(
+        codename="change_switch", content_type__app_label="finetune_switch"
+    )
+    GroupSitePermission.objects.create(group=group, site=site, permission=permission)

@@ -1,0 +1,182 @@
+"""``manage.py check`` names what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import pytest
+from django.core import checks
+
+from finetune_switch.checks import apps as checked_apps
+from finetune_switch.checks import (
+    check_connections,
+    check_middleware,
+    check_options,
+    check_sqlite,
+    check_vector_index,
+)
+
+CONNECTION = {"PROVIDER": "openai", "DATA_DESTINATION": "OpenAI, United States"}
+
+
+def run(*functions):
+    return [message for function in functions for message in function(app_configs=None)]
+
+
+def connect(**options):
+    return {"CONNECTIONS": {"hosted": {**CONNECTION, **options}}}
+
+
+@pytest.mark.parametrize(
+    ("declared", "check_id", "named"),
+    [
+        ([], "E001", "FINETUNE_SWITCH must be a dictionary"),
+        ({"CONNECTIONS": ["openai"]}, "E001", 'FINETUNE_SWITCH["CONNECTIONS"]'),
+        ({"CONNECTIONS": {"hosted": "http://x"}}, "E001", '["hosted"] must be a dictionary'),
+        ({"DEADLINES": 30}, "E001", '["DEADLINES"] must be a dictionary'),
+        (connect(DEADLINES=5), "E001", '["hosted"]["DEADLINES"]'),
+        ({"CONECTIONS": {}}, "E002", '"CONECTIONS"'),
+        ({"DEADLINES": {"FIRST": 5}}, "E004", '"FIRST"'),
+        ({"DEADLINES": {"IDLE": 0}}, "E003", '["IDLE"]'),
+        ({"DEADLINES": {"TOTAL": "60"}}, "E003", "'60'"),
+        ({"DEADLINES": {"TOTAL": True}}, "E003", "True"),
+        ({"RETENTION_DAYS": 0}, "E003", '["RETENTION_DAYS"]'),
+        ({"RETENTION_DAYS": "30"}, "E003", '["RETENTION_DAYS"]'),
+        ({"DATABASE_THREADS": 0}, "E003", '["DATABASE_THREADS"]'),
+        (connect(API_KEYS="x"), "E004", '"API_KEYS"'),
+        ({"CONNECTIONS": {"hosted": {"PROVIDER": "openai"}}}, "E005", '"DATA_DESTINATION"'),
+        ({"CONNECTIONS": {"hosted": {"DATA_DESTINATION": "x"}}}, "E005", '"PROVIDER"'),
+        (
+            connect() | {"SEED_BACKEND": {"CONNECTION": "nowhere", "MODEL_NAME": "m"}},
+            "E006", "'nowhere'",
+        ),
+        (connect() | {"SEED_BACKEND": {"CONNECTION": "hosted", "NAME": "m"}}, "E002", '"NAME"'),
+        (connect(API_BASE="gpu.example"), "E007", '["API_BASE"]'),
+        (connect(API_BASE="http://x", API_BASE_FILE="/x"), "E007", '"API_BASE_FILE"'),
+    ],
+)  # fmt: skip
+def test_an_option_that_is_wrong_is_named(settings, declared, check_id, named):
+    settings.FINETUNE_SWITCH = declared
+    (message,) = {
+        message.msg: message for message in run(check_options, check_connections)
+    }.values()
+    assert message.id == f"finetune_switch.{check_id}"
+    assert message.is_serious()
+    assert named in message.msg
+
+
+def test_an_unknown_option_lists_the_known_ones(settings):
+    settings.FINETUNE_SWITCH = connect(API_KEYS="sk-secret")
+    (message,) = run(check_connections)
+    assert "API_KEY" in message.hint
+    assert "sk-secret" not in str(message)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {},
+        {"CONNECTIONS": {}, "RETENTION_DAYS": None, "SEED_BACKEND": None},
+        connect(API_BASE=lambda: "http://x", API_KEY="", DEADLINES={"IDLE": 2.5}, LABEL="Hosted"),
+        connect() | {"SEED_BACKEND": {"CONNECTION": "hosted", "MODEL_NAME": "m", "LABEL": "M"}},
+    ],
+)
+def test_what_is_right_is_silent(settings, declared):
+    settings.FINETUNE_SWITCH = declared
+    assert run(check_options, check_connections) == []
+
+
+def test_without_the_setting_nothing_is_wrong(settings):
+    del settings.FINETUNE_SWITCH
+    assert run(check_options, check_connections) == []
+
+
+class TestVectorIndex:
+    def ids(self):
+        return [(message.id, message.hint) for message in run(check_vector_index)]
+
+    def test_as_in_the_demo(self):
+        assert self.ids() == []
+
+    def test_another_version(self, monkeypatch):
+        monkeypatch.setattr("finetune_switch.checks.version", lambda name: "0.9.0")
+        ((check_id, hint),) = self.ids()
+        assert check_id == "finetune_switch.W001"
+        assert 'pip install --no-deps "wagtail-vector-index==0.10.*"' in hint
+
+    def test_not_installed(self, monkeypatch):
+        from importlib.metadata import PackageNotFoundError
+
+        def version(name):
+            raise PackageNotFoundError(name)
+
+        monkeypatch.setattr("finetune_switch.checks.version", version)
+        ((check_id, hint),) = self.ids()
+        assert check_id == "finetune_switch.E008"
+        assert "wagtail-vector-index==0.10" in hint
+
+    @pytest.fixture
+    def installed(self, monkeypatch):
+        """Which of the two apps INSTALLED_APPS names; set up for real they cannot be left out."""
+        names = set()
+        monkeypatch.setattr(checked_apps, "is_installed", names.__contains__)
+        return names
+
+    def test_without_its_adapter(self, installed):
+        installed.add("wagtail_vector_index")
+        ((check_id, hint),) = self.ids()
+        assert check_id == "finetune_switch.W002"
+        assert '"finetune_switch.vector_index"' in hint
+
+    def test_the_adapter_alone(self, installed):
+        installed.add("finetune_switch.vector_index")
+        ((check_id, hint),) = self.ids()
+        assert check_id == "finetune_switch.E009"
+        assert '"wagtail_vector_index"' in hint
+
+    def test_neither_of_them(self, installed):
+        assert self.ids() == []
+
+
+class TestSQLite:
+    OPTIONS = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+    def check(self, settings, options):
+        settings.DATABASES = {"main": {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": options}}
+        return run(check_sqlite)
+
+    def test_with_all_of_them(self, settings):
+        assert self.check(settings, self.OPTIONS) == []
+
+    @pytest.mark.parametrize("missing", list(OPTIONS))
+    def test_without_one(self, settings, missing):
+        options = {name: value for name, value in self.OPTIONS.items() if name != missing}
+        (message,) = self.check(settings, options)
+        assert message.id == "finetune_switch.W003"
+        assert '"main"' in message.msg
+        assert f'"{missing}"' in message.hint
+        assert not [name for name in options if f'"{name}"' in message.hint]
+
+    def test_with_none(self, settings):
+        (message,) = self.check(settings, None)
+        assert all(name in message.hint for name in self.OPTIONS)
+
+    def test_another_database(self, settings):
+        settings.DATABASES = {"main": {"ENGINE": "django.db.backends.postgresql"}}
+        assert run(check_sqlite) == []
+
+
+def test_middleware(settings):
+    assert run(check_middleware) == []
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "finetune" not in name]
+    (message,) = run(check_middleware)
+    assert message.id == "finetune_switch.W004"
+    assert "CurrentSiteMiddleware" in message.hint
+
+
+def test_they_run_with_manage_check(settings):
+    settings.FINETUNE_SWITCH = {"WIBBLE": 1}
+    messages = checks.run_checks(tags=["finetune_switch"])
+    assert "finetune_switch.E002" in [message.id for message in messages]

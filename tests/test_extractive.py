@@ -1,0 +1,71 @@
+"""The backend without a model says what stands in the pages, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from finetune_switch.backends.extractive import answer_from_messages, extract_sentences
+from finetune_switch.prompts import build_prompt
+from tests.helpers import make_passages
+
+HOURS = "The museum opens at ten in summer. In winter the museum opens at eleven on Sundays only."
+PRICES = "A ticket costs £7.50 for adults. Children under twelve come in free with an adult."
+BOAT = "The coble Provider was built by Hester Quayle in 1868. She was lost in 1911."
+
+
+def answer(question, *texts, nothing_found="Sorry, our pages do not say."):
+    messages = build_prompt(
+        question, make_passages(*texts), system_prompt="Be kind.", nothing_found=nothing_found,
+        context_window=None, count_tokens=len,
+    ).messages  # fmt: skip
+    return answer_from_messages(messages)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Who built the Provider?", "The coble Provider was built by Hester Quayle in 1868. [3]"),
+        ("What does a ticket cost?", "A ticket costs £7.50 for adults. [2]"),
+        ("Do children pay?", "Children under twelve come in free with an adult. [2]"),
+    ],
+)
+def test_it_quotes_the_sentence_and_its_passage(question, said):
+    assert answer(question, HOURS, PRICES, BOAT) == said
+
+
+@pytest.mark.parametrize(
+    "question", ["What is the capital of France?", "???", "Is it?", "Wie spät ist es?"]
+)
+def test_it_says_that_it_does_not_know_in_the_sites_words(question):
+    assert answer(question, HOURS, PRICES, BOAT) == "Sorry, our pages do not say."
+
+
+def test_every_word_stands_in_the_passages():
+    for question in ("When does the museum open in winter?", "Tell me about the boat Provider"):
+        said = answer(question, HOURS, PRICES, BOAT)
+        for sentence in said.replace("[1]", "|").replace("[3]", "|").split("|"):
+            assert sentence.strip() in f"{HOURS} {BOAT}"
+
+
+def test_three_sentences_at_most_and_none_twice():
+    text = " ".join(f"The harbour gate number {n} opens at nine sharp." for n in range(9))
+    assert answer("When does the harbour gate open?", text).count("[1]") <= 3
+    assert answer("When does the gate open?", text[:48], text[:48]).count("gate") == 1
+
+
+def test_a_rare_word_weighs_more_than_a_common_one():
+    best = extract_sentences(
+        "When was the museum's Provider lost?", [(1, HOURS), (2, HOURS), (3, BOAT)]
+    )[0]
+    assert best.passage == 3
+
+
+def test_the_prompt_of_another_package():
+    messages = [
+        {"role": "system", "content": "You are a helpful assistant."},
+        {"role": "system", "content": f"{HOURS}\n{BOAT}"},
+        {"role": "user", "content": "Who built the Provider?"},
+    ]
+    said = answer_from_messages(messages)
+    assert said == "The coble Provider was built by Hester Quayle in 1868."
+    assert answer_from_messages([{"role": "user", "content": "Hello?"}]) == "I don't know."

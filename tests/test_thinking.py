@@ -1,0 +1,63 @@
+"""Thoughts stay out of an answer, wherever the stream that brings them is cut."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from finetune_switch.backends.thinking import ThinkingFilter, strip_thinking
+
+CASES = [
+    ("Nine o'clock.", "Nine o'clock."),
+    ("<think>secret</think>Nine.", "Nine."),
+    ("<think>\nsecret\n</think>\n\nNine.", "Nine."),
+    ("  <think>secret</think> \n Nine.", "Nine."),
+    ("<THINK>secret</Think>Nine.", "Nine."),
+    ("Nine <think>secret</think>and ten.", "Nine and ten."),
+    ("<think>secret</think>Nine<think>secret</think> or ten.", "Nine or ten."),
+    ("<think>secret < 5 </thin secret</think>Nine.", "Nine."),
+    ("<think></think>Nine.", "Nine."),
+    ("<think>secret that never ends", ""),
+    ("Nine. <think>secret that never ends", "Nine. "),
+    ("Is 3 < 4? <b>Yes</b>, and <thin is no tag.", "Is 3 < 4? <b>Yes</b>, and <thin is no tag."),
+    ("It ends in <thi", "It ends in <thi"),
+    ("Nine.</think> Ten.", "Nine.</think> Ten."),
+    ("Zwölf Uhr – „früh“ 😀<think>secret</think>.", "Zwölf Uhr – „früh“ 😀."),
+    ("", ""),
+]
+
+
+def filtered(pieces):
+    thinking = ThinkingFilter()
+    return "".join([*(thinking.feed(piece) for piece in pieces), thinking.finish()])
+
+
+def splits(text, rng):
+    cuts = sorted(rng.sample(range(len(text) + 1), rng.randint(0, min(8, len(text)))))
+    return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+@pytest.mark.parametrize(("text", "shown"), CASES)
+class TestAnyChunking:
+    def test_whole(self, text, shown):
+        assert filtered([text]) == shown
+
+    def test_by_character(self, text, shown):
+        assert filtered(text) == shown
+
+    def test_at_random(self, text, shown):
+        rng = random.Random(4417)
+        for _ in range(200):
+            pieces = splits(text, rng)
+            assert filtered(pieces) == shown, pieces
+
+    def test_not_streamed(self, text, shown):
+        assert strip_thinking(text) == shown.rstrip()
+
+
+def test_nothing_is_held_back_without_need():
+    thinking = ThinkingFilter()
+    assert thinking.feed("Nine ") == "Nine "
+    assert thinking.feed("o'clock <") == "o'clock "
+    assert thinking.feed("b>") == "<b>"
