@@ -56,6 +56,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.instance.author = self.for_user
         for name, value in (self.instance.parameters or {}).items():
             if (field := self.fields.get(PARAMETER_PREFIX + name)) is not None:
                 field.initial = "\n".join(value) if isinstance(value, list) else value
@@ -111,7 +112,16 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
             except ValidationError as error:
                 self.add_error(PARAMETER_PREFIX + name, error.messages)
         self.instance.parameters = parameters
+        if self._is_another_model():
+            self.instance.forget_check()
         return cleaned
+
+    def _is_another_model(self) -> bool:
+        """Whether what an earlier check found says nothing any more. A copy comes with one."""
+        return not self.instance.pk or any(
+            name in ("connection", "model_name") or name.startswith(PARAMETER_PREFIX)
+            for name in self.changed_data
+        )
 
     def _parameter(self, cleaned: dict[str, Any], name: str) -> Any:
         value = cleaned.get(PARAMETER_PREFIX + name)

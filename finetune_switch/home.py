@@ -8,12 +8,13 @@ from django.forms import Media
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from wagtail.admin.staticfiles import versioned_static
 from wagtail.admin.ui.components import Component
 from wagtail.models import Site
 
 from . import adapters, permissions
 from .models import ChatBackend, Exchange, Outcome, Switch
+from .sites import site_name
+from .widgets import admin_css
 
 
 class ActiveBackendPanel(Component):
@@ -25,41 +26,43 @@ class ActiveBackendPanel(Component):
 
     @property
     def media(self) -> Media:
-        return Media(css={"all": [versioned_static("finetune_switch/css/admin.css")]})
+        return admin_css()
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, user: Any) -> None:
         self.site = site
+        self.user = user
 
     def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:
         switch = Switch.for_question(self.site)
         today = Exchange.objects.filter(site=self.site).asked_today()
         backend = switch.backend
         return {
-            "site": self.site,
+            "site_name": site_name(self.site),
             "switch": switch,
             "backend": backend,
             "questions": today.count(),
             "unanswered": today.filter(outcome=Outcome.NO_ANSWER).count(),
             "failed": today.filter(outcome=Outcome.FAILED).count(),
             "switch_url": reverse("finetune_switch:site", args=[self.site.pk]),
-            "next_thing": next_thing(switch, backend),
+            "next_thing": next_thing(switch, backend, self.user),
         }
 
 
-def next_thing(switch: Switch, backend: ChatBackend) -> dict[str, str] | None:
-    """The most useful thing that an editorial team could do now, as a sentence with a link."""
+def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str] | None:
+    """The most useful thing that this user could do now, as a sentence with a link."""
     here = reverse("finetune_switch:site", args=[switch.site_id])
+    check = backend.get_check_url() if backend.pk and permissions.may_see_backends(user) else here
     if backend.unavailable_reason:
         return {"text": _("It cannot answer. Switch to another backend."), "url": here}
     if backend.check_passed is False:
-        return {"text": _("Its last check failed. See why."), "url": backend.get_check_url()}
+        return {"text": _("Its last check failed. See why."), "url": check}
     if backend.shutdown_date:
         return {
             "text": _("It shuts down on %s. Choose what comes after it.")
             % backend.shutdown_date.isoformat(),
             "url": here,
         }
-    if not ChatBackend.objects.editable().exists():
+    if user.has_perm(permissions.ADD_BACKEND) and not ChatBackend.objects.editable().exists():
         return {
             "text": _("Add a model: yours, or a hosted one."),
             "url": reverse("finetune_backends:add"),
@@ -69,7 +72,7 @@ def next_thing(switch: Switch, backend: ChatBackend) -> dict[str, str] | None:
     if not adapters.indexes():
         return {"text": _("There is nothing to answer from: no index is set up."), "url": here}
     if backend.pk and backend.check_passed is None:
-        return {"text": _("It was never checked. Check it."), "url": backend.get_check_url()}
+        return {"text": _("It was never checked. Check it."), "url": check}
     return None
 
 
@@ -80,4 +83,4 @@ def add_home_panel(request: HttpRequest, panels: list[Component]) -> None:
     if site is None or not sites.filter(pk=site.pk).exists():
         site = sites.first()
     if site is not None:
-        panels.append(ActiveBackendPanel(site))
+        panels.append(ActiveBackendPanel(site, request.user))

@@ -133,7 +133,10 @@ PARAMETERS: Mapping[str, Parameter] = {
             "num_ctx",
             int,
             gettext_lazy("Context length on the server"),
-            gettext_lazy("In tokens. Leave empty to use the model's own; another one reloads it."),
+            gettext_lazy(
+                "In tokens. Leave empty to use the model's own; for another one the server "
+                "loads the model again."
+            ),
             256,
             1_048_576,
         ),

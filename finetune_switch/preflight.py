@@ -92,7 +92,7 @@ def _ollama_steps(row: ChatBackend, server: ModelServer) -> Iterator[Step]:
     yield _step(
         "reached",
         _("Reach the server"),
-        lambda: _("It is an Ollama, version %s.") % server.version(),
+        lambda: _("It is an Ollama server, version %s.") % server.version(),
     )
     models: list[OllamaModel] = []
 
@@ -160,8 +160,8 @@ def _hears(row: ChatBackend, server: ModelServer, model: OllamaModel) -> str:
             ),
             code="deaf",
             remedy=_(
-                "Its template has no place for them. Download the corrected Modelfile below, and "
-                "create the model anew from it."
+                "Its template has no place for them. Download the corrected Modelfile from its "
+                "page, and create the model anew from it."
             ),
         )
     return _("Instructions and passages reach the model.")

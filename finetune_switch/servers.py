@@ -62,7 +62,12 @@ class ModelServer:
         """The models that the server offers, by name."""
         if self.connection.is_ollama:
             listed = self._json("GET", "/api/tags").get("models") or []
-            found = [ModelInfo(str(model.get("name", ""))) for model in listed]
+            # Newer versions tell what a model can do; one that only embeds cannot answer.
+            found = [
+                ModelInfo(str(model.get("name", "")))
+                for model in listed
+                if "completion" in (model.get("capabilities") or ["completion"])
+            ]
         else:
             listed = self._json("GET", "/models").get("data") or []
             found = [
@@ -174,16 +179,16 @@ class ModelServer:
     def _not_what_it_should_be(self) -> BackendError:
         if self.connection.is_ollama:
             return BackendError(
-                gettext_lazy("Something else than an Ollama answered."),
+                gettext_lazy("Something other than an Ollama server answered."),
                 code="not_a_model_server",
                 remedy=_(
-                    'API_BASE of the connection "%s" must be the address of an Ollama, '
+                    'API_BASE of the connection "%s" must be the address of an Ollama server, '
                     "without a path; a proxy before it must pass /api/ on."
                 )
                 % self.connection.alias,
             )
         return BackendError(
-            gettext_lazy("Something else than a model server answered."),
+            gettext_lazy("Something other than a model server answered."),
             code="not_a_model_server",
             remedy=_(
                 'API_BASE of the connection "%s" must end where /models follows, often in /v1.'

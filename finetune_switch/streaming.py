@@ -12,10 +12,12 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
 from .answering import Answer, AsyncAnswer, aanswer, answer
+from .database import release_connections
 from .events import Event, WaitingEvent, event_data
 
 # Under WSGI a departure shows only at a write, and at the second one at that: the first is what
@@ -36,6 +38,7 @@ def stream_answer(request: HttpRequest, question: str, **options: Any) -> Stream
     options.setdefault("request", request)
     if isinstance(request, ASGIRequest):
         content: Any = _aencode(aanswer(question, **options))
+        _release_connections_of_view()
     else:
         content = _encode(answer(question, **options))
     response = StreamingHttpResponse(content, content_type="text/event-stream; charset=utf-8")
@@ -59,7 +62,21 @@ def _encode(pending: Answer) -> Generator[bytes, None, None]:
             yield encode_event(event)
 
 
+def _release_connections_of_view() -> None:
+    """Under ASGI each request has a thread, with connections of its own, for synchronous code.
+
+    What a synchronous view looked up there (who is signed in) would hold one until the stream has
+    ended; and where many readers come at once, even until the event loop gets round to it.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        release_connections()
+
+
 async def _aencode(pending: AsyncAnswer) -> AsyncGenerator[bytes, None]:
+    # What middleware looked up after the view, and a view that is a coroutine at any time.
+    await sync_to_async(release_connections)()
     yield _COMMENT
     async with aclosing(pending.iterate()) as events:
         following: asyncio.Task[Event] | None = None

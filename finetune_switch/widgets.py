@@ -7,6 +7,10 @@ from django import forms
 from wagtail.admin.staticfiles import versioned_static
 
 
+def admin_css() -> forms.Media:
+    return forms.Media(css={"all": [versioned_static("finetune_switch/css/admin.css")]})
+
+
 class ModelNameInput(forms.TextInput):
     """A model's name, typed or chosen from what the server has."""
 
@@ -23,9 +27,8 @@ class ModelNameInput(forms.TextInput):
 
     @property
     def media(self) -> forms.Media:
-        return forms.Media(
-            css={"all": [versioned_static("finetune_switch/css/admin.css")]},
-            js=[versioned_static("finetune_switch/js/finetune-models.js")],
+        return admin_css() + forms.Media(
+            js=[versioned_static("finetune_switch/js/finetune-models.js")]
         )
 
 
@@ -41,7 +44,7 @@ class LocaleTextsWidget(forms.MultiWidget):
 
     @property
     def media(self) -> forms.Media:
-        return forms.Media(css={"all": [versioned_static("finetune_switch/css/admin.css")]})
+        return admin_css()
 
     def decompress(self, value: Any) -> list[str]:
         texts = value if isinstance(value, dict) else {}

@@ -96,6 +96,31 @@ def site(transactional_db: None) -> Any:
     return found
 
 
+@pytest.fixture
+def make_page(site: Any) -> Any:
+    """A live article below the home page, or below ``parent``."""
+    from wagtail.models import Page
+
+    from demo_site.models import ArticlePage
+
+    def make(title: str, text: str, parent: Any = None, **values: Any) -> ArticlePage:
+        page = ArticlePage(
+            title=title, introduction=text, body=[("paragraph", f"<p>{text}</p>")], **values
+        )
+        # Fetched anew: a copy of the parent does not know of the children it has got since.
+        return Page.objects.get(pk=(parent or site.root_page).pk).add_child(instance=page)
+
+    return make
+
+
+@pytest.fixture
+def reindex() -> Any:
+    """Rebuilds wagtail-vector-index's own index of the articles."""
+    from demo_site.models import ArticlePage
+
+    return lambda: ArticlePage.vector_index.rebuild_index()
+
+
 @pytest.fixture(params=["sync", "async"])
 def ask(request: pytest.FixtureRequest) -> Any:
     """A question asked to its end, by ``answer()`` and by ``aanswer()``."""

@@ -10,8 +10,8 @@ import os
 os.environ.setdefault("DEBUG", "0")
 os.environ.setdefault("SECRET_KEY", "for-the-server-tests-only-and-for-nothing-else")
 
-from demo_site.settings import *  # noqa: E402, F403
-from demo_site.settings import DATABASES, FINETUNE_SWITCH, STORAGES, env  # noqa: E402
+from demo_site.settings import *  # noqa: F403
+from demo_site.settings import DATABASES, FINETUNE_SWITCH, STORAGES, env
 
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tests.site_urls"

@@ -238,7 +238,7 @@ def cut() -> BackendError:
 
 def not_a_model_server(config: BackendConfig) -> BackendError:
     return BackendError(
-        gettext_lazy("Something else than a model server answered."),
+        gettext_lazy("Something other than a model server answered."),
         code="not_a_model_server",
         remedy=_('Look at PROVIDER and API_BASE of the connection "%s".') % _alias(config),
     )

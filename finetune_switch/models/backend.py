@@ -150,6 +150,9 @@ class ChatBackend(models.Model):
     created_at = models.DateTimeField(gettext_lazy("added"), auto_now_add=True)
     updated_at = models.DateTimeField(gettext_lazy("changed"), auto_now=True)
 
+    author: Any = None
+    """Who is changing it, where ``save()`` is called by a form, which passes nothing on."""
+
     objects = ChatBackendQuerySet.as_manager()
 
     class Meta:
@@ -166,7 +169,7 @@ class ChatBackend(models.Model):
         super().save(*args, **kwargs)
         update_fields = kwargs.get("update_fields")
         if update_fields is None or "system_prompt" in update_fields:
-            self._keep_wording(author)
+            self._keep_wording(author or self.author)
 
     @classmethod
     def extractive(cls) -> ChatBackend:
@@ -207,6 +210,12 @@ class ChatBackend(models.Model):
             errors["hourly_price"] = _("Give prices per million tokens or per hour, not both.")
         if errors:
             raise ValidationError(errors)
+
+    def forget_check(self) -> None:
+        """What the last check found does not hold any more. To be saved."""
+        self.checked_at = self.check_passed = self.shutdown_date = None
+        self.check_report = []
+        self.base_model = self.digest = ""
 
     def _keep_wording(self, author: Any) -> None:
         latest = self.prompt_versions.order_by("-number").first()
@@ -255,7 +264,7 @@ class ChatBackend(models.Model):
         if self.kind == self.Kind.EXTRACTIVE:
             return _("this website only; no model is asked")
         if self.kind == self.Kind.ADAPTER:
-            return _("as the settings of “%s” say") % self.connection
+            return _("wherever the settings of “%s” say") % self.connection
         try:
             return conf.get_connection(self.connection).data_destination
         except ConnectionNotConfigured:

@@ -149,6 +149,9 @@ class Switch(BaseSiteSetting):
         if problem := new.unavailable_reason:
             raise ValidationError(problem)
         if new.pk == expected:
+            self.refresh_from_db()
+            if self.active_id != expected:
+                raise SwitchConflict(self._conflict_sentence())
             raise ValidationError(_("“%s” is active already.") % new)
         with transaction.atomic():
             changed = (

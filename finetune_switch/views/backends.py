@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -25,6 +27,7 @@ from ..models import ChatBackend, Switch, SystemPrompt
 from ..preflight import corrected_modelfile, run_check
 from ..registration import free_alias, synchronise_backends
 from ..servers import ModelServer
+from ..widgets import admin_css
 
 
 def state_of(row: ChatBackend, active: set[int]) -> str:
@@ -59,10 +62,24 @@ class BackendIndexView(generic.IndexView):
 
     list_display = [
         "label",
-        Column("model_name", label=gettext_lazy("Model"), sort_key="model_name"),
-        Column("data_destination", label=gettext_lazy("Where questions go")),
-        Column("shutdown_date", label=gettext_lazy("Shuts down"), sort_key="shutdown_date"),
-        StateColumn(),
+        Column(
+            "model_name",
+            label=gettext_lazy("Model"),
+            sort_key="model_name",
+            classname="finetune-wide",
+        ),
+        Column(
+            "data_destination",
+            label=gettext_lazy("Where questions go"),
+            classname="finetune-wide",
+        ),
+        Column(
+            "shutdown_date",
+            label=gettext_lazy("Shuts down"),
+            sort_key="shutdown_date",
+            classname="finetune-wide",
+        ),
+        StateColumn(classname="finetune-tag"),
     ]
     search_fields = ["label", "alias", "model_name"]
     default_ordering = "label"
@@ -78,6 +95,7 @@ class BackendIndexView(generic.IndexView):
         )
         for row in context["object_list"]:
             row.active_ids = active
+        context["media"] += admin_css()
         return context
 
     def get_edit_url(self, instance: ChatBackend) -> str | None:
@@ -103,9 +121,7 @@ class BackendButtonsMixin:
     @cached_property
     def header_buttons(self) -> list[HeaderButton]:
         return [
-            HeaderButton(
-                _("Check connection"), url=self.object.get_check_url(), icon_name="success"
-            ),
+            HeaderButton(_("Check connection"), url=self.object.get_check_url(), icon_name="link"),
             HeaderButton(
                 _("Earlier instructions"),
                 url=reverse("finetune_backends:prompts", args=[self.object.pk]),
@@ -128,13 +144,16 @@ class BackendCreateView(generic.CreateView):
 
 class BackendCopyView(generic.CopyView):
     def get_object(self, queryset: Any = None) -> ChatBackend:
-        row = super().get_object(queryset)
+        # Wagtail wants "view" or "change" as well, which the list's link does not know; who may
+        # add a backend may inspect every one anyway.
+        row = get_object_or_404(ChatBackend, pk=unquote(str(self.kwargs["pk"])))
         if row.is_read_only:
             raise PermissionDenied
         return row
 
     def get_initial_form_instance(self) -> ChatBackend:
         row = self.get_object()
+        row.pk, row._state.adding = None, True
         row.alias = free_alias(row.alias)
         row.label = _("%s (copy)") % row.label
         return row
@@ -144,6 +163,9 @@ class BackendCopyView(generic.CopyView):
 
 
 class BackendEditView(BackendButtonsMixin, generic.EditView):
+    def get_usage_url(self) -> None:
+        """None: Wagtail's count would say "never", since the switches are no references of its."""
+
     def get_object(self, queryset: Any = None) -> ChatBackend:
         row = super().get_object(queryset)
         if row.is_read_only:
@@ -152,6 +174,23 @@ class BackendEditView(BackendButtonsMixin, generic.EditView):
 
 
 class BackendInspectView(BackendButtonsMixin, generic.InspectView):
+    template_name = "finetune_switch/admin/inspect_backend.html"
+
+    def get_field_label(self, field_name: str, field: Any) -> str:
+        own = {
+            "kind": _("Kind"),
+            "data_destination": _("Where questions go"),
+            "unavailable_reason": _("Gone"),
+        }
+        return own.get(field_name) or super().get_field_label(field_name, field)
+
+    def get_parameters_display_value(self) -> str:
+        return ", ".join(f"{name}: {value}" for name, value in self.object.parameters.items())
+
+    def get_fields_context(self) -> list[dict[str, Any]]:
+        """What there is to say of it; what is empty is left out."""
+        return [shown for shown in super().get_fields_context() if shown["value"] not in ("", None)]
+
     def get_edit_url(self) -> str | None:
         return None if self.object.is_read_only else super().get_edit_url()
 
@@ -168,16 +207,20 @@ class BackendDeleteView(generic.DeleteView):
             raise PermissionDenied
         return row
 
-    def get_usage(self) -> None:
-        """Where it is in use is asked of the switches, which know; see the template."""
+    def get_usage_url(self) -> None:
+        """None: where it is in use is asked of the switches, which know; see the template."""
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return {**super().get_context_data(**kwargs), "used_by": self.object.usage()}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if self.object.usage():
-            return self.render_to_response(self.get_context_data())
-        return super().post(request, *args, **kwargs)
+        try:
+            if not self.object.usage():
+                return super().post(request, *args, **kwargs)
+        except ProtectedError:
+            # Somebody switched to it between the question and the deletion.
+            pass
+        return self.render_to_response(self.get_context_data())
 
 
 class OneBackendMixin:
@@ -220,7 +263,8 @@ class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
 
     template_name = "finetune_switch/admin/check.html"
     page_title = gettext_lazy("Check connection")
-    header_icon = "success"
+    # No tick: it would stand above a check that failed.
+    header_icon = "link"
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         steps = run_check(self.backend)

@@ -21,6 +21,7 @@ from ..exceptions import SwitchConflict
 from ..forms import SwitchChoiceForm
 from ..models import ChatBackend, Switch
 from ..preflight import probe, run_check
+from ..sites import site_name
 
 
 class ChooseSiteView(View):
@@ -77,7 +78,7 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
     header_icon = "finetune-switch"
 
     def get_page_subtitle(self) -> str:
-        return str(self.site)
+        return site_name(self.site)
 
     def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
         return [
@@ -92,7 +93,7 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
         return {
             **super().get_context_data(**kwargs),
             "site": self.site,
-            "sites": permissions.editable_sites(user),
+            "sites": [(site, site_name(site)) for site in permissions.editable_sites(user)],
             "switch": self.switch,
             "active": active,
             "others": [row for row in rows if row.pk != active.pk and row.alias != active.alias],
@@ -118,7 +119,10 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
     def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
         return [
             *self.breadcrumbs_items,
-            {"url": reverse("finetune_switch:site", args=[self.site.pk]), "label": str(self.site)},
+            {
+                "url": reverse("finetune_switch:site", args=[self.site.pk]),
+                "label": site_name(self.site),
+            },
             {"url": "", "label": self.get_page_title()},
         ]
 
@@ -140,7 +144,13 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         failed = [step for step in kwargs["backend"].check_report if not step["passed"]]
-        return {**context, "site": self.site, "failed": failed[0] if failed else None}
+        return {
+            **context,
+            "site": self.site,
+            "site_name": site_name(self.site),
+            "may_see_backends": permissions.may_see_backends(self.request.user),
+            "failed": failed[0] if failed else None,
+        }
 
     def activate(self, backend: ChatBackend, expected: int | None) -> HttpResponse:
         try:
@@ -151,7 +161,7 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
             messages.success(
                 self.request,
                 _("“%(backend)s” answers on %(site)s from the next question on.")
-                % {"backend": backend, "site": self.site},
+                % {"backend": backend, "site": site_name(self.site)},
             )
         return self.back_to_switch()
 
@@ -173,7 +183,7 @@ class BackView(SiteMixin, View):
             messages.success(
                 request,
                 _("Switched back: “%(backend)s” answers on %(site)s again.")
-                % {"backend": self.switch.backend, "site": self.site},
+                % {"backend": self.switch.backend, "site": site_name(self.site)},
             )
         return self.back_to_switch()
 

@@ -39,7 +39,10 @@ class Page:
     @property
     def messages(self) -> list[str]:
         """The messages at the top, which tell what an action did."""
-        return [" ".join(li.get_text(" ").split()) for li in self.soup.select(".messages ul > li")]
+        found = self.soup.select(".messages ul > li")
+        for button in (button for li in found for button in li.select("button, .buttons, a")):
+            button.extract()
+        return [" ".join(li.get_text(" ").split()) for li in found]
 
     @property
     def message(self) -> str:
@@ -51,7 +54,9 @@ class Page:
         """What can be pressed in our part of the page: submit buttons of forms that post."""
         return [
             " ".join(button.get_text(" ").split())
-            for button in self.main.select("form[method=post] button[type=submit]")
+            for form in self.main.select("form")
+            if str(form.get("method", "")).lower() == "post"
+            for button in form.select("button[type=submit]")
         ]
 
     def links(self, text: str) -> list[str]:

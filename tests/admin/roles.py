@@ -40,8 +40,8 @@ def make_user(role: str, *, other_site: Site | None = None) -> Any:
         return AnonymousUser()
     users = get_user_model().objects
     if role == "superuser":
-        return users.create_superuser(role, f"{role}@example.org", "secret")
-    user = users.create_user(role, f"{role}@example.org", "secret", first_name=role.title())
+        return users.create_superuser(role, f"{role}@example.org")
+    user = users.create_user(role, f"{role}@example.org", first_name=role.title())
     group = Group.objects.create(name=f"Those who are {role}")
     group.permissions.set(find_permissions(ROLES[role]))
     user.groups.add(group)

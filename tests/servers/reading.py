@@ -68,13 +68,16 @@ def _arrival(block: bytes, at: float) -> Arrival:
     return Arrival(name.removeprefix("event: "), json.loads(data.removeprefix("data: ")), at)
 
 
-def request_bytes(asked: Mapping[str, Any], cookies: Mapping[str, str] | None = None) -> bytes:
-    """The question as one HTTP request."""
+def request_bytes(
+    asked: Mapping[str, Any], cookies: Mapping[str, str] | None = None, *, last: bool = False
+) -> bytes:
+    """The question as one HTTP request; ``last`` has the server hang up after it."""
     body = json.dumps(asked).encode()
     cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
     head = (
         "POST /test/stream/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"Cookie: {cookie}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Cookie: {cookie}\r\nConnection: {'close' if last else 'keep-alive'}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import httpx
@@ -65,7 +66,7 @@ def test_events_are_the_same_everywhere(shared_servers, make_backend, connection
     first, *others = map(comparable, streams)
     for other in others:
         assert other == first
-    assert [name for name, _data in first][0] == "sources"
+    assert next(name for name, _data in first) == "sources"
     assert first[-1][0] == last
     assert first[-1][1]["outcome" if last == "done" else "code"] == said
     for stream in streams:
@@ -104,7 +105,7 @@ def test_words_arrive_as_the_model_writes_them(server, make_backend, connection)
     said = [arrival for arrival in stream.arrivals if arrival.name == "text"]
     assert len(said) >= 5
     # Four gaps of a quarter of a second each, in none of which a word is held back.
-    gaps = [later.at - earlier.at for earlier, later in zip(said, said[1:], strict=False)][:4]
+    gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(said)][:4]
     assert all(0.1 < gap < 0.5 for gap in gaps), gaps
     assert stream.arrivals[0].at < said[0].at + 0.05 < stream.last.at - 0.8
 

@@ -24,7 +24,10 @@ class Purge(Subcommand):
     def handle(self, options: dict[str, Any]) -> int:
         days = conf.retention_days() if options["days"] is None else options["days"]
         if days is None:
-            self.stdout.write("RETENTION_DAYS is None: visitors' exchanges are kept for ever.")
+            if options["json"]:
+                self.write_json({"days": None, "expired": 0, "deleted": 0})
+            else:
+                self.stdout.write("RETENTION_DAYS is None: visitors' exchanges are kept for ever.")
             return 0
         if days < 0:
             raise CommandError(f"--days must not be below 0, and {days} is.", returncode=2)
@@ -34,7 +37,8 @@ class Purge(Subcommand):
         else:
             count, verb = expired.delete()[0], "were deleted"
         if options["json"]:
-            self.write_json({"days": days, "deleted": 0 if options["dry_run"] else count})
+            deleted = 0 if options["dry_run"] else count
+            self.write_json({"days": days, "expired": count, "deleted": deleted})
         else:
             self.stdout.write(f"{count} exchanges older than {days} days {verb}.")
         return 0

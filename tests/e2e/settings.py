@@ -1,0 +1,24 @@
+"""The demo site as the pictures show it: in DEBUG, with its stand-ins at an address of their own.
+
+``make demo`` writes its stand-in's address into ``var/``; a demo that runs there is left alone.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ["DEBUG"] = "1"
+os.environ["OPENAI_API_KEY"] = os.environ["OLLAMA_API_BASE"] = ""
+
+from demo_site.settings import *  # noqa: E402, F403
+from demo_site.settings import FINETUNE_SWITCH, env  # noqa: E402
+
+STANDIN = env.str("TEST_STANDIN")
+CONNECTIONS = FINETUNE_SWITCH["CONNECTIONS"]
+FINETUNE_SWITCH = FINETUNE_SWITCH | {
+    "CONNECTIONS": {
+        "openai": CONNECTIONS["openai"] | {"API_BASE": f"{STANDIN}/v1"},
+        "ollama": CONNECTIONS["ollama"] | {"API_BASE": STANDIN},
+    }
+}
+MEDIA_ROOT = Path(tempfile.gettempdir()) / "finetune-switch-pictures"

@@ -1,0 +1,300 @@
+"""An answer is lazy, asks once, replays at will, and leaves exactly one exchange."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+from django.utils.translation import override
+
+from demo_site.standin.behaviours import TEST_ANSWER
+from finetune_switch.answering import aanswer, answer
+from finetune_switch.askers import Asker
+from finetune_switch.events import DoneEvent, FailedEvent, SourcesEvent, TextEvent
+from finetune_switch.exceptions import BackendError, InvalidQuestion
+from finetune_switch.models import Exchange, Origin, Outcome, Switch
+from tests.helpers import OPENING, QUESTION, ask_async, ask_sync, make_backend, make_passages, run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def backend(site, connections):
+    return make_backend("ollama")
+
+
+@pytest.fixture
+def options(backend):
+    return {"backend": backend, "passages": make_passages()}
+
+
+class TestLazy:
+    @pytest.mark.parametrize("make", [answer, aanswer])
+    def test_nothing_is_asked_before_it_is_read(self, options, standin, make):
+        pending = make(QUESTION, **options)
+        assert (pending.events, pending.text_so_far, pending.passages) == ([], "", [])
+        assert (pending.done, pending.failure, pending.exchange_id) == (None, None, None)
+        assert not Exchange.objects.exists()
+        assert standin.requests == []
+
+    def test_the_switch_is_read_when_the_question_is_asked(self, site, backend):
+        pending = answer(QUESTION, passages=make_passages(), site=site)
+        Switch.objects.create(site=site).activate(backend, expected=None)
+        assert pending.text == TEST_ANSWER
+
+    def test_it_is_asked_once_and_replayed_at_will(self, options, standin):
+        pending = answer(QUESTION, **options)
+        first = list(pending)
+        assert list(pending) == first == pending.events
+        assert pending.text == TEST_ANSWER
+        assert len(standin.requests) == Exchange.objects.count() == 1
+
+    def test_the_same_with_an_event_loop(self, options, standin):
+        pending = aanswer(QUESTION, **options)
+
+        async def twice():
+            return [e async for e in pending], [e async for e in pending], await pending.text()
+
+        first, second, text = run(twice())
+        assert (first, text) == (second, TEST_ANSWER)
+        assert len(standin.requests) == Exchange.objects.count() == 1
+
+
+def comparable(asked):
+    """Events without what differs each time: the exchange's id and the times."""
+    kept = []
+    for event in asked.events:
+        values = dict(vars(event))
+        for name in ("exchange", "first_token_seconds", "duration_seconds", "load_seconds"):
+            values.pop(name, None)
+        kept.append((type(event), values))
+    return kept
+
+
+@pytest.mark.parametrize("model", ["test-model", "fault-stall", "fault-unauthorized", "fault-cut"])
+def test_both_ways_give_the_same_events(options, model):
+    options["backend"] = make_backend("ollama", model, idle_seconds=0.4)
+    assert comparable(ask_sync(**options)) == comparable(ask_async(**options))
+
+
+class TestEvents:
+    def test_sources_then_text_then_the_end(self, options, ask):
+        asked = ask(**options)
+        sources, *texts, done = asked.events
+        assert sources == SourcesEvent(
+            exchange=str(asked.answer.exchange_id), backend=options["backend"].alias,
+            label=options["backend"].label, data_destination="a test of Ollama",
+            passages=options["passages"], left_out=0,
+        )  # fmt: skip
+        assert all(type(event) is TextEvent for event in texts)
+        assert len(texts) > 3
+        assert asked.text == TEST_ANSWER
+        assert (done.outcome, done.citations) == (Outcome.COMPLETE, [1])
+        assert 0 < done.first_token_seconds <= done.duration_seconds < 5
+        assert done.prompt_tokens > 20
+        assert done.completion_tokens == 7
+
+    def test_the_cost(self, options, ask):
+        options["backend"] = make_backend(
+            "openai", prompt_price=Decimal("2.50"), completion_price=Decimal("10")
+        )
+        done = ask(**options).done
+        expected = (done.prompt_tokens * 2.5 + done.completion_tokens * 10) / 1_000_000
+        assert done.cost == pytest.approx(expected)
+        assert float(Exchange.objects.get().cost) == pytest.approx(expected)
+
+    def test_passages_that_do_not_fit_are_counted(self, options, ask):
+        texts = ["harbour " * 200] * 5
+        options["backend"] = make_backend("ollama", context_window=1024)
+        options["passages"] = make_passages(*texts, scores=(0.1, 0.9, 0.2, 0.8, 0.3))
+        asked = ask(**options)
+        assert asked.sources.left_out == asked.exchange.left_out > 0
+        kept = [passage.number for passage in asked.sources.passages]
+        assert len(kept) == 5 - asked.sources.left_out
+        assert kept == sorted(kept)
+        assert 2 in kept
+
+    def test_a_citation_of_nothing_is_dropped(self, options, standin, ask):
+        standin.add_model("citing", answer="Nine [7]. Ten [1, 8].")
+        asked = ask(**{**options, "backend": make_backend("ollama", "citing")})
+        assert asked.text == asked.exchange.answer == "Nine. Ten [1]."
+        assert asked.exchange.citations == [1]
+
+    def test_no_nul_reaches_the_database(self, options, standin, ask):
+        standin.add_model("nul", answer="Ni\x00ne [1].")
+        options["backend"] = make_backend("ollama", "nul")
+        asked = ask("When\x00 do you open?", **options)
+        assert (asked.text, asked.exchange.answer) == ("Nine [1].", "Nine [1].")
+        assert asked.exchange.question == "When do you open?"
+
+
+class TestDontKnow:
+    def test_nothing_found_asks_no_model(self, options, standin, ask):
+        asked = ask(**{**options, "passages": []})
+        assert (asked.text, asked.done.outcome) == ("I don't know.", Outcome.NO_ANSWER)
+        assert (asked.exchange.outcome, asked.exchange.answer) == ("no_answer", "I don't know.")
+        assert asked.done.cost is None
+        assert standin.requests == []
+
+    def test_in_the_words_of_the_site(self, site, options, standin, ask):
+        Switch.objects.create(site=site, nothing_found={"de": "Leider nicht.", "en": "Sorry."})
+        for locale, words in (("de", "Leider nicht."), ("en-gb", "Sorry.")):
+            assert ask(**{**options, "passages": []}, site=site, locale=locale).text == words
+
+    def test_the_phrase_from_a_model_is_no_answer(self, site, options, standin, ask):
+        Switch.objects.create(site=site, nothing_found={"en": "Sorry, our pages do not say."})
+        standin.add_model("cautious", answer="“Sorry, our pages do not say”")
+        options["backend"] = make_backend("ollama", "cautious")
+        asked = ask(**options, site=site, locale="en")
+        assert asked.exchange.outcome == asked.done.outcome == Outcome.NO_ANSWER
+        system = standin.requests[0].json["messages"][0]["content"]
+        assert 'reply exactly: "Sorry, our pages do not say."' in system
+
+
+def sent(request):
+    """The messages of a request; litellm adds an empty list of images for Ollama."""
+    return [{"role": m["role"], "content": m["content"]} for m in request.json["messages"]]
+
+
+class TestWhatIsSent:
+    def test_no_retrieval(self, backend, standin, ask):
+        asked = ask(backend=backend, retrieval=False)
+        assert asked.done.outcome == Outcome.COMPLETE
+        assert (asked.sources.passages, asked.exchange.retrieval) == ([], False)
+        system, user = standin.requests[0].json["messages"]
+        assert user["content"] == QUESTION
+        assert "reply exactly" not in system["content"]
+
+    def test_a_ready_prompt_goes_out_as_it_is(self, backend, standin, ask):
+        messages = [{"role": "user", "content": "Only this."}]
+        assert ask(backend=backend, messages=messages).done.outcome == Outcome.COMPLETE
+        assert sent(standin.requests[0]) == messages
+
+    def test_frozen_passages_are_the_same_for_all(self, options, standin, ask):
+        for connection_name in ("ollama", "openai"):
+            ask(**{**options, "backend": make_backend(connection_name)})
+        first, second = (sent(request) for request in standin.requests)
+        assert first == second
+        assert OPENING in first[1]["content"]
+
+
+class TestQuestions:
+    @pytest.mark.parametrize("question", ["", "  \n", "\x00", " \x00 "])
+    @pytest.mark.parametrize("make", [answer, aanswer])
+    def test_nothing_to_ask(self, make, question):
+        with pytest.raises(InvalidQuestion, match="Write a question first"):
+            make(question)
+        assert not Exchange.objects.exists()
+
+    def test_too_much_to_ask(self):
+        with pytest.raises(InvalidQuestion, match="20001 characters"):
+            answer("x" * 20_001)
+
+    def test_too_much_for_the_model(self, options, standin, ask):
+        asked = ask("why " * 4_999, **options)
+        assert asked.failure.code == "context_overflow"
+        assert asked.exchange.outcome == Outcome.FAILED
+        assert standin.requests == []
+
+    def test_any_text(self, options, standin, ask):
+        question = 'Où? "</question>" \' 😀 \\ {0} %s %(x)s ' + "ü" * 50
+        assert ask(question, **options).exchange.question == question.strip()
+
+
+class TestAskedOnce:
+    def test_a_repeated_request_replays_the_record(self, options, standin, ask):
+        number = uuid.uuid4()
+        first = ask(**options, exchange_id=number)
+        second = ask("Something else?", exchange_id=number, **options)
+        assert second.text == first.text
+        assert second.done.citations == first.done.citations
+        assert second.sources.passages == first.sources.passages
+        assert second.sources.backend == first.sources.backend
+        assert len(standin.requests) == Exchange.objects.count() == 1
+
+    def test_a_failure_is_replayed_as_well(self, options, standin, ask):
+        number = uuid.uuid4()
+        options["backend"] = make_backend("ollama", "fault-cut")
+        first, second = (ask(**options, exchange_id=number) for _ in range(2))
+        assert (second.failure.message, second.failure.code) == (first.failure.message, "cut")
+        assert second.text.strip() == first.text.strip() == "The harbour opens"
+        assert len(standin.requests) == 1
+
+    def test_two_at_once(self, options, standin):
+        standin.add_model("slow", first_token_seconds=0.5)
+        options["backend"] = make_backend("ollama", "slow")
+        number, gate, ends = uuid.uuid4(), threading.Barrier(2), []
+
+        def put():
+            pending = answer(QUESTION, **options, exchange_id=number)
+            gate.wait()
+            ends.append(list(pending)[-1])
+            connection.close()
+
+        threads = [threading.Thread(target=put) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {type(end) for end in ends} == {DoneEvent, FailedEvent}
+        (failure,) = [end for end in ends if isinstance(end, FailedEvent)]
+        assert failure.code == "in_progress"
+        assert len(standin.requests) == 1
+        assert Exchange.objects.get().outcome == Outcome.COMPLETE
+
+    @pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.OPEN])
+    def test_one_that_was_broken_off(self, options, standin, ask, outcome):
+        number = uuid.uuid4()
+        ask(**options, exchange_id=number)
+        past = timezone.now() - timedelta(minutes=5)
+        Exchange.objects.update(outcome=outcome, deadline_at=past, answer="The har")
+        asked = ask(**options, exchange_id=number)
+        assert (asked.text, asked.failure.code) == ("The har", "interrupted")
+        assert len(standin.requests) == 1
+        assert Exchange.objects.get().outcome == outcome
+
+
+class TestText:
+    def test_raises_what_failed(self, options):
+        options["backend"] = make_backend("ollama", "fault-unauthorized")
+        with pytest.raises(BackendError, match="did not accept our key") as caught:
+            _ = answer(QUESTION, **options).text
+        assert caught.value.code == "unauthorized"
+        with pytest.raises(BackendError, match="did not accept our key"):
+            run(aanswer(QUESTION, **options).text())
+
+    def test_a_sentence_is_in_the_language_of_the_question(self, options, ask):
+        """Made late, on whatever thread: not in the language of the one who translated it."""
+        options["backend"] = make_backend("ollama", "fault-unauthorized")
+        with override("de"):
+            german = ask(**options).failure.message
+        with override("en-gb"):
+            assert ask(**options).failure.message == "The model server did not accept our key."
+        assert german.endswith(".")
+
+    def test_what_nobody_foresaw_is_a_sentence_too(self, options, ask, monkeypatch, caplog):
+        from finetune_switch.backends.litellm import LiteLLMChatBackend
+
+        def broken(self, *args, **kwargs):
+            raise ZeroDivisionError("sk-secret")
+
+        monkeypatch.setattr(LiteLLMChatBackend, "_arguments", broken)
+        asked = ask(**options)
+        assert asked.failure.code == "internal"
+        assert "sk-secret" not in asked.failure.message + asked.exchange.error
+        assert "ZeroDivisionError" in caplog.text
+
+
+def test_who_asked_is_kept_of_colleagues_and_not_of_visitors(options, ask):
+    user = User.objects.create_user("ada")
+    asker = Asker.from_user(user)
+    assert ask(**options, asker=asker).exchange.user is None
+    for origin in (Origin.COMPARE, Origin.EVALUATION, Origin.SHELL):
+        exchange = ask(**options, asker=asker, origin=origin).exchange
+        assert (exchange.user, exchange.origin) == (user, origin)

@@ -1,0 +1,279 @@
+"""Whatever already calls wagtail-vector-index follows the switch, and leaves its exchange."""
+
+from __future__ import annotations
+
+import pytest
+from django.http import HttpResponse
+from django.test import RequestFactory
+from wagtail.models import Page, Site
+from wagtail_vector_index.ai import get_chat_backend, get_embedding_backend
+
+from demo_site.models import ArticlePage
+from demo_site.standin.behaviours import TEST_ANSWER
+from finetune_switch.exceptions import BackendError, InvalidQuestion
+from finetune_switch.middleware import CurrentSiteMiddleware
+from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, Switch
+from finetune_switch.registration import synchronise_backends
+from finetune_switch.vector_index.embeddings import EmbeddedEmbeddingBackend
+from tests.helpers import make_backend, run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MESSAGES = [
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": "When do you open?"},
+]
+ECHO = {
+    "CLASS": "wagtail_vector_index.ai_utils.backends.echo.EchoChatBackend",
+    "CONFIG": {"MODEL_ID": "echo-1", "TOKEN_LIMIT": 2000},
+}
+
+
+@pytest.fixture
+def switch(site, connections):
+    switch = Switch.objects.create(site=site)
+    switch.activate(make_backend("ollama"), expected=None)
+    return switch
+
+
+@pytest.fixture
+def declare(settings):
+    """Other aliases of ``WAGTAIL_VECTOR_INDEX["CHAT_BACKENDS"]`` beside the switch."""
+
+    def add(**aliases):
+        declared = settings.WAGTAIL_VECTOR_INDEX
+        backends = {"default": declared["CHAT_BACKENDS"]["default"], **aliases}
+        settings.WAGTAIL_VECTOR_INDEX = {**declared, "CHAT_BACKENDS": backends}
+
+    return add
+
+
+def use(model, connection="ollama", **values):
+    backend = make_backend(connection, model, **values)
+    Switch.objects.update(active=backend)
+    return backend
+
+
+class Way:
+    """The four ways in which its callers ask a chat backend."""
+
+    @staticmethod
+    def chat(messages, **kwargs):
+        return get_chat_backend("default").chat(messages=messages, **kwargs).choices[0]
+
+    @staticmethod
+    def stream(messages, **kwargs):
+        parts = get_chat_backend("default").chat(messages=messages, stream=True, **kwargs)
+        return "".join(part["content"] for part in parts)
+
+    @staticmethod
+    def achat(messages, **kwargs):
+        return run(get_chat_backend("default").achat(messages=messages, **kwargs)).choices[0]
+
+    @staticmethod
+    def astream(messages, **kwargs):
+        async def read():
+            backend = get_chat_backend("default")
+            parts = await backend.achat(messages=messages, stream=True, **kwargs)
+            return "".join([part["content"] async for part in parts])
+
+        return run(read())
+
+
+@pytest.fixture(params=["chat", "stream", "achat", "astream"])
+def chat(request):
+    return getattr(Way, request.param)
+
+
+class TestEveryWay:
+    def test_follows_the_switch(self, switch, standin, chat):
+        paths = {"ollama": "/api/chat", "openai": "/v1/chat/completions"}
+        for connection, path in paths.items():
+            standin.clear()
+            backend = use("test-model", connection)
+            assert chat(MESSAGES) == TEST_ANSWER.removesuffix(" [1]")
+            (request,) = standin.requests
+            assert request.path == path
+            assert [m["content"] for m in request.json["messages"]] == [
+                m["content"] for m in MESSAGES
+            ]
+            assert Exchange.objects.latest("opened_at").backend == backend
+
+    def test_leaves_its_exchange(self, switch, chat):
+        chat(MESSAGES)
+        exchange = Exchange.objects.get()
+        assert (exchange.question, exchange.passages) == ("When do you open?", [])
+        assert (exchange.origin, exchange.site) == (Origin.SITE, switch.site)
+        assert exchange.outcome == Outcome.COMPLETE
+
+    def test_fails_with_a_safe_sentence(self, switch, chat):
+        use("fault-leaky-error", first_token_seconds=0.5)
+        with pytest.raises(BackendError, match="could not run the model"):
+            chat(MESSAGES)
+        assert Exchange.objects.get().outcome == Outcome.FAILED
+
+    def test_takes_no_parameters(self, switch, standin, chat):
+        with pytest.raises(TypeError, match="temperature, max_tokens"):
+            chat(MESSAGES, temperature=0, max_tokens=9)
+        assert standin.requests == []
+
+    def test_needs_a_question(self, switch, chat):
+        with pytest.raises(InvalidQuestion):
+            chat(MESSAGES[:1])
+
+
+class TestStreams:
+    def test_what_was_said_comes_before_the_failure(self, switch):
+        use("fault-cut")
+        parts = get_chat_backend("default").chat(messages=MESSAGES, stream=True)
+        said = [next(parts), next(parts), next(parts)]
+        with pytest.raises(BackendError):
+            next(parts)
+        assert {part["index"] for part in said} == {0}
+        assert "".join(part["content"] for part in said).strip() == "The harbour opens"
+
+    def test_closing_one_stops_the_model(self, switch, standin):
+        use("fault-silence")
+        parts = get_chat_backend("default").chat(messages=MESSAGES, stream=True)
+        assert next(parts)["content"] == "The"
+        parts.close()
+        standin.wait_for(lambda: standin.disconnects, timeout=1)
+        assert Exchange.objects.get().outcome == Outcome.CANCELLED
+
+    def test_closing_an_asynchronous_one_stops_the_model(self, switch, standin):
+        use("fault-silence")
+
+        async def leave():
+            parts = await get_chat_backend("default").achat(messages=MESSAGES, stream=True)
+            assert (await anext(parts))["content"] == "The"
+            await parts.aclose()
+
+        run(leave())
+        standin.wait_for(lambda: standin.disconnects, timeout=1)
+        assert Exchange.objects.get().outcome == Outcome.CANCELLED
+
+
+class TestQuery:
+    def test_index_query_follows_the_switch(self, switch, make_page, standin):
+        make_page("Lamp", "The lighthouse lamp was first lit in 1871 by Ada Pender.")
+        ArticlePage.vector_index.rebuild_index()
+        response = ArticlePage.vector_index.query("Who lit the lamp?")
+        assert response.response == TEST_ANSWER.removesuffix(" [1]")
+        assert [page.title for page in response.sources] == ["Lamp"]
+        assert "Ada Pender" in standin.requests[0].json["messages"][1]["content"]
+        assert Exchange.objects.get().question == "Who lit the lamp?"
+
+    def test_with_no_model_it_quotes_the_pages(self, site, make_page):
+        make_page("Lamp", "The lighthouse lamp was first lit in 1871 by Ada Pender.")
+        ArticlePage.vector_index.rebuild_index()
+        response = ArticlePage.vector_index.query("Who lit the lighthouse lamp first?")
+        assert response.response == "The lighthouse lamp was first lit in 1871 by Ada Pender."
+
+
+class TestDeclared:
+    def row(self):
+        return ChatBackend.objects.get(kind=ChatBackend.Kind.ADAPTER)
+
+    def test_an_alias_gets_its_row_and_the_switch_none(self, site, declare):
+        declare(before=ECHO)
+        assert [row.alias for row in synchronise_backends()] == ["before"]
+        row = self.row()
+        assert (row.connection, row.model_name, row.context_window) == ("before", "echo-1", 2000)
+        assert row.is_read_only
+        assert synchronise_backends() == []
+
+    def test_its_row_follows_the_settings(self, site, declare):
+        declare(before=ECHO)
+        synchronise_backends()
+        declare(before={**ECHO, "CONFIG": {"MODEL_ID": "echo-2", "TOKEN_LIMIT": 3000}})
+        synchronise_backends()
+        assert (self.row().model_name, self.row().context_window) == ("echo-2", 3000)
+
+    def test_an_alias_that_a_backend_has_already(self, site, declare):
+        make_backend(alias="before")
+        declare(before=ECHO)
+        synchronise_backends()
+        assert self.row().alias == "before-2"
+
+    def test_it_answers_in_one_piece(self, switch, declare, ask):
+        declare(before=ECHO)
+        synchronise_backends()
+        switch.activate(self.row(), expected=switch.active_id)
+        asked = ask("Hello?", retrieval=False)
+        assert asked.text.startswith("This is an echo backend:")
+        assert asked.text.endswith("Hello?")
+        assert asked.exchange.outcome == Outcome.COMPLETE
+        assert Way.chat(MESSAGES).endswith("When do you open?")
+
+    def test_one_that_has_left_is_shown_as_gone(self, switch, declare, ask):
+        declare(before=ECHO)
+        synchronise_backends()
+        switch.activate(self.row(), expected=switch.active_id)
+        assert self.row().unavailable_reason == ""
+        declare()
+        assert synchronise_backends() == []
+        assert "is gone" in self.row().unavailable_reason
+        asked = ask("Hello?", retrieval=False)
+        assert (asked.failure.code, asked.text) == ("misconfigured", "")
+        declare(before=ECHO)
+        assert ask("Hello?", retrieval=False).done
+
+
+class TestSites:
+    @pytest.fixture
+    def other(self, site):
+        page = Page.get_first_root_node().add_child(instance=Page(title="Other", slug="other"))
+        return Site.objects.create(hostname="other.example", root_page=page)
+
+    def ask_on(self, host):
+        def view(request):
+            return HttpResponse(Way.chat(MESSAGES))
+
+        request = RequestFactory().get("/", headers={"host": host})
+        return CurrentSiteMiddleware(view)(request).content.decode()
+
+    async def aask_on(self, host):
+        async def view(request):
+            reply = await get_chat_backend("default").achat(messages=MESSAGES)
+            return HttpResponse(reply.choices[0])
+
+        response = await CurrentSiteMiddleware(view)(
+            RequestFactory().get("/", headers={"host": host})
+        )
+        return response.content.decode()
+
+    def test_the_requests_site_decides(self, switch, other, standin, settings):
+        settings.ALLOWED_HOSTS = ["*"]
+        standin.add_model("elsewhere", answer="From the other site.")
+        Switch.objects.create(site=other).activate(
+            make_backend("openai", "elsewhere"), expected=None
+        )
+        ours, theirs = TEST_ANSWER.removesuffix(" [1]"), "From the other site."
+        assert self.ask_on("localhost") == ours
+        assert self.ask_on("other.example") == theirs
+        assert run(self.aask_on("other.example")) == theirs
+        assert run(self.aask_on("localhost")) == ours
+        assert Way.chat(MESSAGES) == ours  # no request: the default site
+        hosts = Exchange.objects.order_by("opened_at").values_list("site__hostname", flat=True)
+        assert list(hosts) == [
+            "localhost", "other.example", "other.example", "localhost", "localhost",
+        ]  # fmt: skip
+
+
+class TestEmbeddings:
+    def test_vectors_in_this_process(self):
+        backend = get_embedding_backend("default")
+        assert isinstance(backend, EmbeddedEmbeddingBackend)
+        boat, vessel, soup = backend.embed(["a small boat", "a little vessel", "kipper soup"])
+        assert len(boat) == 256
+        assert sum(x * x for x in boat) == pytest.approx(1, abs=1e-4)
+
+        def likeness(a, b):
+            return sum(x * y for x, y in zip(a, b, strict=True))
+
+        assert likeness(boat, vessel) > likeness(boat, soup)
+
+    def test_the_same_on_an_event_loop(self):
+        backend = get_embedding_backend("default")
+        assert list(run(backend.aembed(["a boat"]))) == list(backend.embed(["a boat"]))
+        assert list(backend.embed([])) == []
