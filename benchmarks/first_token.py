@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -17,8 +16,10 @@ from .measuring import Comparison, alternate, compare, tell
 from .site import migrated_site, standin_process
 
 MOST_MILLISECONDS = 3.0
-RUNS = 250
+RUNS = 200
 WARM_UP = 20
+# litellm goes on in threads of its own after the last token: its logging, and a cost.
+REST_SECONDS = 0.02
 QUESTION = "When does the harbour open, and what does a mooring cost?"
 TEXTS = (
     "The harbour opens at nine in the morning on every day of the year but Christmas, and it "
@@ -52,19 +53,20 @@ def measure() -> list[Comparison]:
 
 def _measure_sync(connection: str) -> Comparison:
     tell(f"first_token: {RUNS} questions each to the stand-in for {connection}, without a loop")
-    row, passages, arguments = _prepare(connection)
+    passages, arguments = _prepare(connection)
     times = alternate(
         partial(_litellm, arguments),
-        partial(_answer, row, passages),
+        partial(_answer, passages),
         runs=RUNS,
         warm_up=WARM_UP,
+        rest=REST_SECONDS,
     )
     return _compare(connection, "sync", times)
 
 
 def _measure_async(connection: str) -> Comparison:
     tell(f"first_token: {RUNS} questions each to the stand-in for {connection}, on a loop")
-    row, passages, arguments = _prepare(connection)
+    passages, arguments = _prepare(connection)
     with asyncio.Runner() as runner:
 
         def on_loop(ask: Callable[..., Coroutine[Any, Any, float]], *given: Any) -> float:
@@ -72,9 +74,10 @@ def _measure_async(connection: str) -> Comparison:
 
         times = alternate(
             partial(on_loop, _alitellm, arguments),
-            partial(on_loop, _aanswer, row, passages),
+            partial(on_loop, _aanswer, passages),
             runs=RUNS,
             warm_up=WARM_UP,
+            rest=REST_SECONDS,
         )
     return _compare(connection, "async", times)
 
@@ -89,23 +92,25 @@ def _compare(connection: str, way: str, times: tuple[list[float], list[float]]) 
     )
 
 
-def _prepare(connection: str) -> tuple[Any, list[Any], dict[str, Any]]:
+def _prepare(connection: str) -> tuple[list[Any], dict[str, Any]]:
     """An active backend, passages, and what the plugin will give litellm for them."""
     from wagtail.models import Site
 
-    from finetune_switch.asking import Asking
     from finetune_switch.askers import Asker
+    from finetune_switch.asking import Asking
     from finetune_switch.backends.litellm import import_litellm
     from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
     from finetune_switch.passages import Passage, Source
 
-    row = ChatBackend(
-        alias=connection, label=connection, connection=connection, model_name=MODELS[connection]
+    row, is_new = ChatBackend.objects.get_or_create(
+        alias=connection,
+        defaults={
+            "label": connection,
+            "connection": connection,
+            "model_name": MODELS[connection],
+        },
     )
-    if found := ChatBackend.objects.filter(alias=connection).first():
-        row = found
-    else:
-        row.save()
+    if is_new:
         switch, _created = Switch.objects.get_or_create(site=Site.objects.get(is_default_site=True))
         switch.activate(row, expected=switch.active_id)
     passages = [
@@ -117,10 +122,10 @@ def _prepare(connection: str) -> tuple[Any, list[Any], dict[str, Any]]:
     assert asked.backend is not None
     assert len(asked.prompt.passages) == len(TEXTS)
     messages = asked.prompt.messages
-    return row, passages, asked.backend._arguments(import_litellm(), messages, stream=True)
+    return passages, asked.backend._arguments(import_litellm(), messages, stream=True)
 
 
-def _answer(row: Any, passages: list[Any]) -> float:
+def _answer(passages: list[Any]) -> float:
     from finetune_switch.answering import answer
     from finetune_switch.events import TextEvent
 
@@ -133,7 +138,7 @@ def _answer(row: Any, passages: list[Any]) -> float:
     return taken
 
 
-async def _aanswer(row: Any, passages: list[Any]) -> float:
+async def _aanswer(passages: list[Any]) -> float:
     from finetune_switch.answering import aanswer
     from finetune_switch.events import TextEvent
 

@@ -35,13 +35,20 @@ class Comparison:
 
 
 def alternate(
-    without: Callable[[], float], plugin: Callable[[], float], *, runs: int, warm_up: int
+    without: Callable[[], float],
+    plugin: Callable[[], float],
+    *,
+    runs: int,
+    warm_up: int,
+    rest: float = 0,
 ) -> tuple[list[float], list[float]]:
     """Milliseconds of each run. They take turns, and turns at being first, so that whatever else
-    the machine does meets both alike."""
+    the machine does meets both alike. ``rest`` is seconds before each, for what the one before
+    left to be done in other threads."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(warm_up + runs):
         for which in (0, 1) if number % 2 else (1, 0):
+            time.sleep(rest)
             taken = (without, plugin)[which]()
             if number >= warm_up:
                 times[which].append(taken)

@@ -247,6 +247,7 @@ FINETUNE_SWITCH = {
         "MODEL_NAME": env.str(
             "MODEL_NAME", default="gpt-6-luna" if OPENAI_API_KEY else "standin-hosted"
         ),
+        "ALIAS": "hosted",
         "LABEL": "OpenAI" if OPENAI_API_KEY else "Hosted model (stand-in for OpenAI)",
         "CONTEXT_WINDOW": 16_384,
     },

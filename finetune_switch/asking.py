@@ -218,7 +218,16 @@ class OpenExchange:
         return True
 
     def _replay_recorded(self) -> OpenExchange:
-        exchange = self.exchange = Exchange.objects.get(pk=self.exchange.pk)
+        exchange = Exchange.objects.get(pk=self.exchange.pk)
+        if (exchange.question, exchange.origin, exchange.user_id) != (
+            self.exchange.question,
+            self.exchange.origin,
+            self.exchange.user_id,
+        ):
+            self.prompt = Prompt([], [], 0)
+            self.ending = [FailedEvent(_("This question's id belongs to another."), "id_taken")]
+            return self
+        self.exchange = exchange
         self.prompt = Prompt(
             [], [Passage.from_dict(data) for data in exchange.passages], exchange.left_out
         )

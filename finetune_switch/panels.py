@@ -9,8 +9,9 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.panels import FieldPanel, FieldRowPanel, MultiFieldPanel, ObjectList, Panel
 
 from .forms import PARAMETER_PREFIX, ChatBackendForm, SwitchForm
-from .models import Switch
+from .models import ChatBackend, Switch
 from .parameters import PARAMETERS
+from .permissions import ADD_BACKEND
 
 
 class ActiveBackendPanel(Panel):
@@ -27,6 +28,19 @@ class ActiveBackendPanel(Panel):
                 "switch": self.instance,
                 "switch_url": reverse("finetune_switch:site", args=[self.instance.site_id]),
             }
+
+
+class BaseModelPanel(Panel):
+    """Offers to add the model that a fine-tune came from, where its server tells."""
+
+    class BoundPanel(Panel.BoundPanel):
+        template_name = "finetune_switch/admin/panels/base_model.html"
+        instance: ChatBackend
+
+        def is_shown(self) -> bool:
+            return bool(self.instance.missing_base_model()) and self.request.user.has_perm(
+                ADD_BACKEND
+            )
 
 
 switch_edit_handler = ObjectList(
@@ -56,6 +70,7 @@ backend_edit_handler = ObjectList(
             ],
             heading=gettext_lazy("What answers"),
         ),
+        BaseModelPanel(),
         MultiFieldPanel(
             [FieldPanel("system_prompt"), FieldPanel("context_window")],
             heading=gettext_lazy("What it is told"),

@@ -205,7 +205,8 @@ def corrected_modelfile(row: ChatBackend) -> str:
     The template is otherwise left as the model was trained with it. Raises ``BackendError``.
     """
     connection = get_backend(row).config.connection
-    assert connection is not None
+    if connection is None or not connection.is_ollama:
+        raise BackendError(_("Only a model on Ollama has a Modelfile."), code="no_modelfile")
     model = ModelServer(connection).show(row.model_name)
     template = model.template or "{{ .Prompt }}"
     if ".System" not in template and ".Messages" not in template:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.utils.text import slugify
 
 from . import adapters, conf
@@ -39,7 +41,7 @@ def synchronise_backends(using: str = "default") -> list[ChatBackend]:
 
 def free_alias(wanted: str, using: str = "default") -> str:
     """The alias that is wanted, or the first one like it that no row has."""
-    stem = slugify(wanted)[:90] or "backend"
+    stem = slugify(re.sub(r"[.:/]", "-", wanted))[:90] or "backend"
     taken = set(
         ChatBackend.objects.using(using)
         .filter(alias__startswith=stem)
@@ -73,11 +75,13 @@ def _ensure_seed(using: str) -> ChatBackend | None:
         model_name=seed["MODEL_NAME"],
         label=seed.get("LABEL") or seed["MODEL_NAME"],
         context_window=seed.get("CONTEXT_WINDOW") or 4096,
+        alias=seed.get("ALIAS"),
     )
 
 
 def _create(using: str, **values: object) -> ChatBackend:
-    name = values["connection"] if values["kind"] == ChatBackend.Kind.ADAPTER else values["label"]
+    is_adapter = values["kind"] == ChatBackend.Kind.ADAPTER
+    name = values.pop("alias", None) or values["connection" if is_adapter else "label"]
     row = ChatBackend(alias=free_alias(str(name), using), **values)
     row.save(using=using)
     return row

@@ -6,7 +6,9 @@ Ollama's native API (``/api/version``, ``/api/tags``, ``/api/show``, ``/api/chat
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -22,7 +24,9 @@ from .exceptions import BackendError
 logger = logging.getLogger("finetune_switch.servers")
 
 LIST_SECONDS = 3.0
+MAX_BODY = 16 * 1024 * 1024
 OPENAI_API_BASE = "https://api.openai.com/v1"
+OLLAMA_API_BASE = "http://localhost:11434"
 
 
 @dataclass(frozen=True)
@@ -61,18 +65,16 @@ class ModelServer:
     def models(self) -> list[ModelInfo]:
         """The models that the server offers, by name."""
         if self.connection.is_ollama:
-            listed = self._json("GET", "/api/tags").get("models") or []
             # Newer versions tell what a model can do; one that only embeds cannot answer.
             found = [
-                ModelInfo(str(model.get("name", "")))
-                for model in listed
+                ModelInfo(str(model.get("name") or ""))
+                for model in self._listed("/api/tags", "models")
                 if "completion" in (model.get("capabilities") or ["completion"])
             ]
         else:
-            listed = self._json("GET", "/models").get("data") or []
             found = [
-                ModelInfo(str(model.get("id", "")), _as_date(model.get("shutdown_date")))
-                for model in listed
+                ModelInfo(str(model.get("id") or ""), _as_date(model.get("shutdown_date")))
+                for model in self._listed("/models", "data")
             ]
         return sorted((model for model in found if model.name), key=lambda model: model.name)
 
@@ -102,7 +104,7 @@ class ModelServer:
     def digest(self, model: str) -> str:
         """The digest of an Ollama model's manifest, or an empty string."""
         wanted = {model, f"{model}:latest"}
-        for listed in self._json("GET", "/api/tags").get("models") or []:
+        for listed in self._listed("/api/tags", "models"):
             if listed.get("name") in wanted:
                 return str(listed.get("digest") or "")
         return ""
@@ -126,30 +128,59 @@ class ModelServer:
         rendered = (data.get("_debug_info") or {}).get("rendered_template")
         return rendered if isinstance(rendered, str) else None
 
+    def _listed(self, path: str, key: str) -> list[dict[str, Any]]:
+        listed = self._json("GET", path).get(key) or []
+        if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+            raise self._not_what_it_should_be()
+        return listed
+
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        base = self.connection.get_api_base() or (
-            "http://localhost:11434" if self.connection.is_ollama else OPENAI_API_BASE
-        )
+        base = self.connection.get_api_base() or self._default_api_base()
         headers = (
             {"Authorization": f"Bearer {self.connection.api_key}"}
             if self.connection.api_key
             else {}
         )
         try:
-            response = httpx.request(
+            with httpx.stream(
                 method, f"{base}{path}", headers=headers, timeout=self.seconds, **options
-            )
+            ) as response:
+                body = self._read(response)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise self._unreachable(error) from error
         if response.status_code >= 400:
             raise self._refused(response)
         try:
-            data = response.json()
+            data = json.loads(body)
         except ValueError as error:
             raise self._not_what_it_should_be() from error
         if not isinstance(data, dict):
             raise self._not_what_it_should_be()
         return data
+
+    def _default_api_base(self) -> str:
+        if self.connection.is_ollama:
+            return OLLAMA_API_BASE
+        if self.connection.provider == "openai":
+            return OPENAI_API_BASE
+        # Another provider's key must not go to OpenAI.
+        raise BackendError(
+            gettext_lazy("This provider's models cannot be listed."),
+            code="not_listed",
+            remedy=_("Type the model's name as its provider gives it."),
+        )
+
+    def _read(self, response: httpx.Response) -> bytes:
+        """The body, if it comes in time: httpx starts its clock anew at each byte."""
+        deadline = time.monotonic() + self.seconds
+        body = bytearray()
+        for piece in response.iter_bytes():
+            body += piece
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the body took too long")
+            if len(body) > MAX_BODY:
+                raise self._not_what_it_should_be()
+        return bytes(body)
 
     def _unreachable(self, error: Exception) -> BackendError:
         if isinstance(error, httpx.TimeoutException):

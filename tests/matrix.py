@@ -141,10 +141,11 @@ def examine(combination: Combination, base: str | None) -> None:
     listed.write_text("\n".join(requirements(combination)) + "\n", encoding="utf-8")
     uv = find_uv_bin()
     # What was left behind by a combination with other requirements would be tested with it.
-    made = _run(combination, "installed", uv, "venv", "-q", "--clear", "--python", base, python.parent.parent) and _run(
-        combination, "installed", uv, "pip", "install", "-q", "--python", python, "-r", listed,
-        "--override", REQUIREMENTS / "overrides.txt",
-    )  # fmt: skip
+    make = (uv, "venv", "-q", "--clear", "--python", base, combination.home)
+    install = (uv, "pip", "install", "-q", "--python", python, "-r", listed)
+    override = ("--override", REQUIREMENTS / "overrides.txt")
+    made = _run(combination, "environment", *make)
+    made = made and _run(combination, "requirements", *install, *override)
     if not made:
         return
     combination.versions = _versions(python)

@@ -20,6 +20,9 @@ _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _owner: int | None = None
 _END = object()
+# After the first item the loop lets the interpreter's lock go, which it would otherwise keep for
+# 5 ms where more is there to be read already: the reader would wait for that long to show it.
+HANDOVER_SECONDS = 0.001
 
 
 def background_loop() -> asyncio.AbstractEventLoop:
@@ -59,10 +62,14 @@ def iterate(
     items: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     async def pump() -> None:
+        handed_over = False
         stream = open_stream()
         try:
             async for item in stream:
                 items.put(item)
+                if not handed_over:
+                    handed_over = True
+                    await asyncio.sleep(HANDOVER_SECONDS)
         except asyncio.CancelledError:
             raise
         except BaseException as error:

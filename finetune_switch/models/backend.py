@@ -314,6 +314,13 @@ class ChatBackend(models.Model):
             for switch in self.active_on.select_related("site")
         ]
 
+    def missing_base_model(self) -> str:
+        """The model that this one was tuned from, unless that is a backend already."""
+        if not self.base_model:
+            return ""
+        others = ChatBackend.objects.filter(connection=self.connection)
+        return "" if others.filter(model_name=self.base_model).exists() else self.base_model
+
     def get_check_url(self) -> str:
         return reverse("finetune_backends:check", args=[self.pk])
 

@@ -283,16 +283,10 @@ class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
             "modelfile_url": reverse("finetune_backends:modelfile", args=[row.pk])
             if is_deaf
             else "",
-            "base_model": self.missing_base_model(),
+            "base_model": row.missing_base_model()
+            if self.request.user.has_perm(permissions.ADD_BACKEND)
+            else "",
         }
-
-    def missing_base_model(self) -> str:
-        """The model that it was tuned from, unless that is a backend already or may not be one."""
-        row = self.backend
-        if not row.base_model or not self.request.user.has_perm(permissions.ADD_BACKEND):
-            return ""
-        known = ChatBackend.objects.filter(connection=row.connection, model_name=row.base_model)
-        return "" if known.exists() else row.base_model
 
 
 class AddBaseModelView(OneBackendMixin, View):

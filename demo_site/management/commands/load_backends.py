@@ -10,8 +10,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand
 
+from finetune_switch import conf
+from finetune_switch.exceptions import BackendError
 from finetune_switch.models import ChatBackend
-from finetune_switch.registration import synchronise_backends
+from finetune_switch.registration import free_alias, synchronise_backends
+from finetune_switch.servers import ModelServer
 
 HOUSE_PROMPT = """\
 You are the voice of Tarrowby Harbour: warm, plain, a little salty, never grand.
@@ -21,51 +24,85 @@ After each fact, give the number of its passage in square brackets, like [1].
 Give telephone numbers, prices, dates and times exactly as they are written.
 If the passages do not hold the answer, do not guess."""
 
+STAND_IN = "standin-"
+STAND_INS_ON_OLLAMA: list[dict[str, Any]] = [
+    {
+        "alias": "fine-tune",
+        "label": "Our fine-tune (stand-in on Ollama)",
+        "model_name": "standin-finetuned:latest",
+        "system_prompt": HOUSE_PROMPT,
+        "hourly_price": Decimal("0.60"),
+        "parameters": {"temperature": 0.7, "keep_alive": "30m"},
+    },
+    {
+        "alias": "base",
+        "label": "The untuned base model (stand-in on Ollama)",
+        "model_name": "standin-base:latest",
+        "hourly_price": Decimal("0.60"),
+    },
+    {
+        "alias": "deaf",
+        "label": "A fine-tune that hears nothing (stand-in on Ollama)",
+        "model_name": "standin-deaf:latest",
+    },
+]
+MOST_REAL_MODELS = 5
+
 
 class Command(BaseCommand):
     help = "Add the demo's chat backends, and a group that may switch them. Safe to run again."
 
     def handle(self, *args: Any, **options: Any) -> None:
         synchronise_backends()
-        added = [label for label, values in self._rows() if self._add(label, values)]
-        self.stdout.write(f"Chat backends: {', '.join(added) or 'all there already'}.")
+        self._fit_hosted_to_settings()
+        if settings.OLLAMA_API_BASE:
+            self._use_real_ollama()
+        else:
+            for values in STAND_INS_ON_OLLAMA:
+                self._add(**values)
+        self.stdout.write("Chat backends: " + ", ".join(map(str, ChatBackend.objects.all())) + ".")
         self._add_team()
 
-    def _rows(self) -> list[tuple[str, dict[str, Any]]]:
-        if settings.OLLAMA_API_BASE:
-            return []
-        return [
-            (
-                "Our fine-tune (stand-in on Ollama)",
-                {
-                    "alias": "fine-tune",
-                    "model_name": "standin-finetuned:latest",
-                    "system_prompt": HOUSE_PROMPT,
-                    "hourly_price": Decimal("0.60"),
-                    "parameters": {"temperature": 0.7, "keep_alive": "30m"},
-                },
-            ),
-            (
-                "The untuned base model (stand-in on Ollama)",
-                {
-                    "alias": "base",
-                    "model_name": "standin-base:latest",
-                    "hourly_price": Decimal("0.60"),
-                },
-            ),
-            (
-                "A fine-tune that hears nothing (stand-in on Ollama)",
-                {"alias": "deaf", "model_name": "standin-deaf:latest"},
-            ),
-        ]
+    def _fit_hosted_to_settings(self) -> None:
+        """A key that was set, or taken away, since the last time changes what the row asks for."""
+        row = ChatBackend.objects.filter(alias="hosted").first()
+        if row is None or row.model_name.startswith(STAND_IN) != bool(settings.OPENAI_API_KEY):
+            return
+        seed = settings.FINETUNE_SWITCH["SEED_BACKEND"]
+        row.model_name, row.label = seed["MODEL_NAME"], seed["LABEL"]
+        row.checked_at = row.check_passed = None
+        row.check_report = []
+        row.save()
 
-    def _add(self, label: str, values: dict[str, Any]) -> bool:
-        if ChatBackend.objects.filter(alias=values["alias"]).exists():
-            return False
-        backend = ChatBackend(label=label, connection="ollama", **values)
-        backend.full_clean()
-        backend.save()
-        return True
+    def _use_real_ollama(self) -> None:
+        """What the server has takes the stand-ins' place, an active one's included."""
+        try:
+            models = [m.name for m in ModelServer(conf.get_connection("ollama")).models()]
+        except BackendError as error:
+            self.stderr.write(f"Ollama at OLLAMA_API_BASE: {error} {error.remedy}")
+            return
+        if not models:
+            self.stderr.write("Ollama has no models yet: ollama pull one, and run this again.")
+            return
+        stand_ins = ChatBackend.objects.filter(connection="ollama", model_name__startswith=STAND_IN)
+        for row in stand_ins:
+            if row.usage():
+                row.model_name, row.label = models[0], f"{models[0]} (our own server)"
+                row.hourly_price, row.checked_at, row.check_passed = None, None, None
+                row.check_report = []
+                row.save()
+            else:
+                row.delete()
+        known = set(ChatBackend.objects.values_list("model_name", flat=True))
+        for name in models[:MOST_REAL_MODELS]:
+            if name not in known:
+                self._add(alias=free_alias(name), label=f"{name} (our own server)", model_name=name)
+
+    def _add(self, **values: Any) -> None:
+        if not ChatBackend.objects.filter(alias=values["alias"]).exists():
+            backend = ChatBackend(connection="ollama", **values)
+            backend.full_clean()
+            backend.save()
 
     def _add_team(self) -> None:
         group, _created = Group.objects.get_or_create(name="Answers team")
@@ -82,12 +119,17 @@ class Command(BaseCommand):
             ),
             Permission.objects.get(codename="access_admin"),
         )
-        if (
-            settings.DEBUG
-            and (lead := get_user_model().objects.filter(username="lead").first()) is None
-        ):
-            lead = get_user_model().objects.create_user(
-                "lead", "lead@tarrowby.example", "demo", first_name="Nell", last_name="Marwood"
-            )
-        if settings.DEBUG:
-            lead.groups.add(group, *Group.objects.filter(name="Editors"))
+        if not settings.DEBUG:
+            return
+        lead, created = get_user_model().objects.get_or_create(
+            username="lead",
+            defaults={
+                "email": "lead@tarrowby.example",
+                "first_name": "Nell",
+                "last_name": "Marwood",
+            },
+        )
+        if created:
+            lead.set_password("demo")
+            lead.save()
+        lead.groups.add(group, *Group.objects.filter(name="Editors"))

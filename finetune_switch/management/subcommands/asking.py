@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils.translation import get_language
 
 from ...answering import Answer, answer
 from ...askers import Asker
@@ -107,8 +108,9 @@ class Ask(Subcommand):
         if not alone:
             self.stdout.write(self.style.MIGRATE_HEADING(f"\n{backend.label}"))
         for event in pending:
-            if isinstance(event, SourcesEvent) and alone:
-                self.stderr.write(f"{event.label} · your question goes to {event.data_destination}")
+            if isinstance(event, SourcesEvent):
+                who = f"{event.label} · " if alone else ""
+                self.stderr.write(f"{who}your question goes to {event.data_destination}")
             elif isinstance(event, TextEvent):
                 self.stdout.write(event.text, ending="")
                 self.stdout.flush()
@@ -149,6 +151,7 @@ def _retrieve_once(question: str, switch: Switch) -> list[Passage]:
         question,
         asker=Asker.anonymous(),
         site=switch.site,
+        locale=get_language(),
         indexes=switch.indexes,
         limit=switch.passages,
         threshold=switch.similarity_threshold,

@@ -185,8 +185,12 @@ def _examine_settings() -> Iterator[Finding]:
     messages = [m for m in checks.run_checks(tags=["finetune_switch"]) if not m.is_silenced()]
     for message in messages:
         yield Finding("settings", False, message.msg, message.hint or message.msg)
+    hints = " ".join(message.hint or "" for message in messages)
     for where, lines in missing_lines():
-        yield Finding("settings", False, f"{where} lacks a line.", f"{where}:\n{lines}")
+        # What a check has said already is not said again.
+        if lines.strip('",') not in hints:
+            place = where.removeprefix("settings: ")
+            yield Finding("settings", False, f"{place} lacks a line.", f"{place}:\n{lines}")
     if not messages:
         yield Finding("settings", True, f"Connections: {', '.join(conf.connections()) or 'none'}.")
 

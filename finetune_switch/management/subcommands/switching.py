@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
+from django.utils import timezone
 
 from ...exceptions import SwitchConflict
 from ...models import ChatBackend, Switch
@@ -49,7 +50,8 @@ class Status(Subcommand):
         self.stdout.write(f"Data goes  to {backend.data_destination}")
         if switch.switched_at:
             who = f", by {switch.switched_by}" if switch.switched_by else ""
-            self.stdout.write(f"Since      {switch.switched_at:%Y-%m-%d %H:%M}{who}")
+            since = timezone.localtime(switch.switched_at)
+            self.stdout.write(f"Since      {since:%Y-%m-%d %H:%M}{who}")
         if switch.previous:
             self.stdout.write(f"Before     {switch.previous} ({switch.previous.alias})")
         if problem:
