@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from wagtail.admin.forms import WagtailAdminModelForm
+from wagtail.coreutils import get_content_languages
 from wagtail.models import Locale
 
 from . import adapters, conf
@@ -172,7 +173,14 @@ class SwitchForm(WagtailAdminModelForm):
                 required=False,
             )
         if "nothing_found" in self.fields:
-            languages = [(locale.language_code, str(locale)) for locale in Locale.objects.all()]
+            # The site's own language first, as the settings list them.
+            order = list(get_content_languages())
+            languages = sorted(
+                ((locale.language_code, str(locale)) for locale in Locale.objects.all()),
+                key=lambda language: (
+                    order.index(language[0]) if language[0] in order else len(order)
+                ),
+            )
             self.fields["nothing_found"] = LocaleTextsField(
                 languages,
                 label=self.fields["nothing_found"].label,

@@ -38,9 +38,9 @@ class BaseModelPanel(Panel):
         instance: ChatBackend
 
         def is_shown(self) -> bool:
-            return bool(self.instance.missing_base_model()) and self.request.user.has_perm(
-                ADD_BACKEND
-            )
+            return bool(
+                self.instance.pk and self.instance.missing_base_model()
+            ) and self.request.user.has_perm(ADD_BACKEND)
 
 
 switch_edit_handler = ObjectList(

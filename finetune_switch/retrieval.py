@@ -17,8 +17,9 @@ from .passages import Hit, Passage, Source
 
 logger = logging.getLogger("finetune_switch.retrieval")
 
-# An index is only a hint: some of what it finds may not be shown, so more is asked for.
-SURPLUS = 4
+# An index is only a hint: some of what it finds may not be shown, so this many times more is asked
+# for, and then more again.
+SURPLUS = (4, 16, 64)
 
 
 def retrieve(
@@ -38,18 +39,39 @@ def retrieve(
     and so are pages in other languages than the question's, where the site has pages in that one.
     Raises :class:`~finetune_switch.exceptions.BackendError` where an index cannot be searched.
     """
-    hits = _search(question, indexes, limit * SURPLUS)
+    passages: list[Passage] = []
+    seen = 0
+    for surplus in SURPLUS:
+        hits = _search(question, indexes, limit * surplus)
+        passages = _passages(hits, asker, site, locale, limit, threshold)
+        all_there_is = len(hits) == seen or any(hit.score < threshold for hit in hits)
+        if len(passages) == limit or all_there_is:
+            break
+        seen = len(hits)
+    return passages
+
+
+def _passages(
+    hits: Iterable[Hit],
+    asker: Asker,
+    site: Site | None,
+    locale: str | None,
+    limit: int,
+    threshold: float,
+) -> list[Passage]:
+    """What of the hits may be shown, best first, each text once."""
     pages = _visible_pages(hits, asker, site, _locales_for(locale))
     found: dict[tuple[str, str], Passage] = {}
     for hit in sorted(hits, key=lambda hit: -hit.score):
         page = pages.get((hit.model, hit.object_id))
         text = hit.text.strip()
-        if page is None or hit.score < threshold or (hit.object_id, text) in found:
+        score = round(float(hit.score), 4)
+        if page is None or score < threshold or (hit.object_id, text) in found:
             continue
         found[hit.object_id, text] = Passage(
             number=len(found) + 1,
             text=text.replace("\x00", ""),
-            score=round(float(hit.score), 4),
+            score=score,
             source=Source(
                 title=page.title,
                 url=page.get_url() or "",

@@ -68,8 +68,8 @@ def connections(settings: Any, standin: StandIn) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def site(transactional_db: None) -> Any:
-    """The default site with a home page, and the rows that ``migrate`` makes.
+def site(transactional_db: None, settings: Any) -> Any:
+    """The default site with a home page, and the rows that ``migrate`` makes without a seed.
 
     The tables are emptied after each test that commits, and Wagtail's own first pages with them.
     """
@@ -91,6 +91,7 @@ def site(transactional_db: None) -> Any:
     found = Site.objects.create(
         hostname="localhost", site_name="Harbour", root_page=home, is_default_site=True
     )
+    settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "SEED_BACKEND": None}
     ChatBackend.objects.all().delete()
     synchronise_backends()
     return found

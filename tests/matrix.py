@@ -29,6 +29,7 @@ VERSIONS = (
     ("Django>=6,<7", "wagtail>=8.0,<9", "3.12"),
 )
 TESTS = "not browser and not wheel and not servers"
+PYTEST = ("pytest", "-q", "-n", "auto", "-p", "no:cacheprovider")
 OUTPUT_LINES = 40
 
 
@@ -152,7 +153,7 @@ def examine(combination: Combination, base: str | None) -> None:
     manage = (python, "manage.py")
     _run(combination, "check", *manage, "check", "--fail-level", "WARNING")
     _run(combination, "migrations", *manage, "makemigrations", "--check", "--dry-run")
-    _run(combination, "tests", python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", TESTS)
+    _run(combination, "tests", python, "-m", *PYTEST, "-m", TESTS)
 
 
 def _versions(python: Path) -> dict[str, str]:

@@ -211,12 +211,22 @@ class TestAskedOnce:
     def test_a_repeated_request_replays_the_record(self, options, standin, ask):
         number = uuid.uuid4()
         first = ask(**options, exchange_id=number)
-        second = ask("Something else?", exchange_id=number, **options)
+        second = ask(**options, exchange_id=number)
         assert second.text == first.text
         assert second.done.citations == first.done.citations
         assert second.sources.passages == first.sources.passages
         assert second.sources.backend == first.sources.backend
         assert len(standin.requests) == Exchange.objects.count() == 1
+
+    @pytest.mark.parametrize("other", [{"question": "Who?"}, {"origin": Origin.SHELL}])
+    def test_an_id_is_no_key_to_somebody_elses_answer(self, options, standin, ask, other):
+        number = uuid.uuid4()
+        ask(**options, exchange_id=number)
+        asked = ask(**{**options, **other}, exchange_id=number)
+        assert (asked.failure.code, asked.text) == ("id_taken", "")
+        assert asked.sources.passages == []
+        assert len(standin.requests) == Exchange.objects.count() == 1
+        assert Exchange.objects.get().outcome == Outcome.COMPLETE
 
     def test_a_failure_is_replayed_as_well(self, options, standin, ask):
         number = uuid.uuid4()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
@@ -154,6 +153,7 @@ class BackendCopyView(generic.CopyView):
     def get_initial_form_instance(self) -> ChatBackend:
         row = self.get_object()
         row.pk, row._state.adding = None, True
+        row.forget_check()
         row.alias = free_alias(row.alias)
         row.label = _("%s (copy)") % row.label
         return row
@@ -300,8 +300,11 @@ class AddBaseModelView(OneBackendMixin, View):
         if not tuned.base_model:
             messages.error(request, _("The server does not say what it was tuned from."))
             return redirect(tuned.get_check_url())
+        if not tuned.missing_base_model():
+            messages.warning(request, _("“%s” is a chat backend already.") % tuned.base_model)
+            return redirect(tuned.get_check_url())
         base = ChatBackend(
-            alias=free_alias(slugify(tuned.base_model)),
+            alias=free_alias(tuned.base_model),
             label=_("%s (untuned)") % tuned.base_model,
             connection=tuned.connection,
             model_name=tuned.base_model,
@@ -309,7 +312,11 @@ class AddBaseModelView(OneBackendMixin, View):
             parameters=tuned.parameters,
             hourly_price=tuned.hourly_price,
         )
-        base.full_clean()
+        try:
+            base.full_clean()
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+            return redirect(tuned.get_check_url())
         base.save(author=request.user)
         messages.success(request, _("“%s” was added. Check now whether it answers.") % base)
         return redirect(base.get_check_url())
@@ -348,7 +355,7 @@ class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
         return {
             **super().get_context_data(**kwargs),
             "backend": self.backend,
-            "versions": self.backend.prompt_versions.select_related("created_by"),
+            "versions": self.backend.prompt_versions.exclude(text="").select_related("created_by"),
             "may_restore": self.may_restore(),
         }
 
@@ -357,7 +364,7 @@ class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
             raise PermissionDenied
         number = request.POST.get("number", "")
         version = get_object_or_404(
-            SystemPrompt, backend=self.backend, number=number if number.isdigit() else 0
+            SystemPrompt, backend=self.backend, number=number if number.isdecimal() else 0
         )
         self.backend.system_prompt = version.text
         self.backend.save(author=request.user, update_fields=["system_prompt", "updated_at"])

@@ -81,11 +81,11 @@ class Admin:
     client: Client
     user: Any
 
-    def get(self, name: str, *args: Any, **query: Any) -> Page:
-        return Page(self.client.get(address(name, *args), query))
+    def get(self, view: str, /, *args: Any, **query: Any) -> Page:
+        return Page(self.client.get(address(view, *args), query))
 
-    def post(self, name: str, *args: Any, follow: bool = True, **data: Any) -> Page:
-        return Page(self.client.post(address(name, *args), data, follow=follow))
+    def post(self, view: str, /, *args: Any, follow: bool = True, **data: Any) -> Page:
+        return Page(self.client.post(address(view, *args), data, follow=follow))
 
 
 def address(name: str, *args: Any) -> str:

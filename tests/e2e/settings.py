@@ -10,8 +10,8 @@ from pathlib import Path
 os.environ["DEBUG"] = "1"
 os.environ["OPENAI_API_KEY"] = os.environ["OLLAMA_API_BASE"] = ""
 
-from demo_site.settings import *  # noqa: E402, F403
-from demo_site.settings import FINETUNE_SWITCH, env  # noqa: E402
+from demo_site.settings import *  # noqa: F403
+from demo_site.settings import FINETUNE_SWITCH, env
 
 STANDIN = env.str("TEST_STANDIN")
 CONNECTIONS = FINETUNE_SWITCH["CONNECTIONS"]

@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 COMMANDS = {
     "gunicorn": (
         "-m gunicorn demo_site.wsgi:application --worker-class gthread --threads 24 "
-        "--graceful-timeout 1 --bind 127.0.0.1:{port}"
+        "--graceful-timeout 1 --no-control-socket --bind 127.0.0.1:{port}"
     ),
     "runserver": "manage.py runserver 127.0.0.1:{port} --noreload",
     "uvicorn": (

@@ -1,11 +1,8 @@
-"""Readers who leave, and servers that die: the model stops, and the record says so."""
+"""Readers who leave: the model stops, and the record says so."""
 
 from __future__ import annotations
 
-import time
-
 import pytest
-from django.utils import timezone
 
 from finetune_switch.models import Exchange, Outcome
 
@@ -66,41 +63,6 @@ def test_servers_answer_on_after_readers_have_left(server, make_backend, standin
 
     assert read_stream(server.url, asked(make_backend(behaviour={}))).last.name == "done"
     assert standin.active_streams == 0
-
-
-def test_exchange_of_a_server_that_was_killed_reads_interrupted(
-    start_server, wsgi, make_backend, standin
-):
-    victims = [start_server(kind, wait=False) for kind in ("gunicorn", "uvicorn")]
-    warm = make_backend(behaviour={})
-    backend = make_backend(
-        behaviour={"answer": LONG_ANSWER, "tokens_per_second": 4}, total_seconds=2
-    )
-    bodies = [asked(backend) for _ in victims]
-    for victim, body in zip(victims, bodies, strict=True):
-        victim.wait_until_healthy()
-        # The first question of a process imports litellm, which takes a while of its own.
-        read_stream(victim.url, asked(warm))
-        standin.clear()
-        reader = LeavingReader(victim.port, body)
-        reader.read_until(b"event: text", 2)
-
-        victim.kill()
-
-        standin.wait_for(lambda: standin.disconnects, timeout=2)
-
-    exchanges = [Exchange.objects.get(pk=body["exchange_id"]) for body in bodies]
-    for exchange, body in zip(exchanges, bodies, strict=True):
-        assert (exchange.outcome, exchange.current_outcome) == (Outcome.OPEN, Outcome.OPEN)
-        assert read_stream(wsgi.url, body).last.data["code"] == "in_progress"
-
-    last_deadline = max(exchange.deadline_at for exchange in exchanges)
-    time.sleep((last_deadline - timezone.now()).total_seconds() + 0.1)
-
-    for exchange, body in zip(exchanges, bodies, strict=True):
-        assert exchange.current_outcome == Outcome.INTERRUPTED
-        assert exchange in Exchange.objects.overdue()
-        assert read_stream(wsgi.url, body).last.data["code"] == "interrupted"
 
 
 def closed(body: dict) -> Exchange | None:

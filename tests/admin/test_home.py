@@ -1,0 +1,133 @@
+"""The panel on the admin's home page: what answers, how it stands, and what to do next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from finetune_switch.models import ChatBackend, Exchange, Outcome, Switch
+
+from .pages import address
+
+
+def panel(person):
+    found = person.get("wagtailadmin_home").soup.select_one(".finetune-home")
+    return found and " ".join(found.get_text(" ").split())
+
+
+def heading(person):
+    return person.get("wagtailadmin_home").soup.select_one("#finetune-active-backend-heading")
+
+
+def asked(site, outcome=Outcome.COMPLETE, days_ago=0):
+    return Exchange.objects.create(
+        site=site,
+        origin="site",
+        question="When?",
+        outcome=outcome,
+        opened_at=timezone.now() - timedelta(days=days_ago),
+        deadline_at=timezone.now(),
+    )
+
+
+def test_before_anything_was_chosen(site, hosted, admin):
+    assert panel(admin) == (
+        "Sentences from the pages (no model) answers. Always ready 0 questions today. "
+        "No model answers yet. Choose one."
+    )
+
+
+def test_it_leads_to_the_switch(site, switch, admin):
+    page = admin.get("wagtailadmin_home")
+    assert page.links("The hosted model") == [address("switch:site", site.pk)]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, "It was never checked. Check it."),
+        ({"check_passed": False, "checked_at": "now"}, "Its last check failed. See why."),
+        (
+            {"check_passed": True, "checked_at": "now", "shutdown_date": "2027-01-14"},
+            "It shuts down on 2027-01-14. Choose what comes after it.",
+        ),
+        ({"connection": "left"}, "It cannot answer. Switch to another backend."),
+    ],
+)
+def test_the_next_thing_worth_doing(site, switch, hosted, admin, values, sentence):
+    if "checked_at" in values:
+        values = {**values, "checked_at": timezone.now()}
+    ChatBackend.objects.filter(pk=hosted.pk).update(**values)
+    assert panel(admin).endswith(sentence)
+
+
+def test_nothing_to_do_where_all_is_well(site, switch, hosted, admin):
+    admin.post("backends:check", hosted.pk)
+    text = panel(admin)
+    assert text.startswith("The hosted model answers. Answered its check · Just now")
+    assert text.endswith("0 questions today.")
+
+
+def test_no_model_at_all_yet(site, admin, log_in):
+    page = admin.get("wagtailadmin_home")
+    assert page.links("Add a model: yours, or a hosted one.") == [address("backends:add")]
+    # Who may not add one is not sent where nobody lets them in.
+    assert "Add a model" not in panel(log_in("switcher"))
+
+
+def test_it_leads_nowhere_that_is_forbidden(site, switch, hosted, log_in):
+    """The check has a page of the backend's, and a button on the switch for everybody else."""
+    page = log_in("settings").get("wagtailadmin_home")
+    assert page.links("It was never checked. Check it.") == [address("switch:site", site.pk)]
+
+
+def test_questions_of_today(site, other_site, switch, admin):
+    for outcome in (Outcome.COMPLETE, Outcome.COMPLETE, Outcome.NO_ANSWER, Outcome.FAILED):
+        asked(site, outcome)
+    asked(site, days_ago=2)
+    asked(other_site)
+    assert "4 questions today, 1 without an answer, 1 failed." in panel(admin)
+
+
+def test_one_question_is_one_question(site, switch, admin):
+    asked(site)
+    assert "1 question today." in panel(admin)
+
+
+@pytest.mark.parametrize(
+    ("role", "sees_it"),
+    [("editor", False), ("no_site", False), ("viewer", False), ("settings", True)],
+)
+def test_who_sees_it(site, switch, log_in, role, sees_it):
+    assert bool(panel(log_in(role))) == sees_it
+
+
+def test_who_may_open_one_site_sees_that_one(site, other_site, switch, log_in):
+    person = log_in("other_site")
+    assert "AI answers on Sail Loft" in person.get("wagtailadmin_home").text
+    assert "Sentences from the pages" in panel(person)
+
+
+def test_it_costs_the_same_however_much_there_is(site, switch, admin):
+    def queries():
+        admin.get("wagtailadmin_home")
+        with CaptureQueriesContext(connection) as captured:
+            admin.get("wagtailadmin_home")
+        return len(captured)
+
+    before = queries()
+    for number in range(10):
+        asked(site)
+        ChatBackend(
+            alias=f"more-{number}", label=f"More {number}", connection="openai", model_name="m"
+        ).save()
+    assert queries() == before
+
+
+def test_looking_makes_no_row(site, hosted, admin):
+    panel(admin)
+    assert not Switch.objects.exists()

@@ -1,0 +1,150 @@
+"""What every page of ours has in common: nothing inline, no secret, an accessible skeleton."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.utils import timezone
+
+from finetune_switch.models import ChatBackend
+from finetune_switch.preflight import run_check
+from tests.conftest import API_KEY
+
+from .pages import address
+
+SCREENS = (
+    "switch:index",
+    "switch:site",
+    "confirm",
+    "backends:index",
+    "backends:add",
+    "backends:edit",
+    "backends:copy",
+    "backends:inspect",
+    "backends:delete",
+    "backends:check",
+    "backends:prompts",
+    "backends:modelfile",
+    "backends:models",
+    "switch:state",
+    "settings",
+    "home",
+    "history",
+    "report",
+)
+
+
+@pytest.fixture
+def shown(site, switch, hosted, tuned, gone, declared, admin, connections):
+    """Opens a screen, with everything on it that there could be."""
+    ChatBackend.objects.filter(pk=tuned.pk).update(
+        model_name="standin-deaf:latest", system_prompt="One.\nTwo.", shutdown_date=timezone.now()
+    )
+    tuned.refresh_from_db()
+    run_check(tuned)
+    switch.activate(tuned, expected=hosted.pk, user=admin.user)
+    switch.activate(hosted, expected=tuned.pk, user=admin.user)
+
+    def show(screen):
+        match screen:
+            case "confirm":
+                return admin.post("switch:activate", site.pk, backend=tuned.pk, expected=hosted.pk)
+            case "settings":
+                return admin.get("wagtailsettings:edit", "finetune_switch", "switch", site.pk)
+            case "home":
+                return admin.get("wagtailadmin_home")
+            case "history":
+                return admin.get("backends:history", tuned.pk)
+            case "report":
+                return admin.get("wagtailadmin_reports:site_history")
+            case "backends:models":
+                return admin.get(screen, connection="openai")
+            case "switch:site" | "switch:state":
+                return admin.get(screen, site.pk)
+            case "switch:index" | "backends:index" | "backends:add":
+                return admin.get(screen)
+        return admin.get(screen, tuned.pk)
+
+    return show
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("broken", [False, True])
+def test_no_screen_shows_an_address_or_a_key(
+    screen, broken, shown, connections, standin, tuned, hosted
+):
+    secrets = [API_KEY, standin.url, str(standin.port)]
+    if broken:
+        connections["openai"] |= {"API_KEY": "wrong-key", "API_BASE": "http://127.0.0.1:9/v1"}
+        connections["ollama"] |= {"API_BASE": "http://secret-host.invalid:4711/x"}
+        for backend in (tuned, hosted):
+            run_check(backend)
+        secrets += ["wrong-key", "127.0.0.1:9", "secret-host", "4711"]
+
+    page = shown(screen)
+
+    assert page.status in (200, 302, 502)
+    for secret in secrets:
+        # A port is a number like any other, so it is looked for as part of an address.
+        found = re.search(rf":{secret}\b", page.html) if secret.isdigit() else secret in page.html
+        assert not found, secret
+
+
+HTML = [
+    screen
+    for screen in SCREENS
+    if screen not in ("switch:index", "switch:state", "backends:models", "backends:modelfile")
+]
+
+
+@pytest.mark.parametrize("screen", HTML)
+def test_nothing_is_inline(screen, shown):
+    """So that a strict Content-Security-Policy passes."""
+    main = shown(screen).main
+    scripts = [
+        script
+        for script in main.select("script:not([src])")
+        # Wagtail's own: the dates in the filters of its reports.
+        if script.get("type") != "application/json" and "initDateChooser" not in script.text
+    ]
+    assert scripts == []
+    assert main.select("style") == []
+    assert main.select("[style]") == []
+    handlers = [
+        (tag.name, name)
+        for tag in main.find_all(True)
+        for name in tag.attrs
+        if name.startswith("on")
+    ]
+    assert handlers == []
+    assert main.select('[href^="javascript:"]') == []
+
+
+@pytest.mark.parametrize("screen", HTML)
+def test_every_page_says_what_it_is(screen, shown):
+    page = shown(screen)
+    headings = [tag.get_text(" ").strip() for tag in page.soup.select("h1")]
+    assert len(headings) == 1
+    assert headings[0]
+    assert page.soup.title.get_text().strip()
+    ids = [tag["id"] for tag in page.soup.select("[id]")]
+    assert [found for found in set(ids) if ids.count(found) > 1] == []
+
+
+def test_a_name_is_text_wherever_it_stands(site, switch, hosted, tuned, admin):
+    evil = '<img src=x onerror="alert(1)">'
+    ChatBackend.objects.filter(pk=tuned.pk).update(label=evil, check_passed=False)
+    admin.post("switch:activate", site.pk, backend=tuned.pk, expected=hosted.pk, confirmed="on")
+    for name, arguments in (
+        ("switch:site", [site.pk]),
+        ("backends:index", []),
+        ("backends:check", [tuned.pk]),
+        ("backends:prompts", [tuned.pk]),
+        ("wagtailadmin_reports:site_history", []),
+        ("wagtailadmin_home", []),
+    ):
+        page = admin.get(name, *arguments)
+        assert page.soup.select("img[onerror]") == []
+        assert evil in page.soup.get_text()
+    assert address("switch:site", site.pk)

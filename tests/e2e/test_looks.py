@@ -1,0 +1,152 @@
+"""Every screen for everybody: accessible, in light and dark, on a telephone, under a strict CSP."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Route
+
+from demo_site.middleware import POLICY
+from finetune_switch.models import ChatBackend, Exchange, Outcome, Switch
+from finetune_switch.preflight import run_check
+
+WIDE, NARROW = (1280, 900), (320, 640)
+
+# What axe finds in Wagtail's own chrome. `test_what_is_left_out_is_wagtails_own` sees each of them
+# on a page of Wagtail's, so that none hides a fault of ours.
+WAGTAILS_OWN: dict[str, str] = {}
+
+
+@pytest.fixture
+def screens(lead, site, backends):
+    """Addresses of every screen, with something to see on each."""
+    tuned, hosted = backends["tuned"], backends["hosted"]
+    ChatBackend(
+        alias="deaf",
+        label="A fine-tune that hears nothing",
+        connection="ollama",
+        model_name="standin-deaf:latest",
+    ).save()
+    deaf = ChatBackend.objects.get(alias="deaf")
+    for backend in (tuned, hosted, deaf):
+        run_check(backend)
+    tuned.system_prompt = "Be brief."
+    tuned.save()
+    switch = Switch.objects.get(site=site)
+    switch.activate(tuned, expected=hosted.pk)
+    switch.activate(hosted, expected=tuned.pk)
+    for outcome in (Outcome.COMPLETE, Outcome.FAILED):
+        Exchange.objects.create(
+            site=site, origin="site", question="When?", outcome=outcome, deadline_at=deaf.created_at
+        )
+    return {
+        "switch": f"finetune/switch/{site.pk}/",
+        "list": "finetune/backends/",
+        "add": "finetune/backends/new/",
+        "edit": f"finetune/backends/edit/{tuned.pk}/",
+        "inspect": f"finetune/backends/inspect/{tuned.pk}/",
+        "delete": f"finetune/backends/delete/{tuned.pk}/",
+        "delete refused": f"finetune/backends/delete/{hosted.pk}/",
+        "check passed": f"finetune/backends/{tuned.pk}/check/",
+        "check failed": f"finetune/backends/{deaf.pk}/check/",
+        "wordings": f"finetune/backends/{tuned.pk}/prompts/",
+        "settings": f"settings/finetune_switch/switch/{site.pk}/",
+        "home": "",
+        "confirm": "",
+    }
+
+
+def show(lead, screens, name):
+    if name == "confirm":
+        lead.go(screens["switch"])
+        lead.use("A fine-tune that hears nothing")
+        lead.sees("did not pass its last check")
+    else:
+        lead.go(screens[name])
+    if name == "add":
+        lead.page.get_by_label("Connection").select_option(value="openai")
+        lead.press("Show models")
+        lead.page.get_by_role("button", name="standin-hosted", exact=True).wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(lead, screens, scheme):
+    lead.page.emulate_media(color_scheme=scheme)
+    found = {}
+    for width, height in (WIDE, NARROW):
+        lead.page.set_viewport_size({"width": width, "height": height})
+        for name in screens:
+            show(lead, screens, name)
+            if violations := look(lead.page):
+                found[f"{name}, {width} px"] = violations
+    assert found == {}
+
+
+def look(page):
+    """What axe finds on a page, without what Wagtail itself brings to every page."""
+    return [
+        f"{violation['id']}: {node['target'][0]}: {node['html'][:160]}"
+        for violation in Axe().run(page).response["violations"]
+        for node in violation["nodes"]
+        if node["target"][0] not in WAGTAILS_OWN
+    ]
+
+
+def test_nothing_is_wider_than_a_telephone(lead, screens):
+    lead.page.set_viewport_size({"width": 320, "height": 640})
+    for name in screens:
+        show(lead, screens, name)
+        wide = lead.page.evaluate(
+            """() => [...document.querySelectorAll('main .nice-padding *, .finetune-home *')]
+              .filter((el) => el.getBoundingClientRect().width > 0)
+              .filter((el) => !el.closest('.w-sr-only, [class*=sr-only]'))
+              .filter((el) => {
+                const box = el.getBoundingClientRect();
+                return box.right > innerWidth + 1 || box.left < -1;
+              })
+              .map((el) => el.outerHTML.slice(0, 120))"""
+        )
+        assert wide == [], name
+        assert lead.page.evaluate("document.documentElement.scrollWidth") <= 320, name
+
+
+def test_a_strict_policy_breaks_nothing_of_ours(lead, screens):
+    """The header stands on each page; what Wagtail's own scripts lose is not ours to mend."""
+    broken = []
+
+    def with_policy(route: Route) -> None:
+        response = route.fetch()
+        headers = {**response.headers, "content-security-policy": POLICY}
+        route.fulfill(response=response, headers=headers)
+
+    lead.page.route("**/admin/**", with_policy)
+    lead.page.on("console", lambda message: broken.append(message.text))
+    lead.page.add_init_script(
+        """document.addEventListener('securitypolicyviolation', (event) => {
+             (window.violations ??= []).push(`${event.sourceFile}:${event.lineNumber} ` +
+               `${event.violatedDirective} ${event.sample}`);
+           });"""
+    )
+    lead.go(screens["switch"])
+    state = lead.page.locator("dd[role=status]")
+    state.get_by_text("Ready: its server answers, and has the model.").wait_for()
+    assert violations(lead) == []
+
+    lead.press("Check connection")
+    lead.sees_message("“The hosted model” answers.")
+    lead.use("Our fine-tune")
+    lead.sees_active("Our fine-tune")
+
+    lead.go(screens["add"])
+    lead.page.get_by_label("Connection").select_option(value="ollama")
+    lead.press("Show models")
+    lead.press("standin-finetuned:latest")
+    assert lead.page.locator("#id_model_name").input_value() == "standin-finetuned:latest"
+    for name in ("check failed", "wordings", "list", "inspect", "delete", "settings", "home"):
+        lead.go(screens[name])
+        assert violations(lead) == [], name
+    lead.complaints.clear()
+
+
+def violations(lead):
+    return lead.page.evaluate("window.violations ?? []")
