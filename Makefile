@@ -47,9 +47,13 @@ unit: $(STAMP) ## Run the tests on SQLite
 	@echo "==> Tests on SQLite"
 	@DATABASE_URL= $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-postgres: $(STAMP) ## Run the tests that need it on a PostgreSQL with pgvector
+# What touches the database in earnest; the rest is the same on every database.
+ON_POSTGRES := tests/servers tests/test_answering.py tests/test_commands.py tests/test_exchange.py \
+	tests/test_migrations.py tests/test_retrieval.py tests/test_switch.py tests/test_vector_index.py
+
+postgres: $(STAMP) ## Run the tests of the database and of servers on a PostgreSQL with pgvector
 	@echo "==> Tests on PostgreSQL with pgvector"
-	@$(BIN)/python -m tests.postgres -m "not browser and not wheel" $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.postgres $(ON_POSTGRES) $(PYTEST_ARGS)
 
 bench: $(STAMP) ## Measure what the plugin costs, side by side with doing without it
 	@$(BIN)/python -m benchmarks

@@ -71,6 +71,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
                 label=self.fields["connection"].label,
                 help_text=self.fields["connection"].help_text,
                 choices=self._connection_choices(),
+                widget=forms.Select(attrs={"class": "finetune-select"}),
                 error_messages={
                     "required": _(
                         "There is no connection yet. Your developer declares them in the settings, "

@@ -12,14 +12,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .conf import Connection
 from .exceptions import BackendError
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger("finetune_switch.servers")
 
@@ -135,6 +137,9 @@ class ModelServer:
         return listed
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        # Here, or every start of the site would pay for it: 0.1 s.
+        import httpx
+
         base = self.connection.get_api_base() or self._default_api_base()
         headers = (
             {"Authorization": f"Bearer {self.connection.api_key}"}
@@ -172,6 +177,8 @@ class ModelServer:
 
     def _read(self, response: httpx.Response) -> bytes:
         """The body, if it comes in time: httpx starts its clock anew at each byte."""
+        import httpx
+
         deadline = time.monotonic() + self.seconds
         body = bytearray()
         for piece in response.iter_bytes():
@@ -183,6 +190,8 @@ class ModelServer:
         return bytes(body)
 
     def _unreachable(self, error: Exception) -> BackendError:
+        import httpx
+
         if isinstance(error, httpx.TimeoutException):
             return BackendError(
                 gettext_lazy("The model server did not answer in time."),

@@ -1,5 +1,7 @@
 """``python -m tests.matrix [name …]``: the tests on each Python, Django and Wagtail supported.
 
+``--tests tests/test_prompts.py`` runs only those, for a first look.
+
 Each combination gets an environment in ``.venvs/``, for the Pythons that are on this machine: on
 the path, or among pyenv's versions. Ends with a table, and with 1 where one of them failed.
 """
@@ -62,7 +64,9 @@ class Combination:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("names", nargs="*", help="only combinations whose name has this in it")
-    wanted = parser.parse_args(arguments).names
+    parser.add_argument("--tests", nargs="+", default=[], metavar="PATH", help="only these")
+    options = parser.parse_args(arguments)
+    wanted = options.names
     combinations = [
         combination
         for combination in every_combination()
@@ -71,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for combination in combinations:
         print(f"==> {combination.name}", flush=True)
         started = time.monotonic()
-        examine(combination, find_python(combination.python))
+        examine(combination, find_python(combination.python), options.tests)
         combination.seconds = time.monotonic() - started
     print(f"\n{table(combinations)}")
     return 0 if combinations and all(combination.all_held for combination in combinations) else 1
@@ -133,7 +137,7 @@ def _lines(path: Path) -> Iterator[str]:
             yield line.strip()
 
 
-def examine(combination: Combination, base: str | None) -> None:
+def examine(combination: Combination, base: str | None, tests: Sequence[str]) -> None:
     """Make the environment, and run in it what has to hold."""
     assert base is not None
     python = combination.home / "bin" / "python"
@@ -153,7 +157,7 @@ def examine(combination: Combination, base: str | None) -> None:
     manage = (python, "manage.py")
     _run(combination, "check", *manage, "check", "--fail-level", "WARNING")
     _run(combination, "migrations", *manage, "makemigrations", "--check", "--dry-run")
-    _run(combination, "tests", python, "-m", *PYTEST, "-m", TESTS)
+    _run(combination, "tests", python, "-m", *PYTEST, "-m", TESTS, *tests)
 
 
 def _versions(python: Path) -> dict[str, str]:

@@ -115,6 +115,10 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
     page_title = gettext_lazy("Switch")
     header_icon = "warning"
     http_method_names = ["post"]
+    backend: ChatBackend | None = None
+
+    def get_page_subtitle(self) -> str:
+        return str(self.backend or "")
 
     def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
         return [
@@ -135,6 +139,7 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
         if backend is None:
             messages.error(request, _("This backend was deleted in the meantime."))
             return self.back_to_switch()
+        self.backend = backend
         if backend.check_passed is False and not form.cleaned_data["confirmed"]:
             return self.render_to_response(
                 self.get_context_data(backend=backend, expected=form.cleaned_data["expected"])

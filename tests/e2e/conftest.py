@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from finetune_switch.models import ChatBackend, Switch
 
@@ -20,6 +20,10 @@ from .person import Person
 
 # Playwright keeps an event loop running in the thread of the tests.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+# The first check of a process imports litellm, which takes seconds on a busy machine.
+SECONDS = 30
+expect.set_options(timeout=SECONDS * 1000)
 
 MISSING = "no Chromium on this machine: apt-get install chromium"
 
@@ -68,7 +72,7 @@ def backends(site: Any, connections: dict[str, dict[str, Any]]) -> dict[str, Cha
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A window of its own for each test, wide and light unless the test wants another."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(8000)
+    context.set_default_timeout(SECONDS * 1000)
     yield context
     context.close()
 

@@ -25,9 +25,12 @@ class Person:
             self.complaints.append(message.text)
 
     def go(self, path: str) -> None:
-        """Open a page of the admin, and wait until its scripts are at rest."""
+        """Open a page of the admin, and wait until it has settled."""
         self.page.goto(f"{self.address}/admin/{path}")
-        self.page.wait_for_load_state("networkidle")
+        state = self.page.locator(".finetune-facts [role=status]")
+        if state.count():
+            expect(state).not_to_have_text("Looking…")
+            expect(state).not_to_be_empty()
 
     def press(self, name: str, *, within: str = "main") -> None:
         self.page.locator(within).get_by_role("button", name=name, exact=True).click()

@@ -12,10 +12,6 @@ from finetune_switch.preflight import run_check
 
 WIDE, NARROW = (1280, 900), (320, 640)
 
-# What axe finds in Wagtail's own chrome. `test_what_is_left_out_is_wagtails_own` sees each of them
-# on a page of Wagtail's, so that none hides a fault of ours.
-WAGTAILS_OWN: dict[str, str] = {}
-
 
 @pytest.fixture
 def screens(lead, site, backends):
@@ -73,22 +69,22 @@ def show(lead, screens, name):
 def test_axe_finds_nothing(lead, screens, scheme):
     lead.page.emulate_media(color_scheme=scheme)
     found = {}
-    for width, height in (WIDE, NARROW):
-        lead.page.set_viewport_size({"width": width, "height": height})
-        for name in screens:
-            show(lead, screens, name)
+    for name in screens:
+        lead.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+        show(lead, screens, name)
+        for width, height in (WIDE, NARROW):
+            lead.page.set_viewport_size({"width": width, "height": height})
             if violations := look(lead.page):
                 found[f"{name}, {width} px"] = violations
     assert found == {}
 
 
 def look(page):
-    """What axe finds on a page, without what Wagtail itself brings to every page."""
+    """What axe finds on a page, Wagtail's own part of it included."""
     return [
         f"{violation['id']}: {node['target'][0]}: {node['html'][:160]}"
         for violation in Axe().run(page).response["violations"]
         for node in violation["nodes"]
-        if node["target"][0] not in WAGTAILS_OWN
     ]
 
 
@@ -100,6 +96,8 @@ def test_nothing_is_wider_than_a_telephone(lead, screens):
             """() => [...document.querySelectorAll('main .nice-padding *, .finetune-home *')]
               .filter((el) => el.getBoundingClientRect().width > 0)
               .filter((el) => !el.closest('.w-sr-only, [class*=sr-only]'))
+              // The icon beside a form's title, which Wagtail hangs out of every page.
+              .filter((el) => !el.closest('#header-title .icon'))
               .filter((el) => {
                 const box = el.getBoundingClientRect();
                 return box.right > innerWidth + 1 || box.left < -1;
@@ -128,7 +126,7 @@ def test_a_strict_policy_breaks_nothing_of_ours(lead, screens):
            });"""
     )
     lead.go(screens["switch"])
-    state = lead.page.locator("dd[role=status]")
+    state = lead.page.locator("dd [role=status]")
     state.get_by_text("Ready: its server answers, and has the model.").wait_for()
     assert violations(lead) == []
 

@@ -23,7 +23,7 @@ def test_logging_in_switching_and_switching_back(visitor, site):
 
     visitor.sees_active("The hosted model")
     visitor.sees("a test of OpenAI")
-    expect(page.locator("dd[role=status]")).to_have_text(
+    expect(page.locator("dd [role=status]")).to_have_text(
         "Ready: its server answers, and has the model."
     )
 
@@ -116,7 +116,7 @@ def test_a_backend_that_failed_its_check_wants_a_second_yes(lead, site, backends
 def test_the_server_of_what_answers_is_down(lead, connections):
     connections["openai"]["API_BASE"] = "http://127.0.0.1:9/v1"
     lead.go("finetune/switch/")
-    state = lead.page.locator("dd[role=status]")
+    state = lead.page.locator("dd [role=status]")
     expect(state).to_contain_text("The model server does not take connections.")
     expect(state).to_contain_text("Is it running")
 

@@ -9,7 +9,18 @@ class FinetuneModelsController extends window.StimulusModule.Controller {
     failed: String,
   };
 
+  connect() {
+    // Another server has other models.
+    this.forget = () => {
+      this.abort?.abort();
+      this.optionsTarget.replaceChildren();
+      this.say('');
+    };
+    this.connection?.addEventListener('change', this.forget);
+  }
+
   disconnect() {
+    this.connection?.removeEventListener('change', this.forget);
     this.abort?.abort();
   }
 
@@ -17,17 +28,22 @@ class FinetuneModelsController extends window.StimulusModule.Controller {
     return this.element.querySelector('input');
   }
 
+  get connection() {
+    return this.input.form?.elements.connection;
+  }
+
   async show() {
-    const connection = this.input.form.elements.connection?.value ?? '';
+    const connection = this.connection?.value ?? '';
     this.abort?.abort();
-    this.abort = new AbortController();
+    const abort = new AbortController();
+    this.abort = abort;
     this.say(this.waitingValue);
     this.buttonTarget.disabled = true;
     try {
       const url = `${this.urlValue}?${new URLSearchParams({ connection })}`;
       const response = await fetch(url, {
         headers: { 'X-Requested-With': 'XMLHttpRequest' },
-        signal: this.abort.signal,
+        signal: abort.signal,
       });
       const data = await response.json();
       if (response.ok) this.list(data.models);
@@ -35,7 +51,7 @@ class FinetuneModelsController extends window.StimulusModule.Controller {
     } catch (error) {
       if (error.name !== 'AbortError') this.say(this.failedValue);
     } finally {
-      this.buttonTarget.disabled = false;
+      if (this.abort === abort) this.buttonTarget.disabled = false;
     }
   }
 
