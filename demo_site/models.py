@@ -189,6 +189,7 @@ class StoryPage(ProsePage):
 
     class Meta:
         verbose_name = _("story")
+        verbose_name_plural = _("stories")
 
     @property
     def particulars(self) -> str:

@@ -14,7 +14,7 @@ from wagtail.admin.viewsets.model import ModelViewSet
 from . import permissions
 from .models import ChatBackend
 from .panels import backend_edit_handler
-from .views import backends, switch
+from .views import backends, one_backend, switch
 
 
 class SwitchMenuItem(MenuItem):
@@ -80,11 +80,11 @@ class ChatBackendViewSet(ModelViewSet):
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
-            path("models/", backends.ModelsView.as_view(), name="models"),
-            path("<int:pk>/check/", backends.CheckView.as_view(), name="check"),
-            path("<int:pk>/base/", backends.AddBaseModelView.as_view(), name="add_base"),
-            path("<int:pk>/modelfile/", backends.ModelfileView.as_view(), name="modelfile"),
-            path("<int:pk>/prompts/", backends.PromptsView.as_view(), name="prompts"),
+            path("models/", one_backend.ModelsView.as_view(), name="models"),
+            path("<int:pk>/check/", one_backend.CheckView.as_view(), name="check"),
+            path("<int:pk>/base/", one_backend.AddBaseModelView.as_view(), name="add_base"),
+            path("<int:pk>/modelfile/", one_backend.ModelfileView.as_view(), name="modelfile"),
+            path("<int:pk>/prompts/", one_backend.PromptsView.as_view(), name="prompts"),
             *super().get_urlpatterns(),
         ]
 

@@ -133,6 +133,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'story',
+                'verbose_name_plural': 'stories',
             },
             bases=('wagtailcore.page', models.Model),
         ),

@@ -1,0 +1,209 @@
+"""Pages and acts that concern one chat backend: its check, its instructions, its base model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.generic import TemplateView, View
+from wagtail.admin import messages
+from wagtail.admin.views.generic import WagtailAdminTemplateMixin
+
+from .. import conf, permissions
+from ..exceptions import BackendError, ConnectionNotConfigured
+from ..models import ChatBackend, SystemPrompt
+from ..preflight import corrected_modelfile, run_check
+from ..registration import free_alias
+from ..servers import ModelServer
+
+
+class OneBackendMixin:
+    """A page or an act that concerns one backend."""
+
+    request: HttpRequest
+    kwargs: dict[str, Any]
+    permission = staticmethod(permissions.may_see_backends)
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not self.permission(request.user):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+
+    @cached_property
+    def backend(self) -> ChatBackend:
+        return get_object_or_404(ChatBackend, pk=self.kwargs["pk"])
+
+    def get_page_subtitle(self) -> str:
+        return str(self.backend)
+
+    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+        edit = "inspect" if self.backend.is_read_only else "edit"
+        return [
+            *self.breadcrumbs_items,  # type: ignore[attr-defined]
+            {
+                "url": reverse("finetune_backends:index"),
+                "label": ChatBackend._meta.verbose_name_plural.capitalize(),  # type: ignore[union-attr]
+            },
+            {
+                "url": reverse(f"finetune_backends:{edit}", args=[self.backend.pk]),
+                "label": str(self.backend),
+            },
+            {"url": "", "label": self.get_page_title()},  # type: ignore[attr-defined]
+        ]
+
+
+class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
+    """What the last check found, step by step, and the button for another."""
+
+    template_name = "finetune_switch/admin/check.html"
+    page_title = gettext_lazy("Check connection")
+    # No tick: it would stand above a check that failed.
+    header_icon = "link"
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        steps = run_check(self.backend)
+        if all(step.passed for step in steps):
+            messages.success(request, _("“%s” answers.") % self.backend)
+        else:
+            messages.error(request, steps[-1].message)
+        return redirect(self.backend.get_check_url())
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        row = self.backend
+        is_deaf = any(step.get("code") == "deaf" for step in row.check_report)
+        return {
+            **super().get_context_data(**kwargs),
+            "backend": row,
+            "modelfile_url": reverse("finetune_backends:modelfile", args=[row.pk])
+            if is_deaf
+            else "",
+            "base_model": row.missing_base_model()
+            if self.request.user.has_perm(permissions.ADD_BACKEND)
+            else "",
+        }
+
+
+class AddBaseModelView(OneBackendMixin, View):
+    """Adds the model that a fine-tune came from: the fair control in a comparison."""
+
+    http_method_names = ["post"]
+    permission = staticmethod(lambda user: user.has_perm(permissions.ADD_BACKEND))
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        tuned = self.backend
+        if not tuned.base_model:
+            messages.error(request, _("The server does not say what it was tuned from."))
+            return redirect(tuned.get_check_url())
+        if not tuned.missing_base_model():
+            messages.warning(request, _("“%s” is a chat backend already.") % tuned.base_model)
+            return redirect(tuned.get_check_url())
+        base = ChatBackend(
+            alias=free_alias(tuned.base_model),
+            label=_("%s (untuned)") % tuned.base_model,
+            connection=tuned.connection,
+            model_name=tuned.base_model,
+            context_window=tuned.context_window,
+            parameters=tuned.parameters,
+            hourly_price=tuned.hourly_price,
+        )
+        try:
+            base.full_clean()
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+            return redirect(tuned.get_check_url())
+        base.save(author=request.user)
+        messages.success(request, _("“%s” was added. Check now whether it answers.") % base)
+        return redirect(base.get_check_url())
+
+
+class ModelfileView(OneBackendMixin, View):
+    """The corrected Modelfile of a model that does not hear its instructions, to download."""
+
+    http_method_names = ["get"]
+    permission = staticmethod(permissions.may_see_backends)
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        try:
+            text = corrected_modelfile(self.backend)
+        except BackendError as error:
+            messages.error(request, f"{error} {error.remedy}")
+            return redirect(self.backend.get_check_url())
+        response = HttpResponse(text, content_type="text/plain; charset=utf-8")
+        response["Content-Disposition"] = 'attachment; filename="Modelfile"'
+        return response
+
+
+class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
+    """Every wording that a backend's instructions have had; an earlier one can be taken again."""
+
+    template_name = "finetune_switch/admin/prompts.html"
+    page_title = gettext_lazy("Earlier instructions")
+    header_icon = "history"
+
+    def may_restore(self) -> bool:
+        return not self.backend.is_read_only and self.request.user.has_perm(
+            permissions.CHANGE_BACKEND
+        )
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {
+            **super().get_context_data(**kwargs),
+            "backend": self.backend,
+            "versions": self.backend.prompt_versions.exclude(text="").select_related("created_by"),
+            "may_restore": self.may_restore(),
+        }
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.may_restore():
+            raise PermissionDenied
+        number = request.POST.get("number", "")
+        version = get_object_or_404(
+            SystemPrompt, backend=self.backend, number=number if number.isdecimal() else 0
+        )
+        self.backend.system_prompt = version.text
+        self.backend.save(author=request.user, update_fields=["system_prompt", "updated_at"])
+        messages.success(
+            request,
+            _("“%(backend)s” is told wording %(number)d again.")
+            % {"backend": self.backend, "number": version.number},
+        )
+        return redirect("finetune_backends:prompts", self.backend.pk)
+
+
+class ModelsView(View):
+    """The models that a connection's server has, as JSON, for the form."""
+
+    http_method_names = ["get"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not permissions.may_administer_backends(request.user):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest) -> JsonResponse:
+        try:
+            connection = conf.get_connection(request.GET.get("connection", ""))
+            models = ModelServer(connection).models()
+        except ConnectionNotConfigured:
+            return JsonResponse({"message": _("Choose a connection first.")}, status=400)
+        except BackendError as error:
+            return JsonResponse({"message": f"{error} {error.remedy}".strip()}, status=502)
+        return JsonResponse(
+            {
+                "models": [
+                    {
+                        "name": model.name,
+                        "note": _("shuts down on %s") % model.shutdown_date.isoformat()
+                        if model.shutdown_date
+                        else "",
+                    }
+                    for model in models
+                ]
+            }
+        )
