@@ -128,11 +128,6 @@ class TestMetadata:
         of_the_demo = {canonicalize_name(Requirement(line).name) for line in others if _names(line)}
         assert plain & of_the_demo == set()
 
-    def test_its_description_has_no_link_that_only_works_in_the_repository(self):
-        text = metadata().get_payload()
-        assert "](docs/" not in text
-        assert "](./" not in text
-
 
 def _names(line: str) -> bool:
     return bool(line.strip()) and not line.startswith(("#", "-"))
