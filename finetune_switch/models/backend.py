@@ -9,7 +9,6 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.urls import reverse
-from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -82,6 +81,7 @@ class ChatBackend(models.Model):
         default=default_system_prompt,
         help_text=gettext_lazy("What the model is told before every question."),
     )
+    prompt_version = models.PositiveIntegerField(null=True, editable=False)
     context_window = models.PositiveIntegerField(
         gettext_lazy("context window"),
         default=4096,
@@ -220,20 +220,15 @@ class ChatBackend(models.Model):
     def _keep_wording(self, author: Any) -> None:
         latest = self.prompt_versions.order_by("-number").first()
         if latest is None or latest.text != self.system_prompt:
+            number = latest.number + 1 if latest else 1
             SystemPrompt.objects.create(
                 backend=self,
-                number=latest.number + 1 if latest else 1,
+                number=number,
                 text=self.system_prompt,
                 created_by=author,
             )
-            self.__dict__.pop("prompt_version", None)
-
-    @cached_property
-    def prompt_version(self) -> int | None:
-        """Number of the wording in force. ``Switch.for_question`` fills it in, without a query."""
-        if self.pk is None:
-            return None
-        return self.prompt_versions.order_by("-number").values_list("number", flat=True).first()
+            self.prompt_version = number
+            type(self).objects.filter(pk=self.pk).update(prompt_version=number)
 
     @property
     def is_read_only(self) -> bool:

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
-from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy, override
 from django.utils.translation import gettext as _
@@ -17,7 +16,7 @@ from wagtail.log_actions import log
 from wagtail.models import Site
 
 from ..exceptions import SwitchConflict
-from .backend import ChatBackend, SystemPrompt
+from .backend import ChatBackend
 
 SWITCH_ACTION = "finetune_switch.switch"
 
@@ -98,20 +97,10 @@ class Switch(BaseSiteSetting):
 
         A site without a row yet gets an unsaved switch, which means the extractive backend.
         """
-        newest = SystemPrompt.objects.filter(backend=OuterRef("active")).order_by("-number")
-        switch = (
-            cls.objects.filter(site=site)
-            .select_related("active")
-            .annotate(active_prompt_version=Subquery(newest.values("number")[:1]))
-            .first()
-            if site is not None
-            else None
-        )
-        if switch is None:
-            return cls(site=site)
-        if switch.active is not None:
-            switch.active.prompt_version = switch.active_prompt_version
-        return switch
+        switch = None
+        if site is not None:
+            switch = cls.objects.filter(site=site).select_related("active").first()
+        return switch or cls(site=site)
 
     @property
     def backend(self) -> ChatBackend:
