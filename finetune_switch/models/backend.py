@@ -16,6 +16,7 @@ from .. import adapters, conf
 from ..exceptions import ConnectionNotConfigured
 from ..parameters import clean_parameters, is_cloud_model
 from ..prompts import DEFAULT_SYSTEM_PROMPT
+from ..sites import site_name
 
 EXTRACTIVE_ALIAS = "extractive"
 
@@ -305,7 +306,7 @@ class ChatBackend(models.Model):
         if self.pk is None:
             return []
         return [
-            _("It is the active backend of the site “%s”.") % switch.site
+            _("It is the active backend of the site “%s”.") % site_name(switch.site)
             for switch in self.active_on.select_related("site")
         ]
 
