@@ -80,29 +80,37 @@ class Asking:
 
     def open(self) -> OpenExchange:
         """Find what answers, retrieve, fit the prompt, and record that the question was asked."""
-        site = self.site or site_for(self.request)
-        switch = Switch.for_question(site)
+        if (recorded := self._find_recorded()) is not None:
+            return OpenExchange.replay(self, recorded)
+        switch = Switch.for_question(self.site or (self.request and site_for(self.request)))
         row = self.backend or switch.backend
         with override(self.locale or settings.LANGUAGE_CODE):
-            nothing_found = switch.nothing_found_text(self.locale)
-            backend: BaseChatBackend | None = None
-            prompt = Prompt([], [], 0)
+            opened = OpenExchange(self, row, switch)
             error: BackendError | None = None
             try:
-                prompt, backend = self._prepare(row, switch, site, nothing_found)
+                opened.use(*self._prepare(row, switch, opened.nothing_found))
             except BackendError as caught:
                 error = caught
-            return OpenExchange.record(
-                self, row, site, prompt, backend, error, nothing_found=nothing_found
-            )
+            if not opened.insert() and (recorded := self._find_recorded()) is not None:
+                return OpenExchange.replay(self, recorded)
+            opened.end_early(error)
+        return opened
+
+    def _find_recorded(self) -> Exchange | None:
+        """The exchange that the asker's own id names, if there is one already."""
+        if self.exchange_id is None or not self.is_recorded:
+            return None
+        return (
+            Exchange.objects.select_related("backend", "site").filter(pk=self.exchange_id).first()
+        )
 
     def _prepare(
-        self, row: ChatBackend, switch: Switch, site: Site | None, nothing_found: str
-    ) -> tuple[Prompt, BaseChatBackend]:
+        self, row: ChatBackend, switch: Switch, nothing_found: str
+    ) -> tuple[BaseChatBackend, Prompt]:
         backend = get_backend(row)
         if self.messages is not None:
-            return Prompt(list(self.messages), [], 0), backend
-        passages = self._find_passages(switch, site)
+            return backend, Prompt(list(self.messages), [], 0)
+        passages = self._find_passages(switch)
         try:
             prompt = build_prompt(
                 self.question,
@@ -120,9 +128,9 @@ class Asking:
                 code="context_overflow",
                 remedy=_("Set the backend's context window right, or shorten the question."),
             ) from error
-        return prompt, backend
+        return backend, prompt
 
-    def _find_passages(self, switch: Switch, site: Site | None) -> Sequence[Passage]:
+    def _find_passages(self, switch: Switch) -> Sequence[Passage]:
         if self.passages is not None:
             return self.passages
         if not self.retrieval:
@@ -130,7 +138,7 @@ class Asking:
         return retrieve(
             self.question,
             asker=self.asker,
-            site=site,
+            site=switch.site,
             locale=self.locale,
             indexes=switch.indexes if self.indexes is None else self.indexes,
             limit=switch.passages,
@@ -152,62 +160,46 @@ class Asking:
 class OpenExchange:
     """A question that was recorded as asked, until it is recorded how it ended."""
 
-    def __init__(self, asking: Asking, row: ChatBackend, exchange: Exchange) -> None:
+    def __init__(self, asking: Asking, row: ChatBackend, switch: Switch) -> None:
         self.asking = asking
         self.row = row
-        self.exchange = exchange
         self.prompt = Prompt([], [], 0)
         self.backend: BaseChatBackend | None = None
-        self.nothing_found = ""
+        self.nothing_found = switch.nothing_found_text(asking.locale)
         self.ending: list[Event] = []
         """Set where it is over before a backend was asked: refused, nothing found, or replayed."""
+        self.exchange = Exchange(
+            site=switch.site,
+            locale=asking.locale,
+            origin=asking.origin,
+            user_id=asking.user_id,
+            question=asking.question,
+            retrieval=asking.retrieval,
+            backend=row if row.pk else None,
+            backend_state=row.snapshot(),
+            deadline_at=timezone.now() + timedelta(seconds=row.deadlines.total) + GRACE,
+            **({"id": asking.exchange_id} if asking.exchange_id else {}),
+        )
         self._citations = CitationFilter([])
         self._text: list[str] = []
         self._usage = Usage()
         self._started = time.monotonic()
         self._first_token: float | None = None
 
-    @classmethod
-    def record(
-        cls,
-        asking: Asking,
-        row: ChatBackend,
-        site: Site | None,
-        prompt: Prompt,
-        backend: BaseChatBackend | None,
-        error: BackendError | None,
-        *,
-        nothing_found: str,
-    ) -> OpenExchange:
-        """Write the exchange; or find the one that its id names, and replay it."""
-        exchange = Exchange(
-            site=site,
-            locale=asking.locale,
-            origin=asking.origin,
-            user_id=asking.user_id,
-            question=asking.question,
-            retrieval=asking.retrieval,
-            passages=[passage.as_dict() for passage in prompt.passages],
-            left_out=prompt.left_out,
-            backend=row if row.pk else None,
-            backend_state=row.snapshot(),
-            deadline_at=timezone.now() + timedelta(seconds=row.deadlines.total) + GRACE,
-            **({"id": asking.exchange_id} if asking.exchange_id else {}),
-        )
-        self = cls(asking, row, exchange)
-        self.prompt, self.backend, self.nothing_found = prompt, backend, nothing_found
+    def use(self, backend: BaseChatBackend, prompt: Prompt) -> None:
+        """Ask this backend, with this prompt."""
+        self.backend, self.prompt = backend, prompt
         self._citations = CitationFilter(prompt.passages)
-        if asking.is_recorded and not self._insert():
-            return self._replay_recorded()
-        nothing_to_go_on = asking.retrieval and asking.messages is None and not prompt.passages
-        if error is not None:
-            self.ending = [self.fail(error)]
-        elif nothing_to_go_on:
-            self._text = [nothing_found]
-            self.ending = [TextEvent(nothing_found), self._close_done(Outcome.NO_ANSWER)]
-        return self
+        self.exchange.passages = [passage.as_dict() for passage in prompt.passages]
+        self.exchange.left_out = prompt.left_out
 
-    def _insert(self) -> bool:
+    def insert(self) -> bool:
+        """Record that the question was asked; not where its id has been recorded meanwhile."""
+        if not self.asking.is_recorded:
+            return True
+        if self.asking.exchange_id is None:
+            self.exchange.save(force_insert=True)
+            return True
         try:
             with transaction.atomic():
                 self.exchange.save(force_insert=True)
@@ -217,14 +209,25 @@ class OpenExchange:
             return False
         return True
 
-    def _replay_recorded(self) -> OpenExchange:
-        exchange = Exchange.objects.get(pk=self.exchange.pk)
+    def end_early(self, error: BackendError | None) -> None:
+        """Close what needs no model: a failure, or a question that no passage speaks of."""
+        asking = self.asking
+        if error is not None:
+            self.ending = [self.fail(error)]
+        elif asking.retrieval and asking.messages is None and not self.prompt.passages:
+            self._text = [self.nothing_found]
+            self.ending = [TextEvent(self.nothing_found), self._close_done(Outcome.NO_ANSWER)]
+
+    @classmethod
+    def replay(cls, asking: Asking, exchange: Exchange) -> OpenExchange:
+        """A question that was asked before under the asker's own id, with what it came to."""
+        row = exchange.backend or ChatBackend.extractive()
+        self = cls(asking, row, Switch(site=exchange.site))
         if (exchange.question, exchange.origin, exchange.user_id) != (
-            self.exchange.question,
-            self.exchange.origin,
-            self.exchange.user_id,
+            asking.question,
+            asking.origin,
+            asking.user_id,
         ):
-            self.prompt = Prompt([], [], 0)
             self.ending = [FailedEvent(_("This question's id belongs to another."), "id_taken")]
             return self
         self.exchange = exchange

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -45,7 +45,7 @@ class Passage:
     index: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self), "source": dict(vars(self.source))}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Passage:

@@ -218,6 +218,14 @@ class TestAskedOnce:
         assert second.sources.backend == first.sources.backend
         assert len(standin.requests) == Exchange.objects.count() == 1
 
+    def test_nothing_is_looked_for_again(self, options, ask, django_assert_num_queries):
+        number = uuid.uuid4()
+        first = ask(**options, exchange_id=number)
+        Switch.objects.all().delete()
+        with django_assert_num_queries(1):
+            second = list(answer(QUESTION, **options, exchange_id=number))
+        assert second[-1].citations == first.done.citations
+
     @pytest.mark.parametrize("other", [{"question": "Who?"}, {"origin": Origin.SHELL}])
     def test_an_id_is_no_key_to_somebody_elses_answer(self, options, standin, ask, other):
         number = uuid.uuid4()

@@ -15,6 +15,7 @@ from wagtail.contrib.settings.models import BaseSiteSetting
 from wagtail.log_actions import log
 from wagtail.models import Site
 
+from ..compiled import CompiledLookup
 from ..exceptions import SwitchConflict
 from .backend import ChatBackend
 
@@ -95,12 +96,17 @@ class Switch(BaseSiteSetting):
     def for_question(cls, site: Site | None) -> Switch:
         """The switch that a question asked on this site obeys. One query; writes nothing.
 
-        A site without a row yet gets an unsaved switch, which means the extractive backend.
+        Without a site it is the default site's, which comes with it. A site without a row yet gets
+        an unsaved switch, which means the extractive backend.
         """
-        switch = None
-        if site is not None:
-            switch = cls.objects.filter(site=site).select_related("active").first()
-        return switch or cls(site=site)
+        if site is None:
+            return _OF_DEFAULT_SITE.first() or cls(
+                site=Site.objects.filter(is_default_site=True).first()
+            )
+        if (switch := _BY_SITE.first(site.pk)) is None:
+            return cls(site=site)
+        switch.site = site
+        return switch
 
     @property
     def backend(self) -> ChatBackend:
@@ -185,3 +191,9 @@ class Switch(BaseSiteSetting):
     def _log_entry(backend: ChatBackend | None) -> dict[str, str]:
         backend = backend or ChatBackend.extractive()
         return {"alias": backend.alias, "label": backend.label, "model": backend.model_name}
+
+
+_BY_SITE = CompiledLookup(lambda: Switch.objects.select_related("active").filter(site=0))
+_OF_DEFAULT_SITE = CompiledLookup(
+    lambda: Switch.objects.select_related("active", "site").filter(site__is_default_site=True)
+)
