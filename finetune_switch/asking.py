@@ -82,7 +82,7 @@ class Asking:
         """Find what answers, retrieve, fit the prompt, and record that the question was asked."""
         if (recorded := self._find_recorded()) is not None:
             return OpenExchange.replay(self, recorded)
-        switch = Switch.for_question(self.site or (self.request and site_for(self.request)))
+        switch = Switch.for_question(self.site or (self.request and site_for(self.request)) or None)
         row = self.backend or switch.backend
         with override(self.locale or settings.LANGUAGE_CODE):
             opened = OpenExchange(self, row, switch)
@@ -138,7 +138,7 @@ class Asking:
         return retrieve(
             self.question,
             asker=self.asker,
-            site=switch.site,
+            site=switch.site_or_none,
             locale=self.locale,
             indexes=switch.indexes if self.indexes is None else self.indexes,
             limit=switch.passages,
@@ -169,7 +169,7 @@ class OpenExchange:
         self.ending: list[Event] = []
         """Set where it is over before a backend was asked: refused, nothing found, or replayed."""
         self.exchange = Exchange(
-            site=switch.site,
+            site=switch.site_or_none,
             locale=asking.locale,
             origin=asking.origin,
             user_id=asking.user_id,

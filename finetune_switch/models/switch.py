@@ -109,6 +109,11 @@ class Switch(BaseSiteSetting):
         return switch
 
     @property
+    def site_or_none(self) -> Site | None:
+        """Its site; ``None`` in a project that has not made one yet."""
+        return self.site if self.site_id else None
+
+    @property
     def backend(self) -> ChatBackend:
         """What answers: the active backend, or the extractive one where none was chosen."""
         return self.active or ChatBackend.extractive()
