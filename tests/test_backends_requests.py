@@ -39,6 +39,16 @@ def test_ollama_gets_each_parameter_where_it_belongs(connections, standin, ask):
     assert body["messages"][1]["content"].startswith('<passage number="1" title="Page 1">')
 
 
+@pytest.mark.parametrize(
+    ("kept", "sent"), [("-1", -1), ("0", 0), ("30", 30), ("-1m", "-1m"), ("1.5h", "1.5h")]
+)
+def test_ollama_gets_seconds_as_a_number(connections, standin, ask, kept, sent):
+    """It refuses a text without a unit, and every question with it."""
+    backend = make_backend("ollama", parameters={"keep_alive": kept})
+    assert ask(backend=backend, passages=make_passages()).done
+    assert standin.requests[0].json["keep_alive"] == sent
+
+
 def test_openai_gets_each_parameter_where_it_belongs(connections, standin, ask):
     parameters = {"temperature": 0.2, "top_p": 0.9, "max_tokens": 50, "seed": 7, "stop": ["END"]}
     assert ask(backend=make_backend("openai", parameters=parameters), passages=make_passages()).done

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +19,7 @@ import pytest
 
 from demo_site.standin import StandIn
 from demo_site.standin.behaviours import FAULTS, HUGE_SIZE, ONCE, TEST_ANSWER
+from demo_site.standin.ollama_api import FOR_EVER
 from demo_site.standin.prompts import hear, hear_last_message, split_sentences
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -174,8 +176,40 @@ class TestOllama:
         assert ollama(server, "test-model", options={"wibble": 1}).status_code == 200
         thinking = ollama(server, "test-model", think=True)
         assert thinking.json() == {"error": '"test-model" does not support thinking'}
+        stop = ollama(server, "test-model", options={"stop": "END"})
+        assert stop.json() == {"error": 'option "stop" must be of type array'}
+        assert ollama(server, "test-model", options={"stop": [1]}).status_code == 500
+        assert ollama(server, "test-model", options={"stop": ["END"]}).status_code == 200
         embedder = ollama(server, "standin-embed")
         assert embedder.json() == {"error": '"standin-embed" does not support chat'}
+
+    @pytest.mark.parametrize(
+        ("keep_alive", "problem"),
+        [
+            ("-1", 'time: missing unit in duration "-1"'),
+            ("30", 'time: missing unit in duration "30"'),
+            ("soon", 'time: invalid duration "soon"'),
+            (True, "Unsupported type: 'bool'"),
+        ],
+    )
+    def test_refuses_what_go_takes_for_no_duration(self, server, keep_alive, problem):
+        refused = ollama(server, "test-model", keep_alive=keep_alive)
+        assert (refused.status_code, refused.json()) == (400, {"error": problem})
+
+    @pytest.mark.parametrize(
+        ("keep_alive", "minutes"),
+        [
+            (90, 1.5), ("1h30m", 90), ("1.5m", 1.5), (None, 5), ("0", 0),
+            (-1, FOR_EVER / 60), ("-1m", FOR_EVER / 60),
+        ],
+    )  # fmt: skip
+    def test_keeps_a_model_as_long_as_it_is_told(self, server, keep_alive, minutes):
+        assert ollama(server, "test-model", keep_alive=keep_alive).status_code == 200
+        loaded = httpx.get(f"{server.url}/api/ps").json()["models"]
+        ends = [m["expires_at"][:26] for m in loaded if m["name"] == "test-model:latest"]
+        left = [datetime.fromisoformat(f"{end}+00:00") - datetime.now(UTC) for end in ends]
+        expected = [pytest.approx(minutes, abs=0.5)] if minutes else []
+        assert [time_left.total_seconds() / 60 for time_left in left] == expected
 
     def test_num_predict_ends_the_answer(self, server):
         response = ollama(server, "test-model", options={"num_predict": 2})
@@ -226,7 +260,8 @@ class TestOpenAI:
         assert body["object"] == "list"
         assert models["standin-hosted"]["owned_by"] == "stand-in"
         assert models["standin-hosted"]["shutdown_date"] is None
-        assert models["standin-hosted-old"]["shutdown_date"] == "2027-01-14"
+        end = date.fromisoformat(models["standin-hosted-old"]["shutdown_date"])
+        assert 50 < (end - date.today()).days < 60
         one = httpx.get(f"{server.url}/v1/models/standin-hosted-old", headers=KEY)
         assert one.json() == models["standin-hosted-old"]
         missing = httpx.get(f"{server.url}/v1/models/nobody", headers=KEY)
@@ -487,6 +522,11 @@ def test_thoughts_have_a_place_of_their_own(server):
     native = lines(ollama(server, "fault-thinking"))
     assert "secret plan" in "".join(line["message"].get("thinking", "") for line in native)
     assert said(ollama(server, "fault-thinking")) == TEST_ANSWER
+    for stream in (True, False):
+        told_not_to = ollama(server, "fault-thinking", think=False, stream=stream)
+        assert said(told_not_to) == TEST_ANSWER
+        assert "secret plan" not in told_not_to.text
+        assert '"thinking":' not in told_not_to.text
     hosted = chunks(openai(server, "fault-thinking", stream=True))
     thoughts = [c["choices"][0]["delta"].get("reasoning_content", "") for c in hosted]
     assert "secret plan" in "".join(thoughts)

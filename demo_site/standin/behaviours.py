@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import Any
 
 from . import prompts, voices
@@ -19,6 +20,8 @@ HTML_ANSWER = (
 )
 HTML_PAGE = "<!DOCTYPE html><html><body><h1>Welcome to the proxy</h1></body></html>\n"
 HUGE_SIZE = 200_000
+OLD_MODEL_DAYS = 54
+"""How many days a model whose end is announced still has, whenever it is asked."""
 
 CHAT_TEMPLATE = (
     "{{ range .Messages }}<|{{ .Role }}|>\n{{ .Content }}<|end|>\n{{ end }}<|assistant|>\n"
@@ -242,7 +245,7 @@ def demo_models() -> list[Model]:
             "standin-hosted-old",
             answer=grounded,
             protocol="openai",
-            shutdown_date="2027-01-14",
+            shutdown_date=(date.today() + timedelta(days=OLD_MODEL_DAYS)).isoformat(),
             context_length=16_385,
         ),
         Model(

@@ -7,6 +7,7 @@ From Ollama's source at fb307609 (v0.33.0-rc2): ``server/routes.go``, ``api/type
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -43,7 +44,8 @@ _INTEGERS = {
 }
 _FLOATS = {"temperature", "top_p", "min_p", "typical_p", "repeat_penalty", "presence_penalty"}
 _FLOATS |= {"frequency_penalty"}
-_DURATION = re.compile(r"(-?\d+(?:\.\d+)?)(ms|s|m|h)")
+_PART = re.compile(r"(\d+(?:\.\d*)?)(ms|s|m|h)")
+_DURATION = re.compile(rf"[-+]?(?:{_PART.pattern})+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 FOR_EVER = 1e9
 
@@ -179,6 +181,8 @@ class OllamaAPI:
         if isinstance(body, web.Response):
             return body
         name, messages = body.get("model"), body.get("messages") or []
+        if problem := _wrong_duration(body.get("keep_alive")):
+            return error(400, problem)
         if not name:
             return error(400, "model is required")
         if not _is_name(name):
@@ -214,6 +218,8 @@ class OllamaAPI:
             max_tokens=limit if limit and limit > 0 else None,
         )
         async with self.server.attending(request, answering) as script:
+            if body.get("think") is False:
+                script = (step for step in script if not (isinstance(step, Say) and step.thought))
             return await play(request, OllamaWire(answering), script)
 
     async def _load(self, model: Model, name: str, keep_alive: Any) -> web.Response:
@@ -273,12 +279,20 @@ def _is_name(name: Any) -> bool:
 
 def _wrong_option(options: Mapping[str, Any]) -> str:
     for key, value in options.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if key in _INTEGERS and not number:
+        if key in _INTEGERS and not _is_number(value):
             return f'option "{key}" must be of type integer'
-        if key in _FLOATS and not number:
+        if key in _FLOATS and not _is_number(value):
             return f'option "{key}" must be of type float32'
+        if key == "stop":
+            if not isinstance(value, list):
+                return f'option "{key}" must be of type array'
+            if not all(isinstance(item, str) for item in value):
+                return f'option "{key}" must be of an array of strings'
     return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _nanoseconds(seconds: float) -> int:
@@ -293,10 +307,27 @@ def _timestamp() -> str:
     return _rfc3339(datetime.now(UTC))
 
 
+def _wrong_duration(keep_alive: Any) -> str:
+    """What Ollama says of it before anything else (``Duration.UnmarshalJSON`` in api/types.go)."""
+    if keep_alive is None or _is_number(keep_alive):
+        return ""
+    if not isinstance(keep_alive, str):
+        kind = {bool: "bool", list: "[]interface {}"}.get(
+            type(keep_alive), "map[string]interface {}"
+        )
+        return f"Unsupported type: '{kind}'"
+    if keep_alive in ("0", "+0", "-0") or _DURATION.fullmatch(keep_alive):
+        return ""
+    unit = "missing unit in" if re.fullmatch(r"[-+]?\d+(\.\d*)?", keep_alive) else "invalid"
+    return f"time: {unit} duration {json.dumps(keep_alive)}"
+
+
 def _seconds(keep_alive: Any) -> float:
     """``keep_alive``: a number of seconds or a Go duration; below zero means for ever."""
-    if isinstance(keep_alive, str) and (parts := _DURATION.findall(keep_alive)):
-        keep_alive = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if not isinstance(keep_alive, (int, float)):
+    if keep_alive is None:
         return KEEP_ALIVE_SECONDS
+    if isinstance(keep_alive, str):
+        parts = _PART.findall(keep_alive)
+        size = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        keep_alive = -size if keep_alive.startswith("-") else size
     return keep_alive if keep_alive >= 0 else FOR_EVER

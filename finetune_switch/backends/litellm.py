@@ -244,9 +244,19 @@ def _provider_parameters(provider: str, parameters: Any) -> dict[str, Any]:
     if provider == "ollama_chat":
         # Models that can think do so unless told otherwise, and a visitor waits for it.
         given["think"] = False if reasoning in (None, "off") else reasoning
+        if "keep_alive" in given:
+            given["keep_alive"] = _keep_alive(given["keep_alive"])
     elif reasoning not in (None, "off"):
         given["reasoning_effort"] = reasoning
     return given
+
+
+def _keep_alive(value: Any) -> Any:
+    """A duration as text, but seconds as a number: Ollama refuses the text "-1" for want of a unit."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
 
 
 def _register(litellm: Any, model: str) -> None:

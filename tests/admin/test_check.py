@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from datetime import date
 from types import SimpleNamespace
 
 import pytest
+from django.utils.formats import date_format
 
 from demo_site.standin import StandIn
 from finetune_switch.models import ChatBackend
@@ -68,12 +70,13 @@ def test_an_openai_that_answers(site, hosted, admin):
     assert page.message == "“The hosted model” answers."
 
 
-def test_a_model_with_an_announced_end(site, hosted, admin, switch):
+def test_a_model_with_an_announced_end(site, hosted, admin, switch, standin):
+    end = date.fromisoformat(standin.find("standin-hosted-old").shutdown_date)
     ChatBackend.objects.filter(pk=hosted.pk).update(model_name="standin-hosted-old")
     page = admin.post("backends:check", hosted.pk)
-    assert "which it will shut down on 2027-01-14" in steps(page)["Find the model"][1]
-    assert "14 Jan 2027" in admin.get("backends:index").text
-    assert "Shuts down 14 Jan 2027" in admin.get("switch:site", site.pk).text
+    assert f"which it will shut down on {end}" in steps(page)["Find the model"][1]
+    assert date_format(end) in admin.get("backends:index").text
+    assert f"Shuts down {date_format(end)}" in admin.get("switch:site", site.pk).text
 
 
 def test_the_built_in_backend_answers(site, extractive, admin):

@@ -42,11 +42,12 @@ def test_a_server_that_is_down_while_models_are_asked_for(lead, connections):
     lead.page.locator("#id_model_name").fill("typed")
 
 
-def test_the_day_on_which_a_model_ends_is_shown_where_one_chooses(lead):
+def test_the_day_on_which_a_model_ends_is_shown_where_one_chooses(lead, standin):
+    end = standin.find("standin-hosted-old").shutdown_date
     lead.go("finetune/backends/new/")
     lead.page.get_by_label("Connection").select_option(value="openai")
     lead.press("Show models")
-    button = lead.page.get_by_role("button", name="standin-hosted-old (shuts down on 2027-01-14)")
+    button = lead.page.get_by_role("button", name=f"standin-hosted-old (shuts down on {end})")
     button.click()
     expect(lead.page.locator("#id_model_name")).to_have_value("standin-hosted-old")
 
