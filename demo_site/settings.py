@@ -1,5 +1,6 @@
 """The demo site's settings, in one file. Everything that differs between a laptop and a
-server comes from the environment, or from `.env` beside manage.py (django-environ).
+server comes from the environment, or from `.env` beside manage.py (django-environ; `ENV_FILE` names
+another file).
 
 Without any of it the site runs on SQLite, in DEBUG, for localhost only.
 """
@@ -14,7 +15,7 @@ from demo_site import standin_address as standin
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-environ.Env.read_env(BASE_DIR / ".env")
+environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 
 # --- How safe -----------------------------------------------------------------------------
 
@@ -230,7 +231,7 @@ FINETUNE_SWITCH = {
             "PROVIDER": "ollama_chat",
             "LABEL": "Our own server",
             "API_BASE": OLLAMA_API_BASE,
-            "DATA_DESTINATION": env.str("OLLAMA_DATA_DESTINATION", default="our own server"),
+            "DATA_DESTINATION": env.str("OLLAMA_DATA_DESTINATION", default="") or "our own server",
             "DEADLINES": {"FIRST_TOKEN": 90},
         }
         if OLLAMA_API_BASE
@@ -244,9 +245,8 @@ FINETUNE_SWITCH = {
     "SEED_BACKEND": {
         "CONNECTION": "openai",
         # Current on 21 November 2026, with no end announced.
-        "MODEL_NAME": env.str(
-            "MODEL_NAME", default="gpt-6-luna" if OPENAI_API_KEY else "standin-hosted"
-        ),
+        "MODEL_NAME": env.str("MODEL_NAME", default="")
+        or ("gpt-6-luna" if OPENAI_API_KEY else "standin-hosted"),
         "ALIAS": "hosted",
         "LABEL": "OpenAI" if OPENAI_API_KEY else "Hosted model (stand-in for OpenAI)",
         "CONTEXT_WINDOW": 16_384,

@@ -1,25 +1,32 @@
 """The demo site: that it loads, says what it should, and keeps what it should to itself."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import time
 from decimal import Decimal
 from html import unescape
+from io import StringIO
 from typing import NamedTuple, Self
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.test import Client, TestCase
 from wagtail.models import Page, PageViewRestriction, Site
 from wagtail_vector_index.storage.models import EmbeddableFieldsDocumentConverter
 
-from demo_site import loader, models
+from demo_site import loader, models, standin_address
 from demo_site.content import read_questions
+from demo_site.management.commands import run_demo
 from demo_site.markup import UnknownPage, rich_text
+from demo_site.standin import StandIn
 from demo_site.wording import say_length, say_price, say_time
+from finetune_switch.models import ChatBackend, Switch
 
 HANDBOOK = "/handbook/opening-up/"
 TRUSTEES = "/about/trustees-papers/"
@@ -217,12 +224,189 @@ class DemoSiteTests(TestCase):
         for slug, fact in facts.items():
             assert fact in "\n".join(chunks[slug]), slug
 
+    def test_the_site_follows_the_demo_to_another_port(self) -> None:
+        with self.settings(WAGTAILADMIN_BASE_URL="http://localhost:8123"):
+            loader.load()
+        self.site.refresh_from_db()
+        assert (self.site.hostname, self.site.port) == ("localhost", 8123)
+        self.site.hostname = "harbour.example"
+        self.site.save()
+        loader.load()
+        self.site.refresh_from_db()
+        assert self.site.port == 8123
+
+
+def test_a_demo_on_another_port_says_so(settings, monkeypatch) -> None:
+    # So that it is taken away again.
+    monkeypatch.setenv("WAGTAILADMIN_BASE_URL", "")
+    monkeypatch.delenv("WAGTAILADMIN_BASE_URL")
+    monkeypatch.setattr(run_demo.Command, "_set_up", lambda self: None)
+    call_command("run_demo", port=8123, setup_only=True)
+    assert settings.WAGTAILADMIN_BASE_URL == "http://localhost:8123"
+    assert os.environ["WAGTAILADMIN_BASE_URL"] == "http://localhost:8123"
+
+
+@pytest.mark.django_db
+class TestBackendsOfTheDemo:
+    @pytest.fixture(autouse=True)
+    def site(self, settings):
+        settings.OLLAMA_API_BASE = ""
+        loader.load()
+        return Site.objects.get(is_default_site=True)
+
+    @contextmanager
+    def ollama(self, settings, *names):
+        """A server that has these models and none of the stand-ins."""
+        server = StandIn("ollama", list_test_model=False)
+        for model in server.listed("ollama"):
+            server.remove_model(model.name)
+        for name in names:
+            server.add_model(name)
+        server.start()
+        settings.OLLAMA_API_BASE = server.url
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "CONNECTIONS": {
+                **settings.FINETUNE_SWITCH["CONNECTIONS"],
+                "ollama": {"PROVIDER": "ollama_chat", "API_BASE": server.url},
+            },
+        }
+        try:
+            yield
+        finally:
+            server.stop()
+
+    def rows(self) -> dict:
+        return {row.alias: row for row in ChatBackend.objects.filter(connection="ollama")}
+
+    def test_a_real_ollama_takes_the_stand_ins_place_and_gives_it_back(self, settings, site):
+        call_command("load_backends", stdout=StringIO())
+        before = self.rows()
+        assert set(before) == {"fine-tune", "base", "deaf"}
+        Switch.objects.create(site=site).activate(before["fine-tune"], expected=None)
+
+        with self.ollama(settings, "ours:8b", "other:3b"):
+            call_command("load_backends", stdout=StringIO())
+        during = self.rows()
+        assert len(during) == 2
+        assert {row.model_name for row in during.values()} == {"ours:8b", "other:3b"}
+        assert "stand-in" not in during["fine-tune"].label
+        during["fine-tune"].check_passed = True
+        during["fine-tune"].save()
+
+        settings.OLLAMA_API_BASE = ""
+        call_command("load_backends", stdout=StringIO())
+        after = self.rows()
+        for alias, row in before.items():
+            assert (after[alias].model_name, after[alias].label, after[alias].hourly_price) == (
+                row.model_name,
+                row.label,
+                row.hourly_price,
+            )
+        assert after["fine-tune"].pk == before["fine-tune"].pk
+        assert after["fine-tune"].check_passed is None
+
+    @pytest.mark.parametrize("debug", [True, False])
+    def test_only_in_debug_is_there_somebody_with_a_known_password(self, settings, debug):
+        settings.DEBUG = debug
+        said = StringIO()
+        call_command("load_backends", stdout=said)
+        assert ("Log in as lead, password demo" in said.getvalue()) is debug
+        assert get_user_model().objects.filter(username="lead").exists() is debug
+
+
+class TestAddressOfTheStandIn:
+    """Two demos may run beside each other."""
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(standin_address, "FOLDER", tmp_path)
+        return tmp_path
+
+    def write(self, port, pid, started):
+        file = standin_address.port_file(port)
+        file.write_text(json.dumps({"url": f"http://127.0.0.1:{port}", "pid": pid}))
+        os.utime(file, (started, started))
+        return file
+
+    def test_the_one_that_started_last(self):
+        first, second = (self.write(port, os.getpid(), port) for port in (8000, 8001))
+        assert first != second
+        assert standin_address.address() == "http://127.0.0.1:8001"
+        second.unlink()
+        assert standin_address.openai_address() == "http://127.0.0.1:8000/v1"
+
+    def test_one_that_was_killed_is_passed_over(self, folder):
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        self.write(8000, os.getpid(), 1)
+        self.write(8001, gone.pid, 2)
+        (folder / "standin-8002.json").write_text("")
+        assert standin_address.address() == "http://127.0.0.1:8000"
+
+    def test_none(self):
+        with pytest.raises(FileNotFoundError, match="start the demo"):
+            standin_address.address()
+
 
 @pytest.mark.django_db
 def test_passwords_that_everybody_knows_need_debug_or_force() -> None:
     with pytest.raises(CommandError, match="--force"):
         call_command("load_demo")
     assert not models.HomePage.objects.exists()
+
+
+def read_settings(module: str, **variables: str) -> dict:
+    """What the settings are in a process that has these variables in its environment."""
+    code = (
+        f"import json, {module} as s\n"
+        "print(json.dumps([s.FINETUNE_SWITCH['SEED_BACKEND'], s.CACHES, s.DEBUG, s.DATABASE_URL,"
+        " s.FINETUNE_SWITCH['CONNECTIONS']], default=repr))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = ("seed", "caches", "debug", "database", "connections")
+    return dict(zip(names, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("key", "model"), [("", "standin-hosted"), ("sk-of-a-developer", "gpt-6-luna")]
+)
+def test_a_copied_env_file_changes_nothing_but_what_is_filled_in(tmp_path, key, model) -> None:
+    copied = (settings.BASE_DIR / ".env.example").read_text()
+    env_file = tmp_path / ".env"
+    env_file.write_text(copied.replace("OPENAI_API_KEY=\n", f"OPENAI_API_KEY={key}\n"))
+    read = read_settings("demo_site.settings", ENV_FILE=str(env_file), DATABASE_URL="")
+    assert read["seed"]["MODEL_NAME"] == model
+    assert read["connections"]["openai"]["API_KEY"] == (key or "stand-in")
+    assert read["connections"]["ollama"]["LABEL"] == "Stand-in for Ollama"
+    assert "LocMemCache" in str(read["caches"])
+    assert read["database"].startswith("sqlite:")
+
+
+def test_tests_read_nothing_of_the_developers(tmp_path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("REDIS_URL=redis://localhost:6379/0\nMODEL_NAME=mine\n")
+    database = f"sqlite:///{tmp_path / 'chosen.sqlite3'}"
+    read = read_settings(
+        "tests.settings",
+        ENV_FILE=str(env_file),
+        DATABASE_URL=database,
+        OLLAMA_API_BASE="http://localhost:11434",
+        OPENAI_API_KEY="sk-of-a-developer",
+        DEBUG="0",
+    )
+    assert read["seed"]["MODEL_NAME"] == "standin-hosted"
+    assert "LocMemCache" in str(read["caches"])
+    assert "sk-of-a-developer" not in str(read["connections"])
+    assert read["connections"]["ollama"]["LABEL"] == "Stand-in for Ollama"
+    assert (read["debug"], read["database"]) == (True, database)
 
 
 def test_fit_for_a_server(tmp_path) -> None:

@@ -3,15 +3,11 @@
 ``make demo`` writes its stand-in's address into ``var/``; a demo that runs there is left alone.
 """
 
-import os
 import tempfile
 from pathlib import Path
 
-os.environ["DEBUG"] = "1"
-os.environ["OPENAI_API_KEY"] = os.environ["OLLAMA_API_BASE"] = ""
-
-from demo_site.settings import *  # noqa: F403
-from demo_site.settings import FINETUNE_SWITCH, env
+from tests.settings import *  # noqa: F403
+from tests.settings import FINETUNE_SWITCH, env
 
 STANDIN = env.str("TEST_STANDIN")
 CONNECTIONS = FINETUNE_SWITCH["CONNECTIONS"]

@@ -1,0 +1,35 @@
+"""The demo site as the tests run it: as if nobody had written a ``.env``.
+
+Tests that read a developer's key would ask the real model, and with their Redis would empty it. The
+processes that tests start inherit this. ``DATABASE_URL`` alone still chooses the database.
+"""
+
+import os
+
+os.environ["ENV_FILE"] = os.devnull
+for name in (
+    "ALLOWED_HOSTS",
+    "BEHIND_TLS_PROXY",
+    "CSRF_COOKIE_SECURE",
+    "CSRF_TRUSTED_ORIGINS",
+    "DEBUG",
+    "EMAIL_BACKEND",
+    "MODEL_NAME",
+    "OLLAMA_API_BASE",
+    "OLLAMA_API_KEY",
+    "OLLAMA_DATA_DESTINATION",
+    "OPENAI_API_BASE",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "SECURE_HSTS_INCLUDE_SUBDOMAINS",
+    "SECURE_HSTS_PRELOAD",
+    "SECURE_HSTS_SECONDS",
+    "SECURE_SSL_REDIRECT",
+    "SESSION_COOKIE_SECURE",
+    "WAGTAILADMIN_BASE_URL",
+):
+    os.environ.pop(name, None)
+
+from demo_site.settings import *  # noqa: E402, F403
