@@ -48,8 +48,9 @@ unit: $(STAMP) ## Run the tests on SQLite
 	@DATABASE_URL= $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # What touches the database in earnest; the rest is the same on every database.
-ON_POSTGRES := tests/servers tests/test_answering.py tests/test_commands.py tests/test_exchange.py \
-	tests/test_migrations.py tests/test_retrieval.py tests/test_switch.py tests/test_vector_index.py
+ON_POSTGRES := tests/servers tests/test_answering.py tests/test_commands.py tests/test_compiled.py \
+	tests/test_exchange.py tests/test_migrations.py tests/test_retrieval.py tests/test_switch.py \
+	tests/test_vector_index.py
 
 postgres: $(STAMP) ## Run the tests of the database and of servers on a PostgreSQL with pgvector
 	@echo "==> Tests on PostgreSQL with pgvector"
