@@ -107,6 +107,7 @@ def _home_page(report: Report, *, reset: bool) -> models.HomePage:
             child.specific.delete()
         return models.HomePage.objects.get()
     if home:
+        _fit_port(home)
         return home
 
     site = Site.objects.filter(is_default_site=True).first()
@@ -116,11 +117,9 @@ def _home_page(report: Report, *, reset: bool) -> models.HomePage:
     content = _section_contents()["/"]
     home = models.HomePage(slug=HOME_SLUG, **_fields(content, models.HomePage, defaultdict(int)))
     Page.get_first_root_node().add_child(instance=home)
-    address = urlsplit(settings.WAGTAILADMIN_BASE_URL)
     site = site or Site(is_default_site=True)
     site.site_name = settings.WAGTAIL_SITE_NAME
-    site.hostname = address.hostname or "localhost"
-    site.port = address.port or (443 if address.scheme == "https" else 80)
+    site.hostname, site.port = _address()
     site.root_page = home
     site.save()
     if welcome:
@@ -128,6 +127,23 @@ def _home_page(report: Report, *, reset: bool) -> models.HomePage:
         Page.objects.get(pk=welcome.pk).delete()
     report.pages.append("/")
     return models.HomePage.objects.get()
+
+
+def _address() -> tuple[str, int]:
+    address = urlsplit(settings.WAGTAILADMIN_BASE_URL)
+    return (
+        address.hostname or "localhost",
+        address.port or (443 if address.scheme == "https" else 80),
+    )
+
+
+def _fit_port(home: models.HomePage) -> None:
+    """A demo on this machine may be started on another port than the last time."""
+    address, port = _address()
+    site = Site.objects.filter(root_page_id=home.pk, hostname="localhost").first()
+    if site and address == site.hostname and port != site.port:
+        site.port = port
+        site.save()
 
 
 def _section_contents() -> dict[str, dict]:

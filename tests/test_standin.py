@@ -806,6 +806,20 @@ def test_as_a_process_of_its_own(tmp_path):
     assert not port_file.exists()
 
 
+def test_a_file_that_another_took_over_is_left_alone(tmp_path):
+    port_file = tmp_path / "standin.json"
+    command = [sys.executable, "-m", "demo_site.standin", "--port-file", port_file]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline()
+        port_file.write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid()}))
+    finally:
+        process.terminate()
+        process.wait(5)
+        process.stdout.close()
+    assert port_file.exists()
+
+
 def test_needs_no_django():
     code = "import sys, demo_site.standin; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

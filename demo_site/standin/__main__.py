@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _write(options.port_file, {"url": server.url, "port": server.port, "pid": os.getpid()})
         print(f"Stand-in model server on {server.url}: no model, made-up answers", flush=True)
         over.wait()
-    if options.port_file:
+    if options.port_file and _pid(options.port_file) == os.getpid():
         options.port_file.unlink(missing_ok=True)
 
 
@@ -53,6 +53,14 @@ def _write(path: Path, value: dict[str, object]) -> None:
     draft = path.with_suffix(f"{path.suffix}.{os.getpid()}")
     draft.write_text(json.dumps(value) + "\n", encoding="utf-8")
     draft.replace(path)
+
+
+def _pid(path: Path) -> int | None:
+    """Who wrote the file: another stand-in may have taken it over."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["pid"]
+    except (OSError, ValueError):
+        return None
 
 
 if __name__ == "__main__":

@@ -312,10 +312,8 @@ def _wrong_duration(keep_alive: Any) -> str:
     if keep_alive is None or _is_number(keep_alive):
         return ""
     if not isinstance(keep_alive, str):
-        kind = {bool: "bool", list: "[]interface {}"}.get(
-            type(keep_alive), "map[string]interface {}"
-        )
-        return f"Unsupported type: '{kind}'"
+        kinds = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
+        return f"Unsupported type: '{kinds[type(keep_alive)]}'"
     if keep_alive in ("0", "+0", "-0") or _DURATION.fullmatch(keep_alive):
         return ""
     unit = "missing unit in" if re.fullmatch(r"[-+]?\d+(\.\d*)?", keep_alive) else "invalid"

@@ -252,7 +252,7 @@ def _provider_parameters(provider: str, parameters: Any) -> dict[str, Any]:
 
 
 def _keep_alive(value: Any) -> Any:
-    """A duration as text, but seconds as a number: Ollama refuses the text "-1" for want of a unit."""
+    """A duration as text, but plain seconds as a number: the text "-1" has no unit for Ollama."""
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -59,6 +59,7 @@ class Command(BaseCommand):
             self._use_real_ollama()
         else:
             for values in STAND_INS_ON_OLLAMA:
+                self._restore(**values)
                 self._add(**values)
         self.stdout.write("Chat backends: " + ", ".join(map(str, ChatBackend.objects.all())) + ".")
         self._add_team()
@@ -69,10 +70,7 @@ class Command(BaseCommand):
         if row is None or row.model_name.startswith(STAND_IN) != bool(settings.OPENAI_API_KEY):
             return
         seed = settings.FINETUNE_SWITCH["SEED_BACKEND"]
-        row.model_name, row.label = seed["MODEL_NAME"], seed["LABEL"]
-        row.checked_at = row.check_passed = None
-        row.check_report = []
-        row.save()
+        _ask_for(row, seed["MODEL_NAME"], seed["LABEL"])
 
     def _use_real_ollama(self) -> None:
         """What the server has takes the stand-ins' place, an active one's included."""
@@ -87,16 +85,19 @@ class Command(BaseCommand):
         stand_ins = ChatBackend.objects.filter(connection="ollama", model_name__startswith=STAND_IN)
         for row in stand_ins:
             if row.usage():
-                row.model_name, row.label = models[0], f"{models[0]} (our own server)"
-                row.hourly_price, row.checked_at, row.check_passed = None, None, None
-                row.check_report = []
-                row.save()
+                _ask_for(row, models[0], f"{models[0]} (our own server)")
             else:
                 row.delete()
         known = set(ChatBackend.objects.values_list("model_name", flat=True))
         for name in models[:MOST_REAL_MODELS]:
             if name not in known:
                 self._add(alias=free_alias(name), label=f"{name} (our own server)", model_name=name)
+
+    def _restore(self, alias: str, label: str, model_name: str, **values: Any) -> None:
+        """A row that took up a real model, since it was in use, asks its stand-in again."""
+        row = ChatBackend.objects.filter(alias=alias, connection="ollama").first()
+        if row is not None and not row.model_name.startswith(STAND_IN):
+            _ask_for(row, model_name, label, values.get("hourly_price"))
 
     def _add(self, **values: Any) -> None:
         if not ChatBackend.objects.filter(alias=values["alias"]).exists():
@@ -133,3 +134,10 @@ class Command(BaseCommand):
             lead.set_password("demo")
             lead.save()
         lead.groups.add(group, *Group.objects.filter(name="Editors"))
+        self.stdout.write("Log in as lead, password demo, to switch between them.")
+
+
+def _ask_for(row: ChatBackend, model_name: str, label: str, price: Decimal | None = None) -> None:
+    row.model_name, row.label, row.hourly_price = model_name, label, price
+    row.forget_check()
+    row.save()

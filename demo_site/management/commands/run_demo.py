@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from demo_site.standin_address import PORT_FILE
+from demo_site.standin_address import port_file
 
 STARTING_SECONDS = 20
 
@@ -34,6 +34,10 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Port {options['port']} is taken. Choose another: make demo PORT=8001"
             )
+        # What .env names is in the environment as well.
+        if "WAGTAILADMIN_BASE_URL" not in os.environ:
+            settings.WAGTAILADMIN_BASE_URL = f"http://localhost:{options['port']}"
+            os.environ["WAGTAILADMIN_BASE_URL"] = settings.WAGTAILADMIN_BASE_URL
         if not options["no_setup"]:
             self._set_up()
         if options["setup_only"]:
@@ -42,7 +46,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:
             if not (settings.OPENAI_API_KEY and settings.OLLAMA_API_BASE):
-                processes.append(self._start_standin())
+                processes.append(self._start_standin(options["port"]))
             processes.append(_manage("db_worker", "--interval", "2"))
             site = _manage("runserver", f"127.0.0.1:{options['port']}", "--noreload")
             processes.append(site)
@@ -64,15 +68,17 @@ class Command(BaseCommand):
         self._say("Indexing the pages (in this process; nothing is sent anywhere)")
         call_command("update_vector_indexes", interactive=False, verbosity=0)
 
-    def _start_standin(self) -> subprocess.Popen[bytes]:
+    def _start_standin(self, port: int) -> subprocess.Popen[bytes]:
         self._say("Starting a stand-in model server on this machine (no key, or no Ollama, is set)")
-        PORT_FILE.unlink(missing_ok=True)
+        # Nobody else's: only one demo has this port.
+        written = port_file(port)
+        written.unlink(missing_ok=True)
         process = subprocess.Popen(
-            [sys.executable, "-m", "demo_site.standin", "--port-file", str(PORT_FILE)],
+            [sys.executable, "-m", "demo_site.standin", "--port-file", str(written)],
             cwd=settings.BASE_DIR,
         )
         deadline = time.monotonic() + STARTING_SECONDS
-        while not PORT_FILE.exists():
+        while not written.exists():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise CommandError("The stand-in model server did not start.")
             time.sleep(0.05)
@@ -95,9 +101,11 @@ class Command(BaseCommand):
             f"  The admin         {base}/admin/   AI answers, in the menu",
             "  Log in as         admin (everything), lead (switches models), editor (writes",
             "                    pages), member (no admin); the password is demo",
+            "  In a shell        . .venv/bin/activate",
+            "                    python manage.py finetune_switch --help",
         ]
         if not settings.OPENAI_API_KEY or not settings.OLLAMA_API_BASE:
-            standin = json.loads(PORT_FILE.read_text())["url"]
+            standin = json.loads(port_file(port).read_text())["url"]
             lines.append(f"  Stand-in models   {standin} (set OPENAI_API_KEY or OLLAMA_API_BASE")
             lines.append("                    in .env for the real ones)")
         self.stdout.write("\n".join(lines) + "\n")
