@@ -189,9 +189,10 @@ class ModelsView(View):
     def get(self, request: HttpRequest) -> JsonResponse:
         try:
             connection = conf.get_connection(request.GET.get("connection", ""))
-            models = ModelServer(connection).models()
         except ConnectionNotConfigured:
             return JsonResponse({"message": _("Choose a connection first.")}, status=400)
+        try:
+            models = ModelServer(connection).models()
         except BackendError as error:
             return JsonResponse({"message": f"{error} {error.remedy}".strip()}, status=502)
         return JsonResponse(
