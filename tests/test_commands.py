@@ -13,6 +13,7 @@ from django.utils import timezone
 from wagtail.models import ModelLogEntry, Page, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
+from finetune_switch import adapters
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
 from tests.conftest import API_KEY
 from tests.helpers import make_backend
@@ -21,6 +22,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 LAMP = "The lighthouse lamp was first lit in 1871 by Ada Pender."
 QUESTION = "Who lit the lighthouse lamp first?"
+
+
+class Broken:
+    """A package whose only index cannot be searched."""
+
+    alias = label = "broken"
+
+    def indexes(self):
+        return [self]
+
+    def search(self, question, *, limit):
+        raise RuntimeError("no such table")
 
 
 class Ran:
@@ -246,6 +259,15 @@ class TestAsk:
         assert TEST_ANSWER in ran.out
         assert "connection to the model was lost" in ran.err
         assert "failed" in ran.out.splitlines()[-2]
+
+    @pytest.mark.parametrize("several", [False, True])
+    def test_a_search_that_fails_is_no_bad_input(self, hosted, tuned, monkeypatch, several):
+        monkeypatch.setattr(adapters, "_index_sources", [])
+        adapters.register_indexes(Broken())
+        backends = ["--backend", "hosted", *(["--backend", "fine-tune"] if several else [])]
+        ran = manage("ask", QUESTION, *backends)
+        assert ran.code == 1
+        assert "could not be searched" in ran.err
 
     def test_without_retrieval(self, tuned, standin):
         ask = ("ask", QUESTION, "--no-retrieval", "--backend", "fine-tune", "--json")

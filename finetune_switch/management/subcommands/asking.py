@@ -90,8 +90,11 @@ class Ask(Subcommand):
                 (backend, answer(options["question"], backend=backend, **common))
                 for backend in backends
             ]
-        except (InvalidQuestion, BackendError) as error:
+        except InvalidQuestion as error:
             raise CommandError(str(error), returncode=2) from error
+        except BackendError as error:
+            # The search that several backends share failed, as that of one would within its answer.
+            raise CommandError(str(error), returncode=1) from error
         for backend, pending in answers:
             if options["json"]:
                 list(pending)
