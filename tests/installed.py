@@ -127,7 +127,8 @@ def environment_with_vector_index() -> Environment:
     _install(environment.python, ["--no-deps", "wagtail-vector-index==0.10.*"])
     # Into a project that had the plugin before.
     shutil.copy(plain_environment().database, environment.database)
-    environment.manage("migrate", "--verbosity", "0")
+    # The table of its page, which has no migrations.
+    environment.manage("migrate", "--run-syncdb", "--verbosity", "0")
     return environment
 
 

@@ -14,11 +14,14 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from demo_site.standin.behaviours import TEST_ANSWER
+from finetune_switch import adapters
+from finetune_switch.adapters import DeclaredBackend
 from finetune_switch.answering import aanswer, answer
 from finetune_switch.askers import Asker
+from finetune_switch.backends.base import BaseChatBackend, Text
 from finetune_switch.events import DoneEvent, FailedEvent, SourcesEvent, TextEvent
 from finetune_switch.exceptions import BackendError, InvalidQuestion
-from finetune_switch.models import Exchange, Origin, Outcome, Switch
+from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, Switch
 from tests.helpers import OPENING, QUESTION, ask_async, ask_sync, make_backend, make_passages, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -297,12 +300,24 @@ class TestText:
         assert german.endswith(".")
 
     def test_what_nobody_foresaw_is_a_sentence_too(self, options, ask, monkeypatch, caplog):
-        from finetune_switch.backends.litellm import LiteLLMChatBackend
+        """A package's own backend that does not keep to the contract."""
 
-        def broken(self, *args, **kwargs):
-            raise ZeroDivisionError("sk-secret")
+        class Broken(BaseChatBackend):
+            async def astream(self, messages):
+                if messages:
+                    raise ZeroDivisionError("sk-secret")
+                yield Text("")
 
-        monkeypatch.setattr(LiteLLMChatBackend, "_arguments", broken)
+        class Source:
+            def declared(self):
+                return {"broken": DeclaredBackend("broken", "broken", "Broken")}
+
+            def build(self, alias, config):
+                return Broken(config)
+
+        monkeypatch.setattr(adapters, "_backend_sources", [])
+        adapters.register_backends(Source())
+        options["backend"] = make_backend("broken", kind=ChatBackend.Kind.ADAPTER)
         asked = ask(**options)
         assert asked.failure.code == "internal"
         assert "sk-secret" not in asked.failure.message + asked.exchange.error

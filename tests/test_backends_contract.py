@@ -124,11 +124,13 @@ def test_can_be_asked_again(make, kind, stream):
     ]
 
 
-def test_closing_early_ends_it(make, kind):
-    backend = make(kind)
+def test_closing_early_ends_it_and_stops_the_model(make, kind, standin):
+    """Which would be silent for ever: only its end makes it leave."""
+    backend = make(kind, "fault-silence")
     with closing(backend.stream(MESSAGES)) as chunks:
         assert isinstance(next(chunks), Text)
     assert list(chunks) == []
+    check_stopped(standin, kind, 1)
 
     async def leave():
         async with aclosing(backend.astream(MESSAGES)) as chunks:
@@ -136,6 +138,14 @@ def test_closing_early_ends_it(make, kind):
         return [chunk async for chunk in chunks]
 
     assert run(leave()) == []
+    check_stopped(standin, kind, 2)
+
+
+def check_stopped(standin, kind, times):
+    """The server has seen each reader leave, and writes for nobody."""
+    if kind in COUNTED:
+        standin.wait_for(lambda: len(standin.disconnects) == times, timeout=5)
+    standin.wait_for(lambda: standin.active_streams == 0, timeout=5)
 
 
 def test_nothing_is_asked_before_it_is_read(make, kind, standin):

@@ -564,9 +564,10 @@ class TestRecord:
             server.wait_for(lambda: server.active_streams == 1)
             time.sleep(0.05)
         left = time.monotonic()
-        (gone,) = server.wait_for(lambda: server.disconnects, timeout=1)
+        (gone,) = server.wait_for(lambda: server.disconnects, timeout=5)
         assert (gone.path, gone.model) == (path, model)
-        assert gone.time - left < 0.05
+        # The silence itself is far longer.
+        assert gone.time - left < 2
         server.wait_for(lambda: server.active_streams == 0)
 
     def test_whoever_stays_to_the_end_has_not_left(self, server):

@@ -159,6 +159,20 @@ class TestSecondLine:
         # There are no passages here, so the citation is of nothing, and is dropped.
         assert said.strip() == TEST_ANSWER.removesuffix(" [1]")
 
+    def test_pages_are_indexed_and_found(self, tmp_path):
+        """``--no-deps`` must not have left out what its index and its store need."""
+        environment = environment_with_vector_index()
+        own = {"BARE_DATABASE": str(shutil.copy(environment.database, tmp_path / "bare.sqlite3"))}
+        with StandIn("ollama") as server:
+            own["OLLAMA_API_BASE"] = server.url
+            said = environment.json("query_index.py", "test-model", **own)
+            asked = [request for request in server.requests if request.path == "/api/chat"]
+        assert said == {
+            "query": [TEST_ANSWER.removesuffix(" [1]"), ["Opening times"]],
+            "answer": [TEST_ANSWER, ["Opening times"]],
+        }
+        assert [OPENING in str(request.json["messages"]) for request in asked] == [True, True]
+
 
 class TestAdapterThatIsIdle:
     def test_check_names_what_is_missing(self, monkeypatch):

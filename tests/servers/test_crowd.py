@@ -47,7 +47,8 @@ class Crowd:
 
     async def ask(self, port: int, requests: list[bytes]) -> None:
         started = time.monotonic()
-        await asyncio.gather(*(self._read(port, request) for request in requests))
+        async with asyncio.timeout(2 * MAX_SECONDS):
+            await asyncio.gather(*(self._read(port, request) for request in requests))
         self.seconds = time.monotonic() - started
 
     async def _read(self, port: int, request: bytes) -> None:

@@ -1,7 +1,8 @@
 """Settings of a small Wagtail site, and below them the plugin's lines, as the README gives them.
 
 The tests and benchmarks leave some of those lines out: `BARE_PLUGIN=0` all of them,
-`BARE_ADAPTER=1` adds the adapter, `BARE_VECTOR_INDEX=1` wagtail-vector-index itself.
+`BARE_ADAPTER=1` adds the adapter, `BARE_VECTOR_INDEX=1` wagtail-vector-index itself and a page that
+it indexes.
 """
 
 import os
@@ -101,7 +102,7 @@ if os.environ.get("BARE_ADAPTER") == "1":
     INSTALLED_APPS += ["finetune_switch.vector_index"]
 
 if os.environ.get("BARE_VECTOR_INDEX") == "1":
-    INSTALLED_APPS += ["wagtail_vector_index"]
+    INSTALLED_APPS += ["wagtail_vector_index", "articles"]
     WAGTAIL_VECTOR_INDEX = {
         "CHAT_BACKENDS": {
             "default": {
