@@ -15,6 +15,7 @@ from finetune_switch.conf import Connection, Deadlines
 from finetune_switch.events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from finetune_switch.models import ChatBackend, Exchange
 from finetune_switch.passages import Passage, Source
+from tests.conftest import API_KEY
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ def server_connection(alias: str, server: StandIn) -> Connection:
         data_destination="a test",
         deadlines=Deadlines(10, 10, 20),
         api_base=server.url if is_ollama else server.openai_url,
-        api_key=None if is_ollama else "sk-tests-0123456789abcdef",
+        api_key=None if is_ollama else API_KEY,
     )
 
 
