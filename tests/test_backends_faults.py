@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-import random
 import re
+from types import SimpleNamespace
 
 import pytest
+import tenacity
 
 from demo_site.standin.behaviours import HUGE_SIZE, SECRET_PLAN, TEST_ANSWER
 from finetune_switch.backends import errors
@@ -237,7 +238,8 @@ class TestAskingAgain:
     def test_the_pause_that_was_weighed_is_the_one_that_is_made(self, faulty, standin, monkeypatch):
         """It grows by chance; drawn twice, it would pass the deadline that it was weighed by."""
         chances = itertools.cycle([0, 30])
-        monkeypatch.setattr(random, "uniform", lambda low, high: next(chances))
+        dice = SimpleNamespace(random=chances.__next__)
+        monkeypatch.setattr(tenacity.wait, "random", dice)
         asked = faulty("busy", deadlines=self.GENEROUS)
         check_failure(asked, "busy", "")
         # The second pause was too long, and was not begun.
