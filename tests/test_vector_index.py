@@ -91,7 +91,7 @@ class TestEveryWay:
         for connection, path in paths.items():
             standin.clear()
             backend = use("test-model", connection)
-            assert chat(MESSAGES) == TEST_ANSWER.removesuffix(" [1]")
+            assert chat(MESSAGES) == TEST_ANSWER
             (request,) = standin.requests
             assert request.path == path
             assert [m["content"] for m in request.json["messages"]] == [
@@ -153,12 +153,20 @@ class TestStreams:
         assert Exchange.objects.get().outcome == Outcome.CANCELLED
 
 
+class TestNumbersInBrackets:
+    def test_stay_since_only_who_made_the_prompt_knows_what_they_mean(self, switch, standin, chat):
+        standin.add_model("emergency", answer=lambda messages: "Dial [112], then press [3].")
+        use("emergency")
+        assert chat(MESSAGES) == "Dial [112], then press [3]."
+        assert Exchange.objects.get().answer == "Dial [112], then press [3]."
+
+
 class TestQuery:
     def test_index_query_follows_the_switch(self, switch, make_page, standin):
         make_page("Lamp", "The lighthouse lamp was first lit in 1871 by Ada Pender.")
         ArticlePage.vector_index.rebuild_index()
         response = ArticlePage.vector_index.query("Who lit the lamp?")
-        assert response.response == TEST_ANSWER.removesuffix(" [1]")
+        assert response.response == TEST_ANSWER
         assert [page.title for page in response.sources] == ["Lamp"]
         assert "Ada Pender" in standin.requests[0].json["messages"][1]["content"]
         assert Exchange.objects.get().question == "Who lit the lamp?"
@@ -248,7 +256,7 @@ class TestSites:
         Switch.objects.create(site=other).activate(
             make_backend("openai", "elsewhere"), expected=None
         )
-        ours, theirs = TEST_ANSWER.removesuffix(" [1]"), "From the other site."
+        ours, theirs = TEST_ANSWER, "From the other site."
         assert self.ask_on("localhost") == ours
         assert self.ask_on("other.example") == theirs
         assert run(self.aask_on("other.example")) == theirs
