@@ -122,7 +122,8 @@ def _prepare(connection: str) -> tuple[list[Any], dict[str, Any]]:
     assert asked.backend is not None
     assert len(asked.prompt.passages) == len(TEXTS)
     messages = asked.prompt.messages
-    return passages, asked.backend._arguments(import_litellm(), messages, stream=True)
+    address = asked.backend.connection.get_api_base()
+    return passages, asked.backend._arguments(import_litellm(), messages, address, stream=True)
 
 
 def _answer(passages: list[Any]) -> float:

@@ -1,4 +1,4 @@
-"""Where retrieval, prompts and backends meet, and the only place.
+"""Questions and their answers, for every caller alike.
 
 :func:`answer` and :func:`aanswer` give an :class:`Answer` and an :class:`AsyncAnswer`: nothing is
 asked before the first event is read, the backend is asked once, and reading again replays.
@@ -14,6 +14,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from wagtail.models import Site
 
 from .askers import Asker
@@ -140,6 +141,14 @@ class _BaseAnswer:
         if (failure := self.failure) is not None:
             raise BackendError(failure.message, code=failure.code, remedy=failure.remedy)
 
+    def _whole_text(self) -> str:
+        self.raise_failure()
+        if self.done is None:
+            # Somebody left the iteration before its end, and what came until then is no answer.
+            with self.asking.in_its_language():
+                raise BackendError(_("This answer was broken off. Ask again."), code="interrupted")
+        return self.text_so_far
+
 
 class Answer(_BaseAnswer):
     """An answer for code without an event loop: iterate over it, or take its ``text``."""
@@ -158,10 +167,16 @@ class Answer(_BaseAnswer):
                 yield self._keep(event)
 
     def _ask(self, heartbeat: float | None) -> Generator[Event, None, None]:
+        asked: OpenExchange | Exception
         try:
             asked = self._asked = self.asking.open()
+        except Exception as error:
+            asked = error
         finally:
             release_connections()
+        if isinstance(asked, Exception):
+            yield self.asking.could_not_open(asked)
+            return
         try:
             yield from asked.opening_events()
             if asked.ending:
@@ -188,8 +203,7 @@ class Answer(_BaseAnswer):
         """The whole answer. Raises :class:`~finetune_switch.exceptions.BackendError`."""
         for _event in self:
             pass
-        self.raise_failure()
-        return self.text_so_far
+        return self._whole_text()
 
 
 class AsyncAnswer(_BaseAnswer):
@@ -210,7 +224,14 @@ class AsyncAnswer(_BaseAnswer):
                 yield self._keep(event)
 
     async def _ask(self) -> AsyncGenerator[Event, None]:
-        asked = self._asked = await self._open()
+        asked: OpenExchange | Exception
+        try:
+            asked = self._asked = await self._open()
+        except Exception as error:
+            asked = error
+        if isinstance(asked, Exception):
+            yield self.asking.could_not_open(asked)
+            return
         try:
             for event in asked.opening_events():
                 yield event
@@ -247,5 +268,4 @@ class AsyncAnswer(_BaseAnswer):
         """The whole answer. Raises :class:`~finetune_switch.exceptions.BackendError`."""
         async for _event in self:
             pass
-        self.raise_failure()
-        return self.text_so_far
+        return self._whole_text()

@@ -32,7 +32,7 @@ from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError, InvalidQuestion
 from .middleware import site_for
 from .models import ChatBackend, Exchange, Origin, Outcome, Switch
-from .passages import Passage
+from .passages import Hit, Passage
 from .prompts import (
     CitationFilter,
     Message,
@@ -42,7 +42,7 @@ from .prompts import (
     is_dont_know,
     parse_citations,
 )
-from .retrieval import retrieve
+from .retrieval import _visible_pages, retrieve
 
 logger = logging.getLogger("finetune_switch.answering")
 
@@ -80,21 +80,44 @@ class Asking:
 
     def open(self) -> OpenExchange:
         """Find what answers, retrieve, fit the prompt, and record that the question was asked."""
-        if (recorded := self._find_recorded()) is not None:
-            return OpenExchange.replay(self, recorded)
-        switch = Switch.for_question(self.site or (self.request and site_for(self.request)) or None)
-        row = self.backend or switch.backend
-        with override(self.locale or settings.LANGUAGE_CODE):
+        with self.in_its_language():
+            if (recorded := self._find_recorded()) is not None:
+                return OpenExchange.replay(self, recorded)
+            switch = Switch.for_question(
+                self.site or (self.request and site_for(self.request)) or None
+            )
+            row = self.backend or switch.backend
             opened = OpenExchange(self, row, switch)
             error: BackendError | None = None
             try:
                 opened.use(*self._prepare(row, switch, opened.nothing_found))
             except BackendError as caught:
                 error = caught
+            except Exception as caught:
+                error = self.unforeseen(caught)
             if not opened.insert() and (recorded := self._find_recorded()) is not None:
                 return OpenExchange.replay(self, recorded)
             opened.end_early(error)
         return opened
+
+    def in_its_language(self) -> override:
+        """Texts are made in the language of the question: who reads may have another one active."""
+        return override(self.locale or settings.LANGUAGE_CODE)
+
+    def unforeseen(self, error: BaseException) -> BackendError:
+        """A sentence for a failure that nobody foresaw; what it was goes to the log alone."""
+        logger.error("A question could not be answered.", exc_info=error)
+        with self.in_its_language():
+            return BackendError(
+                _("Something went wrong while answering."),
+                code="internal",
+                remedy=_("The site's log says more."),
+            )
+
+    def could_not_open(self, error: Exception) -> FailedEvent:
+        """The only event of a question that could not even be recorded."""
+        failure = self.unforeseen(error)
+        return FailedEvent(str(failure), failure.code, failure.remedy)
 
     def _find_recorded(self) -> Exchange | None:
         """The exchange that the asker's own id names, if there is one already."""
@@ -145,6 +168,32 @@ class Asking:
             threshold=switch.similarity_threshold,
         )
 
+    def may_replay(self, exchange: Exchange) -> bool:
+        """Whether this is the question that was recorded, of somebody who may see its answer.
+
+        Of visitors it is not kept who asked, so an id proves nothing: they have to be allowed to
+        open what the answer was made from.
+        """
+        site = self.site or site_for(self.request)
+        return (
+            exchange.question == self.question
+            and exchange.origin == self.origin
+            and exchange.user_id == self.user_id
+            and exchange.site_id == (site and site.pk)
+            and self._may_see(_passages_of(exchange), exchange.site)
+        )
+
+    def _may_see(self, passages: Sequence[Passage], site: Site | None) -> bool:
+        """Whether the asker may open the pages of these passages, as they are now."""
+        brought_along = list(self.passages or ())
+        hits = [
+            Hit(passage.text, passage.score, passage.source.model, passage.source.object_id)
+            for passage in passages
+            if passage not in brought_along
+        ]
+        visible = _visible_pages(hits, self.asker, site, None) if hits else {}
+        return all((hit.model, hit.object_id) in visible for hit in hits)
+
     @property
     def user_id(self) -> Any:
         """Who asked, where that is kept: of visitors it is not."""
@@ -180,7 +229,7 @@ class OpenExchange:
             deadline_at=timezone.now() + timedelta(seconds=row.deadlines.total) + GRACE,
             **({"id": asking.exchange_id} if asking.exchange_id else {}),
         )
-        self._citations = CitationFilter([])
+        self._citations: CitationFilter | None = None
         self._text: list[str] = []
         self._usage = Usage()
         self._started = time.monotonic()
@@ -189,7 +238,8 @@ class OpenExchange:
     def use(self, backend: BaseChatBackend, prompt: Prompt) -> None:
         """Ask this backend, with this prompt."""
         self.backend, self.prompt = backend, prompt
-        self._citations = CitationFilter(prompt.passages)
+        # A ready prompt brings passages, if any, that only its maker knows the numbers of.
+        self._citations = CitationFilter(prompt.passages) if self.asking.messages is None else None
         self.exchange.passages = [passage.as_dict() for passage in prompt.passages]
         self.exchange.left_out = prompt.left_out
 
@@ -223,17 +273,11 @@ class OpenExchange:
         """A question that was asked before under the asker's own id, with what it came to."""
         row = exchange.backend or ChatBackend.extractive()
         self = cls(asking, row, Switch(site=exchange.site))
-        if (exchange.question, exchange.origin, exchange.user_id) != (
-            asking.question,
-            asking.origin,
-            asking.user_id,
-        ):
+        if not asking.may_replay(exchange):
             self.ending = [FailedEvent(_("This question's id belongs to another."), "id_taken")]
             return self
         self.exchange = exchange
-        self.prompt = Prompt(
-            [], [Passage.from_dict(data) for data in exchange.passages], exchange.left_out
-        )
+        self.prompt = Prompt([], _passages_of(exchange), exchange.left_out)
         self.ending = [TextEvent(exchange.answer)] if exchange.answer else []
         match exchange.current_outcome:
             case Outcome.COMPLETE | Outcome.NO_ANSWER:
@@ -252,11 +296,13 @@ class OpenExchange:
 
     def opening_events(self) -> Generator[Event, None, None]:
         state = self.exchange.backend_state
+        with self.asking.in_its_language():
+            data_destination = self.row.data_destination
         yield SourcesEvent(
             exchange=str(self.exchange.pk),
             backend=state.get("alias", ""),
             label=state.get("label", ""),
-            data_destination=self.row.data_destination,
+            data_destination=data_destination,
             passages=self.prompt.passages,
             left_out=self.prompt.left_out,
         )
@@ -281,7 +327,8 @@ class OpenExchange:
             return None
         if self._first_token is None:
             self._first_token = time.monotonic() - self._started
-        return self._say(self._citations.feed(chunk.text.replace("\x00", "")))
+        text = chunk.text.replace("\x00", "")
+        return self._say(self._citations.feed(text) if self._citations else text)
 
     def _say(self, text: str) -> TextEvent | None:
         if not text:
@@ -295,26 +342,21 @@ class OpenExchange:
 
     def complete(self) -> list[Event]:
         """It ended as it should: as an answer, or as the words for not knowing."""
-        rest = self._say(self._citations.finish().rstrip())
+        rest = self._say(self._citations.finish().rstrip()) if self._citations else None
         knows = not is_dont_know(self.text, self.nothing_found)
         done = self._close_done(Outcome.COMPLETE if knows else Outcome.NO_ANSWER)
         return [rest, done] if rest else [done]
 
     def fail(self, error: BackendError) -> FailedEvent:
         """It ended with a failure that has a sentence. What was said already is kept."""
-        with override(self.asking.locale or settings.LANGUAGE_CODE):
+        with self.asking.in_its_language():
             message = str(error)
         self._close(Outcome.FAILED, error=message, error_code=error.code)
         return FailedEvent(message, error.code, error.remedy)
 
     def crash(self, error: BaseException) -> FailedEvent:
         """It ended with a failure that nobody foresaw."""
-        logger.error("A question could not be answered.", exc_info=error)
-        with override(self.asking.locale or settings.LANGUAGE_CODE):
-            sentence = _("Something went wrong while answering.")
-        return self.fail(
-            BackendError(sentence, code="internal", remedy=_("The site's log says more."))
-        )
+        return self.fail(self.asking.unforeseen(error))
 
     def cancel(self) -> None:
         """The reader left."""
@@ -356,3 +398,7 @@ class OpenExchange:
             completion_tokens=exchange.completion_tokens,
             cost=None if exchange.cost is None else float(exchange.cost),
         )
+
+
+def _passages_of(exchange: Exchange) -> list[Passage]:
+    return [Passage.from_dict(data) for data in exchange.passages]

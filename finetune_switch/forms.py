@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.coreutils import get_content_languages
 from wagtail.models import Locale
@@ -20,6 +21,28 @@ from .registration import free_alias
 from .widgets import LocaleTextsWidget, ModelNameInput
 
 PARAMETER_PREFIX = "parameter_"
+REASONING_LABELS: Mapping[str, Promise] = {
+    "off": pgettext_lazy("reasoning", "Off"),
+    "low": pgettext_lazy("reasoning", "Low"),
+    "medium": pgettext_lazy("reasoning", "Medium"),
+    "high": pgettext_lazy("reasoning", "High"),
+}
+
+
+class LinesField(forms.CharField):
+    """Texts, one on each line. Browsers end a line with CRLF, whatever it ended with before."""
+
+    widget = forms.Textarea
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strip=False, **kwargs)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return lines_of(initial) != lines_of(data)
+
+
+def lines_of(text: str | None) -> list[str]:
+    return [line for line in (text or "").splitlines() if line.strip()]
 
 
 def parameter_field(parameter: Parameter) -> forms.Field:
@@ -32,11 +55,11 @@ def parameter_field(parameter: Parameter) -> forms.Field:
     if parameter.name == "reasoning":
         choices = [
             ("", gettext_lazy("Left to the model")),
-            *((level, level) for level in REASONING_LEVELS),
+            *((level, REASONING_LABELS.get(level, level)) for level in REASONING_LEVELS),
         ]
         return forms.ChoiceField(choices=choices, **options)
     if parameter.name == "stop":
-        return forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), **options)
+        return LinesField(widget=forms.Textarea(attrs={"rows": 2}), **options)
     if parameter.kind is int:
         return forms.IntegerField(**options)
     if parameter.kind is float:
@@ -97,6 +120,10 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
             choices.append((current, _("%s (no longer in the settings)") % current))
         return choices
 
+    def clean_system_prompt(self) -> str:
+        # As it was written, whatever the browser made of the ends of its lines.
+        return self.cleaned_data["system_prompt"].replace("\r\n", "\n")
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if not cleaned.get("alias") and cleaned.get("label"):
@@ -110,7 +137,12 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
         parameters: dict[str, Any] = {}
         for name, value in given.items():
             try:
-                parameters |= clean_parameters(provider, {name: value})
+                # Without a connection nobody knows what may be set; its own field says so.
+                parameters |= (
+                    clean_parameters(provider, {name: value})
+                    if provider
+                    else {name: PARAMETERS[name].clean(value)}
+                )
             except ValidationError as error:
                 self.add_error(PARAMETER_PREFIX + name, error.messages)
         self.instance.parameters = parameters
@@ -128,7 +160,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
     def _parameter(self, cleaned: dict[str, Any], name: str) -> Any:
         value = cleaned.get(PARAMETER_PREFIX + name)
         if name == "stop" and value:
-            return [line for line in value.splitlines() if line.strip()]
+            return lines_of(value)
         return value
 
     def _provider(self, alias: str) -> str:
@@ -203,4 +235,5 @@ class SwitchChoiceForm(forms.Form):
 
     backend = forms.IntegerField(min_value=1)
     expected = forms.IntegerField(min_value=1, required=False)
+    previous = forms.IntegerField(min_value=1, required=False)
     confirmed = forms.BooleanField(required=False, label=gettext_lazy("Switch all the same"))

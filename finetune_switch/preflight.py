@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -183,20 +182,27 @@ def _step(name: str, title: str, attempt: Callable[[], str]) -> Step:
     return Step(name, title, passed, round(time.monotonic() - started, 3), message, remedy, code)
 
 
+_RESULT = (
+    "checked_at",
+    "check_passed",
+    "check_report",
+    "base_model",
+    "digest",
+    "shutdown_date",
+)
+
+
 def _keep(row: ChatBackend, steps: list[Step]) -> None:
     row.checked_at = timezone.now()
     row.check_passed = all(step.passed for step in steps)
     row.check_report = [asdict(step) for step in steps]
-    row.save(
-        update_fields=[
-            "checked_at",
-            "check_passed",
-            "check_report",
-            "base_model",
-            "digest",
-            "shutdown_date",
-        ]
-    )
+    # Not where it became another model while it was checked: the result is not about that one.
+    ChatBackend.objects.filter(
+        pk=row.pk,
+        connection=row.connection,
+        model_name=row.model_name,
+        parameters=row.parameters,
+    ).update(**{name: getattr(row, name) for name in _RESULT})
 
 
 def corrected_modelfile(row: ChatBackend) -> str:
@@ -220,8 +226,3 @@ def corrected_modelfile(row: ChatBackend) -> str:
 
 def _context_length(row: ChatBackend, model: OllamaModel) -> int:
     return min(row.context_window, model.context_length or row.context_window)
-
-
-def report(row: ChatBackend) -> list[dict[str, Any]]:
-    """The steps of the last check, as they were kept."""
-    return list(row.check_report or [])

@@ -179,7 +179,9 @@ def is_dont_know(answer: str, nothing_found: str) -> bool:
     said, phrase = _plain(answer), _plain(nothing_found)
     if not phrase or not said.startswith(phrase):
         return False
-    return len(said) - len(phrase) <= 80
+    rest = said[len(phrase) :]
+    # "No." is not how "Not before nine." begins.
+    return not rest[:1].isalnum() and len(rest) <= 80
 
 
 def _plain(text: str) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,8 @@ logger = logging.getLogger("finetune_switch.servers")
 
 LIST_SECONDS = 3.0
 MAX_BODY = 16 * 1024 * 1024
+# As seconds this were the year 5138.
+MILLISECONDS_FROM = 100_000_000_000
 OPENAI_API_BASE = "https://api.openai.com/v1"
 OLLAMA_API_BASE = "http://localhost:11434"
 
@@ -45,13 +46,9 @@ class OllamaModel:
 
     name: str
     template: str = ""
-    system: str = ""
     parameters: str = ""
     parent_model: str = ""
     context_length: int | None = None
-    capabilities: tuple[str, ...] = ()
-    digest: str = ""
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class ModelServer:
@@ -95,12 +92,9 @@ class ModelServer:
         return OllamaModel(
             name=model,
             template=str(data.get("template") or ""),
-            system=str(data.get("system") or ""),
             parameters=str(data.get("parameters") or ""),
             parent_model=str((data.get("details") or {}).get("parent_model") or ""),
             context_length=lengths[0] if lengths and isinstance(lengths[0], int) else None,
-            capabilities=tuple(data.get("capabilities") or ()),
-            raw=data,
         )
 
     def digest(self, model: str) -> str:
@@ -238,9 +232,13 @@ class ModelServer:
 
 
 def _as_date(value: Any) -> date | None:
-    """A date from what OpenAI gives: a Unix time or an ISO date."""
+    """A date from what OpenAI gives: a Unix time or an ISO date. Others give milliseconds."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return datetime.fromtimestamp(value, tz=UTC).date()
+        seconds = value / 1000 if value >= MILLISECONDS_FROM else value
+        try:
+            return datetime.fromtimestamp(seconds, tz=UTC).date()
+        except (ValueError, OverflowError, OSError):
+            return None
     if isinstance(value, str):
         try:
             return date.fromisoformat(value[:10])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from contextlib import aclosing, closing
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,10 +12,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
-from django.utils.translation import override
+from django.utils.translation import gettext, override
+from wagtail.models import PageViewRestriction, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
-from finetune_switch import adapters
+from finetune_switch import adapters, asking
 from finetune_switch.adapters import DeclaredBackend
 from finetune_switch.answering import aanswer, answer
 from finetune_switch.askers import Asker
@@ -225,7 +227,8 @@ class TestAskedOnce:
         number = uuid.uuid4()
         first = ask(**options, exchange_id=number)
         Switch.objects.all().delete()
-        with django_assert_num_queries(1):
+        # What was recorded, and which site is asked now.
+        with django_assert_num_queries(2):
             second = list(answer(QUESTION, **options, exchange_id=number))
         assert second[-1].citations == first.done.citations
 
@@ -238,6 +241,31 @@ class TestAskedOnce:
         assert asked.sources.passages == []
         assert len(standin.requests) == Exchange.objects.count() == 1
         assert Exchange.objects.get().outcome == Outcome.COMPLETE
+
+    def test_nor_to_what_was_asked_on_another_site(self, site, options, standin, ask):
+        other = Site.objects.create(hostname="other.example", root_page=site.root_page)
+        number = uuid.uuid4()
+        ask(**options, site=other, exchange_id=number)
+        asked = ask(**options, exchange_id=number)
+        assert (asked.failure.code, asked.text) == ("id_taken", "")
+        assert ask(**options, site=other, exchange_id=number).text == TEST_ANSWER
+
+    def test_nor_to_pages_that_one_may_not_open(self, backend, make_page, reindex, standin, ask):
+        page = make_page("Lamp", OPENING)
+        reindex()
+        PageViewRestriction.objects.create(page=page, restriction_type=PageViewRestriction.LOGIN)
+        member = {"asker": Asker.from_user(User.objects.create_user("ada"))}
+        options = {"backend": backend, "exchange_id": uuid.uuid4()}
+        first = ask(**options, **member)
+        assert (first.text, len(first.sources.passages)) == (TEST_ANSWER, 1)
+
+        asked = ask(**options)
+        assert (asked.failure.code, asked.text, asked.sources.passages) == ("id_taken", "", [])
+        assert ask(**options, **member).text == TEST_ANSWER
+
+        page.unpublish()
+        assert ask(**options, **member).failure.code == "id_taken"
+        assert len(standin.requests) == Exchange.objects.count() == 1
 
     def test_a_failure_is_replayed_as_well(self, options, standin, ask):
         number = uuid.uuid4()
@@ -290,6 +318,27 @@ class TestText:
         with pytest.raises(BackendError, match="did not accept our key"):
             run(aanswer(QUESTION, **options).text())
 
+    def test_of_an_answer_that_somebody_stopped_reading(self, options):
+        pending = answer(QUESTION, **options)
+        with closing(iter(pending)) as events:
+            next(events), next(events)
+        assert pending.text_so_far
+        with pytest.raises(BackendError, match="was broken off") as caught:
+            _ = pending.text
+        assert caught.value.code == "interrupted"
+
+    def test_the_same_with_an_event_loop(self, options):
+        pending = aanswer(QUESTION, **options)
+
+        async def leave():
+            async with aclosing(aiter(pending)) as events:
+                await anext(events), await anext(events)
+            with pytest.raises(BackendError, match="was broken off"):
+                await pending.text()
+
+        run(leave())
+        assert pending.text_so_far
+
     def test_a_sentence_is_in_the_language_of_the_question(self, options, ask):
         """Made late, on whatever thread: not in the language of the one who translated it."""
         options["backend"] = make_backend("ollama", "fault-unauthorized")
@@ -322,6 +371,76 @@ class TestText:
         assert asked.failure.code == "internal"
         assert "sk-secret" not in asked.failure.message + asked.exchange.error
         assert "ZeroDivisionError" in caplog.text
+
+
+class TestWhatNobodyForesaw:
+    def test_while_passages_are_looked_for(self, backend, ask, monkeypatch, caplog):
+        monkeypatch.setattr(asking, "retrieve", broken)
+        asked = ask(backend=backend)
+        assert [type(event) for event in asked.events] == [SourcesEvent, FailedEvent]
+        assert asked.failure.code == "internal"
+        assert asked.exchange.outcome == Outcome.FAILED
+        assert "sk-secret" not in asked.failure.message + asked.exchange.error
+        assert "ZeroDivisionError" in caplog.text
+
+    @pytest.mark.parametrize("where", ["for_question", "insert"])
+    def test_where_nothing_can_be_recorded(self, options, ask, monkeypatch, caplog, where):
+        owner = Switch if where == "for_question" else asking.OpenExchange
+        monkeypatch.setattr(owner, where, broken)
+        with override("de"):
+            asked = ask(**options)
+        (event,) = asked.events
+        assert event == asked.failure
+        assert (event.code, event.message) == ("internal", gettext_in("de", INTERNAL))
+        assert asked.answer.exchange_id is None
+        assert not Exchange.objects.exists()
+        assert "ZeroDivisionError" in caplog.text
+
+
+INTERNAL = "Something went wrong while answering."
+
+
+def broken(*args, **kwargs):
+    raise ZeroDivisionError("sk-secret")
+
+
+def gettext_in(language, text):
+    with override(language):
+        return gettext(text)
+
+
+class TestTheQuestionsOwnLanguage:
+    """Who reads an answer may have another language active than it was asked in."""
+
+    def read(self, pending):
+        # Not the context in which it was asked: a stream is read when the view is gone.
+        with override("en-gb"):
+            return list(pending)
+
+    def test_of_the_backend_and_where_the_question_goes(self, site):
+        first, *_others = self.read(answer(QUESTION, locale="de"))
+        with override("de"):
+            row = ChatBackend.extractive()
+            assert (first.label, first.data_destination) == (str(row), row.data_destination)
+        assert first.data_destination != row.data_destination
+
+    @pytest.mark.parametrize("outcome", [Outcome.OPEN, Outcome.CANCELLED])
+    def test_of_a_replay(self, options, outcome):
+        number = uuid.uuid4()
+        list(answer(QUESTION, **options, locale="de", exchange_id=number))
+        Exchange.objects.update(outcome=outcome)
+        last = self.read(answer(QUESTION, **options, locale="de", exchange_id=number))[-1]
+        english = {
+            Outcome.OPEN: "This question is being answered already.",
+            Outcome.CANCELLED: "This answer was broken off. Ask again.",
+        }[outcome]
+        assert last.message == gettext_in("de", english) != english
+
+    def test_of_not_knowing_without_a_model(self, site):
+        messages = [{"role": "user", "content": "Wann öffnet der Hafen?"}]
+        _first, *pieces, _done = self.read(answer("Wann?", messages=messages, locale="de"))
+        said = "".join(piece.text for piece in pieces)
+        assert said == gettext_in("de", "I don't know.") != "I don't know."
 
 
 def test_who_asked_is_kept_of_colleagues_and_not_of_visitors(options, ask):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+import socket
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -263,3 +265,43 @@ def test_the_log_keeps_what_helps_without_secrets(faulty, caplog):
     assert record.levelno == logging.WARNING
     assert "status 500" in record.getMessage()
     assert "upstream failed" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "api_key='gsk_SECRET0123456789'",
+        'headers {"x-api-key": "AIzaSECRET0123456789"}',
+        "Authorization: Basic dXNlcjpTRUNSRVQ=SECRET",
+        "Authorization: Bearer SECRET.0123456789",
+        "Incorrect API key provided: sk-SECRET0123456789.",
+        "the key our own SECRET! is not known",
+    ],
+)
+def test_no_key_reaches_the_log(said, standin, caplog):
+    connection = replace(server_connection("openai", standin), api_key="our own SECRET!")
+    error = RuntimeError(f"Before. {said} After.")
+    errors.translate(error, BackendConfig("a", "A", connection=connection))
+    assert "SECRET" not in caplog.text
+    assert "Before." in caplog.text
+    assert "[removed]" in caplog.text
+
+
+class Refused(Exception):
+    status_code = 401
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("Expecting value: json"), "failed"),
+        (AttributeError("choices"), "failed"),
+        (Refused(), "unauthorized"),
+        (socket.gaierror(), "unknown_host"),
+    ],
+)
+def test_a_class_of_the_settings_has_no_connection_to_look_at(error, code):
+    found = errors.translate(error, BackendConfig("legacy-2", "legacy"))
+    assert found.code == code
+    assert "connection" not in found.remedy
+    assert "“legacy”" in found.remedy

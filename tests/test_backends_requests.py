@@ -8,17 +8,24 @@ import subprocess
 import sys
 import time
 from contextlib import aclosing, closing
+from dataclasses import replace
 
 import pytest
 
 from demo_site.standin import StandIn
 from finetune_switch.answering import aanswer, answer
+from finetune_switch.backends.base import BackendConfig, BaseChatBackend
+from finetune_switch.backends.litellm import LiteLLMChatBackend, aimport_litellm
+from finetune_switch.conf import Deadlines
 from finetune_switch.events import SourcesEvent, TextEvent, WaitingEvent
+from finetune_switch.exceptions import DeadlineExceeded
 from finetune_switch.models import Exchange, Outcome
 from tests.conftest import API_KEY
-from tests.helpers import QUESTION, make_backend, make_passages, run
+from tests.helpers import QUESTION, make_backend, make_passages, run, server_connection
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+MESSAGES = [{"role": "user", "content": QUESTION}]
 
 
 def test_ollama_gets_each_parameter_where_it_belongs(connections, standin, ask):
@@ -232,3 +239,62 @@ def test_litellm_is_imported_by_the_first_question_alone(tmp_path):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "False False"
+
+
+class TestAddressThatTakesItsTime:
+    """A callable or a file is read on a thread: an event loop has others to serve."""
+
+    def config(self, standin, address, **seconds):
+        connection = replace(server_connection("ollama", standin), api_base=address)
+        deadlines = Deadlines(10, 10, 20).override(**seconds)
+        return BackendConfig("slow", "Slow", "test-model", connection, deadlines=deadlines)
+
+    def test_the_loop_goes_on(self, standin):
+        backend = LiteLLMChatBackend(self.config(standin, lambda: time.sleep(0.5) or standin.url))
+
+        async def ask():
+            ticks = 0
+            asked = asyncio.ensure_future(backend.acomplete(MESSAGES))
+            while not asked.done() and not standin.requests:
+                await asyncio.sleep(0.02)
+                ticks += 1
+            await asked
+            return ticks
+
+        run(aimport_litellm())
+        assert run(ask()) > 10
+
+    def test_it_counts_as_waiting(self, standin):
+        config = self.config(standin, lambda: time.sleep(1) or standin.url, first_token=0.2)
+        with pytest.raises(DeadlineExceeded):
+            run(LiteLLMChatBackend(config).acomplete(MESSAGES))
+        assert standin.requests == []
+
+
+def test_litellm_is_quiet_even_where_somebody_else_imported_it():
+    code = (
+        "import litellm, django, asyncio, logging; django.setup()\n"
+        "from finetune_switch.backends.litellm import aimport_litellm\n"
+        "assert not litellm.suppress_debug_info\n"
+        "assert asyncio.run(aimport_litellm()) is litellm\n"
+        "print(litellm.suppress_debug_info, logging.getLogger('LiteLLM').level)"
+    )
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "demo_site.settings",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "True 50"
+
+
+@pytest.mark.parametrize("heartbeat", [None, 0.1])
+def test_a_stream_that_does_not_even_open_fails(heartbeat):
+    class Backend(BaseChatBackend):
+        def astream(self, messages):
+            raise LookupError("no stream")
+
+    with pytest.raises(LookupError, match="no stream"):
+        list(Backend(BackendConfig("a", "A")).stream(MESSAGES, heartbeat=heartbeat))

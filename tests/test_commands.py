@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.management import call_command
@@ -89,6 +89,11 @@ class TestStatus:
         assert (status["model"], status["site"]) == ("test-model", "localhost:80")
         assert (status["data_destination"], status["problem"]) == ("a test of Ollama", None)
 
+    def test_without_time_zones(self, hosted, settings):
+        settings.USE_TZ = False
+        manage("use", "hosted")
+        assert f"{datetime.now():%Y-%m-%d}" in manage("status").out
+
     def test_one_that_could_not_answer(self, tuned, connections):
         manage("use", "fine-tune")
         del connections["ollama"]
@@ -132,6 +137,12 @@ class TestUseAndBack:
         assert (ran.code, "“Hosted model” answers" in ran.out) == (0, True)
         assert manage("back", "--json").json["active"] == "fine-tune"
         assert ModelLogEntry.objects.filter(action="finetune_switch.switch").count() == 4
+
+    def test_the_extractive_one_at_the_very_first(self, site, connections):
+        assert manage("use", "extractive", "--json").json == {
+            "site": "localhost:80", "active": "extractive", "previous": None,
+        }  # fmt: skip
+        assert "no backend to switch back to" in manage("back").err
 
     def test_twice_is_once(self, hosted):
         manage("use", "hosted")

@@ -131,3 +131,14 @@ class TestRetention:
         self.make(4000)
         call_command("finetune_switch", "purge")
         assert Exchange.objects.count() == 1
+
+
+@pytest.mark.parametrize("zones", [True, False])
+def test_those_of_today_with_time_zones_and_without(site, settings, zones):
+    settings.USE_TZ = zones
+    now = timezone.now()
+    for days in (0, 2):
+        Exchange.objects.create(
+            question="When?", opened_at=now - timedelta(days=days), deadline_at=now
+        )
+    assert Exchange.objects.asked_today().count() == 1

@@ -221,5 +221,13 @@ class TestDontKnow:
         assert is_dont_know(answer, phrase)
         assert not is_dont_know("42", phrase)
 
+    @pytest.mark.parametrize(
+        ("phrase", "answer"),
+        [("No.", "Not before nine."), ("I don't know.", "I don't knowingly sell boats.")],
+    )
+    def test_another_word_that_begins_like_the_phrase(self, phrase, answer):
+        assert is_dont_know(phrase, phrase)
+        assert not is_dont_know(answer, phrase)
+
     def test_no_phrase_is_no_answer_to_compare_with(self):
         assert not is_dont_know("Anything", "")

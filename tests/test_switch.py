@@ -51,6 +51,12 @@ class TestActivate:
         switch.activate(make_backend(), expected=None)
         assert stored(switch.site).previous.kind == ChatBackend.Kind.EXTRACTIVE
 
+    def test_the_extractive_one_where_it_answered_already(self, switch):
+        extractive = ChatBackend.objects.get(kind=ChatBackend.Kind.EXTRACTIVE)
+        Switch.objects.update(active=None, previous=None)
+        switch.activate(extractive, expected=None)
+        assert (switch.active, switch.previous) == (extractive, None)
+
     def test_back_and_forth(self, switch, user):
         first, second = make_backend(), make_backend()
         switch.activate(first, expected=None)

@@ -24,6 +24,10 @@ CASES = [
     ("It ends in <thi", "It ends in <thi"),
     ("Nine.</think> Ten.", "Nine.</think> Ten."),
     ("Zwölf Uhr – „früh“ 😀<think>secret</think>.", "Zwölf Uhr – „früh“ 😀."),
+    # Longer in small letters than as it stands, and a capital that is "k" in small letters.
+    ("İİ <think>secret</think>Nine.", "İİ Nine."),
+    ("İ 5 < 6", "İ 5 < 6"),
+    ("<thin\u212a>Nine", "<thin\u212a>Nine"),
     ("", ""),
 ]
 

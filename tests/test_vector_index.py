@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
+from django.utils.translation import override
 from wagtail.models import Page, Site
 from wagtail_vector_index.ai import get_chat_backend, get_embedding_backend
+from wagtail_vector_index.ai_utils.backends.echo import EchoChatBackend
 
 from demo_site.models import ArticlePage
 from demo_site.standin.behaviours import TEST_ANSWER
+from finetune_switch import adapters
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.middleware import CurrentSiteMiddleware
 from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, Switch
 from finetune_switch.registration import synchronise_backends
 from finetune_switch.vector_index.embeddings import EmbeddedEmbeddingBackend
+from finetune_switch.vector_index.indexes import QuestionVectors, RegisteredIndex
 from tests.helpers import make_backend, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,7 +99,7 @@ class TestEveryWay:
         for connection, path in paths.items():
             standin.clear()
             backend = use("test-model", connection)
-            assert chat(MESSAGES) == TEST_ANSWER.removesuffix(" [1]")
+            assert chat(MESSAGES) == TEST_ANSWER
             (request,) = standin.requests
             assert request.path == path
             assert [m["content"] for m in request.json["messages"]] == [
@@ -153,12 +161,20 @@ class TestStreams:
         assert Exchange.objects.get().outcome == Outcome.CANCELLED
 
 
+class TestNumbersInBrackets:
+    def test_stay_since_only_who_made_the_prompt_knows_what_they_mean(self, switch, standin, chat):
+        standin.add_model("emergency", answer=lambda messages: "Dial [112], then press [3].")
+        use("emergency")
+        assert chat(MESSAGES) == "Dial [112], then press [3]."
+        assert Exchange.objects.get().answer == "Dial [112], then press [3]."
+
+
 class TestQuery:
     def test_index_query_follows_the_switch(self, switch, make_page, standin):
         make_page("Lamp", "The lighthouse lamp was first lit in 1871 by Ada Pender.")
         ArticlePage.vector_index.rebuild_index()
         response = ArticlePage.vector_index.query("Who lit the lamp?")
-        assert response.response == TEST_ANSWER.removesuffix(" [1]")
+        assert response.response == TEST_ANSWER
         assert [page.title for page in response.sources] == ["Lamp"]
         assert "Ada Pender" in standin.requests[0].json["messages"][1]["content"]
         assert Exchange.objects.get().question == "Who lit the lamp?"
@@ -195,6 +211,68 @@ class TestDeclared:
         synchronise_backends()
         assert self.row().alias == "before-2"
 
+    def test_a_colleague_who_opens_the_list_at_the_same_time(self, site, declare, monkeypatch):
+        declare(before=ECHO, after=ECHO)
+        make_backend(alias="after")
+        declared, met = adapters.declared_backends, []
+
+        def and_meanwhile():
+            # What is there already has been read by now.
+            if not met:
+                met.append(True)
+                met.extend(synchronise_backends())
+            return declared()
+
+        monkeypatch.setattr(adapters, "declared_backends", and_meanwhile)
+        assert synchronise_backends() == []
+        assert [row.alias for row in met[1:]] == ["before", "after-2"]
+        assert ChatBackend.objects.filter(kind=ChatBackend.Kind.ADAPTER).count() == 2
+
+    def test_its_name_is_not_written_anew_in_each_readers_language(self, site, declare):
+        declare(before=ECHO)
+        synchronise_backends()
+        with override("de"):
+            synchronise_backends()
+            assert str(self.row()) == "before (aus den Einstellungen)"
+        assert self.row().label == "before"
+
+    def test_an_alias_that_a_connection_has_as_well(self, site, declare, connections):
+        connections["openai"]["DEADLINES"] = {"TOTAL": 3}
+        declare(openai=ECHO)
+        synchronise_backends()
+        assert self.row().connection == "openai"
+        assert self.row().deadlines.total == 20
+        assert self.row().provider == ""
+
+    def test_a_class_that_raises_is_not_a_connection(self, switch, declare, ask):
+        declare(broken={**ECHO, "CLASS": f"{__name__}.BrokenChatBackend"})
+        synchronise_backends()
+        switch.activate(self.row(), expected=switch.active_id)
+        failure = ask("Hello?", retrieval=False).failure
+        assert failure.code == "failed"
+        assert "connection" not in failure.message + failure.remedy
+        assert "“broken”" in failure.remedy
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    def test_its_threads_are_made_anew_after_a_fork(self, switch, declare):
+        """Those of the parent do not exist in the child, which would wait for them."""
+        code = (
+            "import django, os, signal; django.setup()\n"
+            "from finetune_switch.vector_index import declared\n"
+            "declared._threads.submit(int).result()\n"
+            "if not (child := os.fork()):\n"
+            "    signal.alarm(5)\n"
+            "    declared._threads.submit(int).result()\n"
+            "    os._exit(0)\n"
+            "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+        )
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "demo_site.settings"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == "0"
+
     def test_it_answers_in_one_piece(self, switch, declare, ask):
         declare(before=ECHO)
         synchronise_backends()
@@ -217,6 +295,50 @@ class TestDeclared:
         assert (asked.failure.code, asked.text) == ("misconfigured", "")
         declare(before=ECHO)
         assert ask("Hello?", retrieval=False).done
+
+
+class BrokenChatBackend(EchoChatBackend):
+    def chat(self, **kwargs):
+        raise ValueError("no JSON at all")
+
+
+class TestIndexes:
+    """An index holds what its querysets hold, though all pages' vectors are in one table."""
+
+    @pytest.fixture
+    def index(self, make_page):
+        make_page("Lamp", "The lighthouse lamp was first lit in 1871 by Ada Pender.")
+        make_page("Soup", "The lighthouse café serves kipper soup from noon until three.")
+        make_page("Boat", "The lighthouse boat is called the Kittiwake, and was built in 1868.")
+        ArticlePage.vector_index.rebuild_index()
+
+        def search(*querysets):
+            class Index(type(ArticlePage.vector_index)):
+                pass
+
+            Index.querysets = querysets
+            found = RegisteredIndex("some", Index(), QuestionVectors())
+            hits = found.search("What of the lighthouse?", limit=10)
+            return {ArticlePage.objects.get(pk=hit.object_id).title for hit in hits}
+
+        return search
+
+    def test_everything(self, index):
+        assert index(ArticlePage.objects.all()) == {"Lamp", "Soup", "Boat"}
+        assert index(ArticlePage.objects) == {"Lamp", "Soup", "Boat"}
+
+    def test_what_was_filtered(self, index):
+        pages = ArticlePage.objects
+        assert index(pages.filter(title="Lamp")) == {"Lamp"}
+        assert index(pages.filter(title="Lamp"), pages.filter(title="Boat")) == {"Lamp", "Boat"}
+        assert index(pages.exclude(title="Soup").order_by("title")[:1]) == {"Boat"}
+        assert index(pages.order_by("title")[1:]) == {"Lamp", "Soup"}
+        assert index(pages.filter(title="None")) == set()
+        assert index(pages.none()) == set()
+
+    def test_one_that_was_not_beside_one_that_was(self, index):
+        both = ArticlePage.objects.filter(title="Lamp"), ArticlePage.objects.all()
+        assert index(*both) == index(*reversed(both)) == {"Lamp", "Soup", "Boat"}
 
 
 class TestSites:
@@ -248,7 +370,7 @@ class TestSites:
         Switch.objects.create(site=other).activate(
             make_backend("openai", "elsewhere"), expected=None
         )
-        ours, theirs = TEST_ANSWER.removesuffix(" [1]"), "From the other site."
+        ours, theirs = TEST_ANSWER, "From the other site."
         assert self.ask_on("localhost") == ours
         assert self.ask_on("other.example") == theirs
         assert run(self.aask_on("other.example")) == theirs

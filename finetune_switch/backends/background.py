@@ -63,8 +63,9 @@ def iterate(
 
     async def pump() -> None:
         handed_over = False
-        stream = open_stream()
+        stream: AsyncIterator[T] | None = None
         try:
+            stream = open_stream()
             async for item in stream:
                 items.put(item)
                 if not handed_over:

@@ -16,10 +16,20 @@ from .base import BackendConfig
 
 logger = logging.getLogger("finetune_switch.backends")
 
-_SECRET = re.compile(r"(?i)\b(sk|key|token|bearer)[-_ =:]+[\w.-]{6,}")
+# A name with its value, quoted or not; the Authorization header's; and keys that stand alone.
+_SECRET = re.compile(
+    r"""(?ix)
+    (?:key|token|secret|password) ["']? [-_\s=:]+ ["']? [\w.~+/=-]{6,}
+    | \b(?:bearer|basic) [\s:=]+ ["']? [\w.~+/=-]{6,}
+    | \b(?:sk|pk|rk|gsk|hf|xai|nvapi) [-_] [\w.-]{6,}
+    | \bAIza [\w-]{6,}
+    """
+)
 # Ollama's own words, llama-server's, and OpenAI's.
 _TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
 _MAX_RETRY_AFTER = 30.0
+# Failures whose remedy speaks of a connection, which a class that the settings declare has not.
+_ABOUT_A_CONNECTION = ("failed", "unauthorized", "unknown_host", "refused", "not_a_model_server")
 _JSON, _PY = "json.decoder", "builtins"
 
 
@@ -38,12 +48,18 @@ def translate(
         config.alias,
         type(error).__name__,
         status,
-        _without_secrets(text)[:300],
+        _without_secrets(text, config)[:300],
     )
     if in_stream and detail:
         return failed_in_stream(detail)
     found = _by_cause(error, config) if not in_stream else None
     found = found or _by_kind(type(error).__name__, status, text, config, in_stream=in_stream)
+    if config.connection is None and found.code in _ABOUT_A_CONNECTION:
+        if found.code == "not_a_model_server":
+            found = from_status(None, "")
+        found.remedy = _("Look at what the settings declare as “%s”, and at the log.") % (
+            config.label
+        )
     found.retryable = not in_stream and found.code in ("busy", "rate_limited", "load_failed")
     found.retry_after = _retry_after(error)
     return found
@@ -63,7 +79,10 @@ def _by_cause(error: BaseException, config: BackendConfig) -> BackendError | Non
             case ConnectionResetError():
                 return cut()
             # A reply that litellm or an SDK could not read as what the API describes.
-            case ValueError() | AttributeError() if type(cause).__module__ in ("json", _JSON, _PY):
+            case ValueError() | AttributeError() if (
+                # A declared class's own may mean anything.
+                config.connection is not None and type(cause).__module__ in ("json", _JSON, _PY)
+            ):
                 return not_a_model_server(config)
         cause = cause.__cause__ or cause.__context__
     return None
@@ -291,5 +310,7 @@ def _retry_after(error: Exception) -> float | None:
     return min(max(seconds, 0.0), _MAX_RETRY_AFTER)
 
 
-def _without_secrets(text: str) -> str:
+def _without_secrets(text: str, config: BackendConfig) -> str:
+    if config.connection is not None and (key := config.connection.api_key):
+        text = text.replace(key, "[removed]")
     return _SECRET.sub("[removed]", text)

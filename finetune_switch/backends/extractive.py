@@ -13,8 +13,10 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 from ..prompts import Message
-from .base import BaseChatBackend, Chunk, Text, Usage
+from .base import BackendConfig, BaseChatBackend, Chunk, Text, Usage
 
 MAX_SENTENCES = 3
 # A sentence must share this much of the question's weight to be worth saying.
@@ -53,10 +55,15 @@ class Extract:
 class ExtractiveChatBackend(BaseChatBackend):
     """Says the sentences that share most of the question's words, or that it does not know."""
 
+    def __init__(self, config: BackendConfig) -> None:
+        super().__init__(config)
+        # Now, in the language of the question: who reads the stream may have another one active.
+        self.dont_know = _("I don't know.")
+
     def stream(
         self, messages: Sequence[Message], *, heartbeat: float | None = None
     ) -> Generator[Chunk, None, None]:
-        answer = answer_from_messages(messages)
+        answer = answer_from_messages(messages, self.dont_know)
         for piece in re.findall(r"\S+\s*", answer):
             yield Text(piece)
         yield Usage()
@@ -66,8 +73,11 @@ class ExtractiveChatBackend(BaseChatBackend):
             yield chunk
 
 
-def answer_from_messages(messages: Sequence[Message]) -> str:
-    """The answer to what the last message asks, from the passages that it carries."""
+def answer_from_messages(messages: Sequence[Message], dont_know: str = "I don't know.") -> str:
+    """The answer to what the last message asks, from the passages that it carries.
+
+    ``dont_know`` is said where there is none and the messages do not demand another phrase.
+    """
     text = messages[-1]["content"]
     passages = [(int(number), body) for number, body in _PASSAGE.findall(text)]
     asked = _QUESTION.search(text)
@@ -79,7 +89,7 @@ def answer_from_messages(messages: Sequence[Message]) -> str:
     phrase = _PHRASE.search(system)
     extracts = extract_sentences(question, passages)
     if not extracts:
-        return phrase[1] if phrase else "I don't know."
+        return phrase[1] if phrase else dont_know
     return " ".join(
         f"{extract.sentence} [{extract.passage}]" if extract.passage else extract.sentence
         for extract in extracts

@@ -35,6 +35,8 @@ T = TypeVar("T")
 ATTEMPTS = 3
 NO_KEY = "none"
 _registered: set[str] = set()
+# litellm as we use it: quiet. Somebody else may have imported it before, as it comes.
+_quieted: Any = None
 _import_lock = threading.Lock()
 
 
@@ -43,6 +45,9 @@ def import_litellm() -> Any:
 
     With its local price map, since the default one is fetched over the network at import.
     """
+    global _quieted
+    if _quieted is not None:
+        return _quieted
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     with _import_lock:
         litellm: Any = importlib.import_module("litellm")
@@ -50,15 +55,14 @@ def import_litellm() -> Any:
         # came, keys included. What we log of a failure is enough, and without them.
         litellm.suppress_debug_info = True
         logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
+        _quieted = litellm
         return litellm
 
 
 async def aimport_litellm() -> Any:
     """The same from an event loop, which it does not hold up."""
-    import sys
-
-    if (module := sys.modules.get("litellm")) is not None and hasattr(module, "acompletion"):
-        return module
+    if _quieted is not None:
+        return _quieted
     return await asyncio.to_thread(import_litellm)
 
 
@@ -179,7 +183,8 @@ class LiteLLMChatBackend(BaseChatBackend):
         self, litellm: Any, messages: Sequence[Message], clock: Clock, *, stream: bool
     ) -> Any:
         """Send the question, again where the server asks for it, but never after a first token."""
-        arguments = self._arguments(litellm, messages, stream=stream)
+        api_base = await self._api_base(clock)
+        arguments = self._arguments(litellm, messages, api_base, stream=stream)
         refused: BackendError | None = None
 
         async def attempt() -> Any:
@@ -202,8 +207,20 @@ class LiteLLMChatBackend(BaseChatBackend):
             with trial:
                 return await attempt()
 
+    async def _api_base(self, clock: Clock) -> str | None:
+        """The address. A callable or a file may take its time, which other questions have not."""
+        connection = self.connection
+        if connection.api_base_file is None and not callable(connection.api_base):
+            return connection.get_api_base()
+        return await clock.wait(asyncio.to_thread(connection.get_api_base))
+
     def _arguments(
-        self, litellm: Any, messages: Sequence[Message], *, stream: bool
+        self,
+        litellm: Any,
+        messages: Sequence[Message],
+        api_base: str | None,
+        *,
+        stream: bool,
     ) -> dict[str, Any]:
         connection, config = self.connection, self.config
         if is_cloud_model(connection.provider, config.model_name):
@@ -212,7 +229,6 @@ class LiteLLMChatBackend(BaseChatBackend):
         model = f"{provider}/{config.model_name}"
         if connection.is_ollama:
             _register(litellm, model)
-        api_base = connection.get_api_base()
         arguments: dict[str, Any] = {
             "model": model,
             "messages": list(messages),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _OPEN, _CLOSE = "<think>", "</think>"
+# Not by lower(): it makes two characters of one ("İ"), and what follows them moves.
+_TAGS = {tag: re.compile(tag, re.IGNORECASE | re.ASCII) for tag in (_OPEN, _CLOSE)}
 
 
 class ThinkingFilter:
@@ -24,14 +26,13 @@ class ThinkingFilter:
         shown = []
         while self._held:
             tag = _CLOSE if self._thinking else _OPEN
-            position = self._held.lower().find(tag)
-            if position >= 0:
+            if found := _TAGS[tag].search(self._held):
                 if not self._thinking:
-                    shown.append(self._held[:position])
-                self._held = self._held[position + len(tag) :]
+                    shown.append(self._held[: found.start()])
+                self._held = self._held[found.end() :]
                 self._thinking = not self._thinking
                 continue
-            keep = _overlap(self._held.lower(), tag)
+            keep = _overlap(self._held, tag)
             if not self._thinking:
                 shown.append(self._held[: len(self._held) - keep])
             self._held = self._held[len(self._held) - keep :] if keep else ""
@@ -61,7 +62,7 @@ def _overlap(text: str, tag: str) -> int:
         (
             size
             for size in range(min(len(tag) - 1, len(text)), 0, -1)
-            if tag.startswith(text[-size:])
+            if tag.startswith(text[-size:].lower())
         ),
         0,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
@@ -162,6 +163,11 @@ class ChatBackend(models.Model):
         ordering = ["label"]
 
     def __str__(self) -> str:
+        """Its name for people: in the reader's language, where it was not an editor who gave it."""
+        if self.kind == self.Kind.EXTRACTIVE:
+            return _("Sentences from the pages (no model)")
+        if self.kind == self.Kind.ADAPTER:
+            return _("%s (from the settings)") % self.label
         return self.label
 
     @transaction.atomic
@@ -177,10 +183,14 @@ class ChatBackend(models.Model):
         """The backend that answers where nothing was chosen: unsaved, and the same everywhere."""
         return cls(
             alias=EXTRACTIVE_ALIAS,
-            label=_("Sentences from the pages (no model)"),
+            label="Sentences from the pages (no model)",
             kind=cls.Kind.EXTRACTIVE,
             system_prompt="",
         )
+
+    @admin.display(description=gettext_lazy("name"), ordering="label")
+    def name(self) -> str:
+        return str(self)
 
     def clean(self) -> None:
         super().clean()
@@ -261,37 +271,40 @@ class ChatBackend(models.Model):
             return _("this website only; no model is asked")
         if self.kind == self.Kind.ADAPTER:
             return _("wherever the settings of “%s” say") % self.connection
-        try:
-            return conf.get_connection(self.connection).data_destination
-        except ConnectionNotConfigured:
-            return ""
+        connection = self._connection()
+        return connection.data_destination if connection else ""
 
     @property
     def provider(self) -> str:
         """The provider of its connection, or an empty string where there is none (any more)."""
-        try:
-            return conf.get_connection(self.connection).provider
-        except ConnectionNotConfigured:
-            return ""
+        connection = self._connection()
+        return connection.provider if connection else ""
 
     @property
     def deadlines(self) -> conf.Deadlines:
         """Its own deadlines, else its connection's, else the package's."""
-        try:
-            base = conf.get_connection(self.connection).deadlines
-        except ConnectionNotConfigured:
-            base = conf.default_deadlines()
+        connection = self._connection()
+        base = connection.deadlines if connection else conf.default_deadlines()
         return base.override(
             first_token=self.first_token_seconds,
             idle=self.idle_seconds,
             total=self.total_seconds,
         )
 
+    def _connection(self) -> conf.Connection | None:
+        """Its connection, if it has one: what an adapter calls by the same alias is none."""
+        if self.kind != self.Kind.CONNECTION:
+            return None
+        try:
+            return conf.get_connection(self.connection)
+        except ConnectionNotConfigured:
+            return None
+
     def snapshot(self) -> dict[str, Any]:
         """What an exchange keeps of the backend as it was when the question was asked."""
         return {
             "alias": self.alias,
-            "label": self.label,
+            "label": str(self),
             "kind": self.kind,
             "connection": self.connection,
             "model": self.model_name,

@@ -146,6 +146,11 @@ class Switch(BaseSiteSetting):
         ``None``. Raises :class:`SwitchConflict` where another one is by now, and
         ``ValidationError`` where ``new`` cannot be asked at all.
         """
+        return self._turn(new, expected=expected, user=user)
+
+    def _turn(
+        self, new: ChatBackend, *, expected: int | None, user: Any, **unchanged: Any
+    ) -> ChatBackend | None:
         if problem := new.unavailable_reason:
             raise ValidationError(problem)
         if new.pk == expected:
@@ -153,13 +158,15 @@ class Switch(BaseSiteSetting):
             if self.active_id != expected:
                 raise SwitchConflict(self._conflict_sentence())
             raise ValidationError(_("“%s” is active already.") % new)
+        before = ChatBackend.objects.before(expected)
         with transaction.atomic():
             changed = (
                 type(self)
-                .objects.filter(pk=self.pk, active_id=expected)
+                .objects.filter(pk=self.pk, active_id=expected, **unchanged)
                 .update(
                     active=new,
-                    previous=ChatBackend.objects.before(expected),
+                    # The extractive one, chosen where it answered already, came after nothing.
+                    previous=None if before == new else before,
                     switched_at=timezone.now(),
                     switched_by=user if getattr(user, "pk", None) else None,
                 )
@@ -180,11 +187,20 @@ class Switch(BaseSiteSetting):
             )
         return self.previous
 
-    def back(self, *, expected: int | None, user: Any = None) -> ChatBackend | None:
-        """Swap the active and the previous backend."""
+    def back(
+        self, *, expected: int | None, to: int | None = None, user: Any = None
+    ) -> ChatBackend | None:
+        """Swap the active and the previous backend.
+
+        ``to`` is the primary key of the backend that the caller believes to be the previous one,
+        where that is known: after two turns ``expected`` may be active again, and another one the
+        previous.
+        """
         if self.previous is None:
             raise ValidationError(_("There is no backend to switch back to."))
-        return self.activate(self.previous, expected=expected, user=user)
+        if to is not None and to != self.previous_id:
+            raise SwitchConflict(self._conflict_sentence())
+        return self._turn(self.previous, expected=expected, user=user, previous_id=self.previous_id)
 
     def _conflict_sentence(self) -> str:
         return _(
@@ -195,7 +211,7 @@ class Switch(BaseSiteSetting):
     @staticmethod
     def _log_entry(backend: ChatBackend | None) -> dict[str, str]:
         backend = backend or ChatBackend.extractive()
-        return {"alias": backend.alias, "label": backend.label, "model": backend.model_name}
+        return {"alias": backend.alias, "label": str(backend), "model": backend.model_name}
 
 
 _BY_SITE = CompiledLookup(lambda: Switch.objects.select_related("active").filter(site=0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,8 +23,22 @@ SWITCH_CLASSES = (
 )
 
 
+def _new_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=32, thread_name_prefix="finetune-switch-declared")
+
+
 # Threads of their own: a class that hangs must not hold up anything else.
-_threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="finetune-switch-declared")
+_threads = _new_threads()
+
+
+def _forget_threads_after_fork() -> None:
+    # They do not exist in the child, which would wait for them.
+    global _threads
+    _threads = _new_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads_after_fork)
 
 
 def chat_backend_settings() -> Mapping[str, Any]:
@@ -38,7 +53,7 @@ class DeclaredBackends:
             alias: DeclaredBackend(
                 alias=alias,
                 model_name=str((declaration.get("CONFIG") or {}).get("MODEL_ID", "")),
-                label=_("%s (from the settings)") % alias,
+                label=alias,
                 context_window=(declaration.get("CONFIG") or {}).get("TOKEN_LIMIT"),
             )
             for alias, declaration in chat_backend_settings().items()

@@ -53,10 +53,26 @@ class RegisteredIndex:
         return [self._hit(documents[position], float(scores[position])) for position in best]
 
     def _stored_documents(self) -> list[Any]:
-        models = [queryset.model for queryset in self._index.querysets]
-        content_types = ContentType.objects.get_for_models(*models).values()
-        rows = Embedding.objects.filter(content_type__in=content_types).order_by("pk")
-        return [row.to_document() for row in rows]
+        """The documents of what its querysets hold: another index may hold the rest of a model."""
+        content_types = ContentType.objects.get_for_models(
+            *(queryset.model for queryset in self._index.querysets)
+        )
+        # None is all of a model. Keys are compared as the texts that they are stored as, which a
+        # database would make in ways of its own.
+        held: dict[int, set[str] | None] = {}
+        for queryset in self._index.querysets:
+            kind = content_types[queryset.model].pk
+            queryset = queryset.all()
+            if not queryset.query.has_filters() and not queryset.query.is_sliced:
+                held[kind] = None
+            elif (keys := held.setdefault(kind, set())) is not None:
+                keys.update(map(str, queryset.values_list("pk", flat=True)))
+        rows = Embedding.objects.filter(content_type__in=held).order_by("pk")
+        return [
+            row.to_document()
+            for row in rows
+            if (keys := held[row.content_type_id]) is None or row.object_id in keys
+        ]
 
     def _hit(self, document: Any, score: float) -> Hit:
         kind = ContentType.objects.get_for_id(int(document.metadata["content_type_id"]))

@@ -54,7 +54,7 @@ class BackendIndexView(generic.IndexView):
     """The list; aliases of the settings get their rows when it is opened."""
 
     list_display = [
-        "label",
+        "name",
         Column(
             "model_name",
             label=gettext_lazy("Model"),
@@ -177,6 +177,9 @@ class BackendInspectView(BackendButtonsMixin, generic.InspectView):
             "unavailable_reason": _("Gone"),
         }
         return own.get(field_name) or super().get_field_label(field_name, field)
+
+    def get_label_display_value(self) -> str:
+        return str(self.object)
 
     def get_parameters_display_value(self) -> str:
         return ", ".join(f"{name}: {value}" for name, value in self.object.parameters.items())

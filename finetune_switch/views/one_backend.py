@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
 from wagtail.admin import messages
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
+from wagtail.log_actions import log
 
 from .. import conf, permissions
 from ..exceptions import BackendError, ConnectionNotConfigured
@@ -118,6 +119,7 @@ class AddBaseModelView(OneBackendMixin, View):
             messages.error(request, " ".join(error.messages))
             return redirect(tuned.get_check_url())
         base.save(author=request.user)
+        log(instance=base, action="wagtail.create", user=request.user)
         messages.success(request, _("“%s” was added. Check now whether it answers.") % base)
         return redirect(base.get_check_url())
 
@@ -168,6 +170,7 @@ class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
         )
         self.backend.system_prompt = version.text
         self.backend.save(author=request.user, update_fields=["system_prompt", "updated_at"])
+        log(instance=self.backend, action="wagtail.edit", user=request.user, content_changed=True)
         messages.success(
             request,
             _("“%(backend)s” is told wording %(number)d again.")

@@ -179,9 +179,11 @@ class BackView(SiteMixin, View):
 
     def post(self, request: HttpRequest, site: int) -> HttpResponse:
         form = SwitchChoiceForm({"backend": 1, **request.POST.dict()})
-        expected = form.cleaned_data["expected"] if form.is_valid() else None
+        shown = form.cleaned_data if form.is_valid() else {}
         try:
-            self.switch.back(expected=expected, user=request.user)
+            self.switch.back(
+                expected=shown.get("expected"), to=shown.get("previous"), user=request.user
+            )
         except (ValidationError, SwitchConflict) as error:
             messages.error(request, _sentence(error))
         else:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 from django.utils import timezone
+from wagtail.users.models import UserProfile
 
 from finetune_switch.models import ChatBackend, Exchange, Outcome, Switch
 
@@ -161,6 +162,7 @@ def test_no_connection_declared(site, admin, connections):
             {"hourly_price": "0.60", "prompt_price": "1"},
             "Give prices per million tokens or per hour, not both.",
         ),
+        ({"connection": "elsewhere", "parameter_temperature": "7"}, "temperature must lie between"),
         ({"context_window": "100"}, "greater than or equal to 512"),
         ({"first_token_seconds": "0"}, "greater than or equal to 0.1"),
     ],
@@ -219,6 +221,66 @@ def test_saving_a_form_as_it_stands_changes_nothing(site, tuned, admin):
     after = ChatBackend.objects.filter(pk=tuned.pk).values().get()
     assert {**after, "updated_at": None} == {**before, "updated_at": None}
     assert tuned.prompt_versions.count() == 1
+
+
+def test_nor_does_it_from_a_browser_which_ends_lines_in_its_own_way(site, tuned, admin):
+    admin.post("backends:check", tuned.pk)
+    tuned.refresh_from_db()
+    tuned.parameters = {"stop": [" a", "b"]}
+    tuned.system_prompt = "One.\nTwo."
+    tuned.save()
+    fields = form_values(admin.get("backends:edit", tuned.pk))
+    sent = {name: value.replace("\n", "\r\n") for name, value in fields.items()}
+
+    admin.post("backends:edit", tuned.pk, **sent)
+
+    wordings = tuned.prompt_versions.count()
+    tuned.refresh_from_db()
+    assert tuned.checked_at
+    assert tuned.parameters == {"stop": [" a", "b"]}
+    assert tuned.prompt_versions.count() == wordings == 2
+
+    admin.post("backends:edit", tuned.pk, **{**sent, "parameter_stop": "a\r\nb"})
+    tuned.refresh_from_db()
+    assert tuned.checked_at is None
+
+
+def test_without_a_connection_nothing_is_said_of_what_it_takes(site, admin):
+    page = admin.post("backends:add", **values(connection="elsewhere", parameter_num_ctx="8192"))
+    assert "Select a valid choice." in page.text
+    assert "cannot be set for" not in page.text
+
+
+def test_names_that_no_editor_gave_are_in_the_readers_language(site, extractive, declared, admin):
+    UserProfile.objects.create(user=admin.user, preferred_language="de")
+    page = admin.get("backends:index")
+    assert "Sätze aus den Seiten (kein Modell)" in page.text
+    assert "legacy (aus den Einstellungen)" in page.text
+    declared.refresh_from_db()
+    assert declared.label == "legacy"
+    assert "legacy (aus den Einstellungen)" in admin.get("backends:inspect", declared.pk).text
+    form = admin.get("backends:add")
+    assert [option.get_text() for option in form.main.select("#id_parameter_reasoning option")] == [
+        "Dem Modell überlassen", "Aus", "Niedrig", "Mittel", "Hoch",
+    ]  # fmt: skip
+
+
+def test_the_list_can_be_sorted_by_name(site, hosted, tuned, admin):
+    def order(key):
+        text = admin.get("backends:index", ordering=key).text
+        return text.index("The hosted model") < text.index("Our fine-tune")
+
+    assert (order("label"), order("-label")) == (False, True)
+
+
+def test_what_was_deleted_does_not_come_back(site, settings, tuned, admin):
+    settings.FINETUNE_SWITCH = {
+        **settings.FINETUNE_SWITCH,
+        "SEED_BACKEND": {"CONNECTION": "openai", "MODEL_NAME": "seed-model"},
+    }
+    admin.post("backends:delete", tuned.pk)
+    admin.get("backends:index")
+    assert not ChatBackend.objects.editable().exists()
 
 
 def test_a_connection_that_has_left_is_named_in_the_form(site, tuned, admin, connections):

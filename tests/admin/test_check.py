@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 from django.utils.formats import date_format
+from wagtail.log_actions import registry as log_registry
 
 from demo_site.standin import StandIn
 from finetune_switch.models import ChatBackend
+from finetune_switch.preflight import check_backend
 
 from .pages import address
 
@@ -187,6 +189,30 @@ def test_another_model_has_not_been_checked(site, admin, hosted):
     assert "Not checked yet" in _card(admin, site, hosted)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"model_name": "standin-hosted"}, {"connection": "ollama"}, {"parameters": {"seed": 7}}],
+)
+def test_a_model_that_became_another_while_it_was_checked(site, hosted, changes):
+    steps = check_backend(hosted)
+    next(steps)
+    ChatBackend.objects.filter(pk=hosted.pk).update(**changes)
+    assert all(step.passed for step in steps)
+    hosted.refresh_from_db()
+    assert (hosted.checked_at, hosted.check_passed, hosted.check_report) == (None, None, [])
+
+
+def test_another_name_meanwhile_is_the_same_model(site, hosted):
+    hosted.parameters = {"temperature": 0.5, "stop": ["a"]}
+    hosted.save()
+    steps = check_backend(hosted)
+    next(steps)
+    ChatBackend.objects.filter(pk=hosted.pk).update(label="Renamed")
+    assert all(step.passed for step in steps)
+    hosted.refresh_from_db()
+    assert (hosted.label, hosted.check_passed) == ("Renamed", True)
+
+
 def _card(admin, site, backend):
     cards = admin.get("switch:site", site.pk).main.select("li.finetune-card")
     return next(card.get_text(" ") for card in cards if str(backend) in card.get_text())
@@ -259,6 +285,8 @@ class TestBaseModel:
 
         base = ChatBackend.objects.get(model_name="standin-base:latest")
         assert str(base) == "standin-base:latest (untuned)"
+        entry = log_registry.get_logs_for_instance(base).get()
+        assert (entry.action, entry.user) == ("wagtail.create", admin.user)
         assert page.message == f"“{base}” was added. Check now whether it answers."
         assert base.connection == tuned.connection
         assert page.response.redirect_chain[-1][0] == address("backends:check", base.pk)

@@ -90,7 +90,7 @@ def test_questions_of_today(site, other_site, switch, admin):
         asked(site, outcome)
     asked(site, days_ago=2)
     asked(other_site)
-    assert "4 questions today, 1 without an answer, 1 failed." in panel(admin)
+    assert "4 questions today. 1 found no answer. 1 failed." in panel(admin)
 
 
 def test_one_question_is_one_question(site, switch, admin):

@@ -6,12 +6,14 @@ import asyncio
 import json
 import threading
 import time
+from datetime import date
 
 import pytest
 from aiohttp import web
 
 from demo_site.standin import StandIn
 from demo_site.standin.behaviours import HTML_PAGE
+from finetune_switch.servers import _as_date
 
 from .pages import address
 
@@ -142,6 +144,32 @@ def test_an_address_that_is_none(site, admin, connections):
     assert "not a web address" in data["message"]
     assert 'connection "ollama"' in data["message"]
     assert "models.example.org" not in data["message"]
+
+
+def test_an_address_file_that_cannot_be_read(site, admin, connections, tmp_path):
+    connections["ollama"]["API_BASE_FILE"] = tmp_path / "gone"
+    status, data = show(admin, "ollama")
+    assert status == 502
+    assert data["message"].startswith("The address of the model server could not be read.")
+    assert str(tmp_path) not in data["message"]
+
+
+@pytest.mark.parametrize(
+    ("value", "day"),
+    [
+        (1_800_000_000, "2027-01-15"),
+        (1_800_000_000_000, "2027-01-15"),
+        ("2027-01-15T08:00:00Z", "2027-01-15"),
+        (10**30, None),
+        (float("inf"), None),
+        (float("nan"), None),
+        (-1, None),
+        (True, None),
+        ("soon", None),
+    ],
+)
+def test_a_day_however_it_is_given(value, day):
+    assert _as_date(value) == (day and date.fromisoformat(day))
 
 
 def test_an_openai_without_ollamas_paths(site, admin, connections):

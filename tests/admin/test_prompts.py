@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from wagtail.log_actions import registry as log_registry
 
 from .pages import form_values
 
@@ -48,6 +49,9 @@ def test_an_earlier_wording_comes_back_under_a_new_number(site, reworded, admin)
     assert reworded.system_prompt == "Be salty."
     assert reworded.prompt_version == 3
     assert reworded.prompt_versions.first().created_by == admin.user
+    # The form's own entry, and that of this act.
+    entries = log_registry.get_logs_for_instance(reworded).filter(action="wagtail.edit")
+    assert [entry.user for entry in entries] == [admin.user] * 2
 
 
 @pytest.mark.parametrize("number", ["", "7", "x", "-1", "²", "9" * 30])

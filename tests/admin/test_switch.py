@@ -105,6 +105,25 @@ def test_back_from_a_page_that_is_out_of_date_changes_nothing(
     assert active(site) == "tuned"
 
 
+def test_back_to_another_one_than_the_page_showed_changes_nothing(
+    site, switch, hosted, tuned, extractive, switcher
+):
+    page = switcher.get("switch:site", site.pk)
+    (form,) = [form for form in page.main.select("form") if "back" in form["action"]]
+    shown = {field["name"]: field["value"] for field in form.select("input[name]")}
+    # A colleague looks what the fine-tune says, and goes back: the same one is active again.
+    switch.activate(tuned, expected=hosted.pk)
+    switch.activate(hosted, expected=tuned.pk)
+
+    page = switcher.post("switch:back", site.pk, **shown)
+
+    assert page.message.startswith("Nothing was changed:")
+    assert active(site) == "hosted"
+
+    switcher.post("switch:back", site.pk, expected=hosted.pk, previous=tuned.pk)
+    assert active(site) == "tuned"
+
+
 def test_back_where_nothing_was_before(site, hosted, switcher):
     page = switcher.post("switch:back", site.pk, expected="")
     assert page.message == "There is no backend to switch back to."

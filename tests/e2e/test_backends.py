@@ -31,6 +31,25 @@ def test_adding_a_backend_from_what_the_server_has(lead):
     lead.sees("It was tuned from “standin-base:latest”")
 
 
+def test_who_works_with_the_keyboard_stays_on_the_button(lead):
+    page = lead.page
+    lead.go("finetune/backends/new/")
+    page.get_by_label("Connection").select_option(value="ollama")
+    button = page.get_by_role("button", name="Show models")
+    asked = []
+    page.route("**/finetune/backends/models/**", lambda route: asked.append(route))
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    expect(button).to_be_focused()
+    page.keyboard.press("Enter")
+    (route,) = asked
+    route.continue_()
+    expect(page.get_by_text("Choose one, or type a name:")).to_be_visible()
+    expect(button).not_to_have_attribute("aria-disabled", "true")
+    expect(button).to_be_focused()
+
+
 def test_a_server_that_is_down_while_models_are_asked_for(lead, connections):
     connections["ollama"]["API_BASE"] = "http://127.0.0.1:9"
     lead.go("finetune/backends/new/")

@@ -109,7 +109,7 @@ class Ask(Subcommand):
 
     def _stream(self, backend: ChatBackend, pending: Answer, *, alone: bool) -> None:
         if not alone:
-            self.stdout.write(self.style.MIGRATE_HEADING(f"\n{backend.label}"))
+            self.stdout.write(self.style.MIGRATE_HEADING(f"\n{backend}"))
         for event in pending:
             if isinstance(event, SourcesEvent):
                 who = f"{event.label} · " if alone else ""
@@ -131,7 +131,7 @@ class Ask(Subcommand):
             )
 
     def _write_table(self, answers: list[tuple[ChatBackend, Answer]]) -> None:
-        width = max(len(backend.label) for backend, _answer in answers)
+        width = max(len(str(backend)) for backend, _answer in answers)
         self.stdout.write(
             f"\n{'Backend':<{width}}  {'Outcome':<10} {'First':>8} {'Total':>8} "
             f"{'In':>6} {'Out':>6} {'US$':>10}"
@@ -140,7 +140,7 @@ class Ask(Subcommand):
             done = pending.done
             outcome = done.outcome if done else "failed"
             self.stdout.write(
-                f"{backend.label:<{width}}  {outcome:<10} "
+                f"{backend!s:<{width}}  {outcome:<10} "
                 f"{_seconds(done.first_token_seconds if done else None):>8} "
                 f"{_seconds(done.duration_seconds if done else None):>8} "
                 f"{_number(done.prompt_tokens if done else None):>6} "

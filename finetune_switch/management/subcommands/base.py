@@ -32,9 +32,6 @@ class Subcommand(ABC):
     def write_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
-    def yes_or_no(self, value: bool) -> str:
-        return self.style.SUCCESS("yes") if value else self.style.ERROR("no")
-
 
 def add_site_argument(parser: ArgumentParser) -> None:
     parser.add_argument(

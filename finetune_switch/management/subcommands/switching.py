@@ -33,7 +33,7 @@ class Status(Subcommand):
                 {
                     "site": f"{site.hostname}:{site.port}",
                     "active": backend.alias,
-                    "label": backend.label,
+                    "label": str(backend),
                     "model": backend.model_name,
                     "previous": switch.previous.alias if switch.previous else None,
                     "since": switch.switched_at.isoformat() if switch.switched_at else None,
@@ -50,7 +50,9 @@ class Status(Subcommand):
         self.stdout.write(f"Data goes  to {backend.data_destination}")
         if switch.switched_at:
             who = f", by {switch.switched_by}" if switch.switched_by else ""
-            since = timezone.localtime(switch.switched_at)
+            since = switch.switched_at
+            if timezone.is_aware(since):
+                since = timezone.localtime(since)
             self.stdout.write(f"Since      {since:%Y-%m-%d %H:%M}{who}")
         if switch.previous:
             self.stdout.write(f"Before     {switch.previous} ({switch.previous.alias})")
@@ -79,13 +81,13 @@ class List(Subcommand):
             mark = "*" if row.alias == active.alias else " "
             gone = self.style.ERROR("  gone") if row.unavailable_reason else ""
             model = f"  {row.model_name}" if row.model_name else ""
-            self.stdout.write(f"{mark} {row.alias:<{width}}  {row.label}{model}{gone}")
+            self.stdout.write(f"{mark} {row.alias:<{width}}  {row}{model}{gone}")
         return 0
 
     def _as_dict(self, row: ChatBackend, active: ChatBackend) -> dict[str, Any]:
         return {
             "alias": row.alias,
-            "label": row.label,
+            "label": str(row),
             "model": row.model_name,
             "active": row.alias == active.alias,
             "kind": row.kind,

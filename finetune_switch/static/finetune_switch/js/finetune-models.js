@@ -33,12 +33,14 @@ class FinetuneModelsController extends window.StimulusModule.Controller {
   }
 
   async show() {
+    // Not `disabled`: that would take the focus from whoever pressed it with the keyboard.
+    if (this.buttonTarget.getAttribute('aria-disabled')) return;
     const connection = this.connection?.value ?? '';
     this.abort?.abort();
     const abort = new AbortController();
     this.abort = abort;
     this.say(this.waitingValue);
-    this.buttonTarget.disabled = true;
+    this.buttonTarget.setAttribute('aria-disabled', 'true');
     try {
       const url = `${this.urlValue}?${new URLSearchParams({ connection })}`;
       const response = await fetch(url, {
@@ -51,7 +53,7 @@ class FinetuneModelsController extends window.StimulusModule.Controller {
     } catch (error) {
       if (error.name !== 'AbortError') this.say(this.failedValue);
     } finally {
-      if (this.abort === abort) this.buttonTarget.disabled = false;
+      if (this.abort === abort) this.buttonTarget.removeAttribute('aria-disabled');
     }
   }
 
