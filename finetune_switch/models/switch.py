@@ -144,7 +144,8 @@ class Switch(BaseSiteSetting):
 
         ``expected`` is the primary key of the backend that the caller believes to be active, or
         ``None``. Raises :class:`SwitchConflict` where another one is by now, and
-        ``ValidationError`` where ``new`` cannot be asked at all.
+        ``ValidationError`` where ``new`` cannot be asked at all. No permission is checked here:
+        the views do that, and whoever has a shell may switch. ``user`` is who is recorded.
         """
         return self._turn(new, expected=expected, user=user)
 
@@ -214,7 +215,9 @@ class Switch(BaseSiteSetting):
         return {"alias": backend.alias, "label": str(backend), "model": backend.model_name}
 
 
-_BY_SITE = CompiledLookup(lambda: Switch.objects.select_related("active").filter(site=0))
-_OF_DEFAULT_SITE = CompiledLookup(
+_BY_SITE: CompiledLookup[Switch] = CompiledLookup(
+    lambda: Switch.objects.select_related("active").filter(site=0)
+)
+_OF_DEFAULT_SITE: CompiledLookup[Switch] = CompiledLookup(
     lambda: Switch.objects.select_related("active", "site").filter(site__is_default_site=True)
 )
