@@ -85,6 +85,25 @@ class Connection:
         return str(value).rstrip("/")
 
 
+EMBEDDING_BATCH_SIZE = 64
+EMBEDDING_MAX_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """Which model makes the vectors of the index, where it is not the embedded one.
+
+    ``dimensions`` asks the model for vectors of that size; ``batch_size`` is in texts a request.
+    """
+
+    connection: str
+    model_name: str
+    dimensions: int | None = None
+    batch_size: int = EMBEDDING_BATCH_SIZE
+    max_tokens: int = EMBEDDING_MAX_TOKENS
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
 CONNECTION_OPTIONS: Mapping[str, str] = {
     "PROVIDER": "the provider as litellm names it: openai, ollama_chat, …",
     "LABEL": "a name for people",
@@ -104,8 +123,28 @@ OPTIONS: Mapping[str, Any] = {
     "RECORD_VISITOR_QUESTIONS": True,
     "RETENTION_DAYS": 90,
     "DATABASE_THREADS": 8,
+    "INDEX": {},
 }
 SEED_OPTIONS = ("CONNECTION", "MODEL_NAME", "ALIAS", "LABEL", "CONTEXT_WINDOW")
+INDEX_OPTIONS = (
+    "EMBEDDINGS",
+    "STORE",
+    "STORE_OPTIONS",
+    "MODELS",
+    "EXCLUDE_PAGE_TYPES",
+    "EXCLUDE_FIELDS",
+    "BLOCK_ANCHOR",
+    "TEXT_RANKING",
+)
+EMBEDDING_OPTIONS = (
+    "CONNECTION",
+    "MODEL_NAME",
+    "DIMENSIONS",
+    "BATCH_SIZE",
+    "MAX_TOKENS",
+    "PARAMETERS",
+)
+REQUIRED_EMBEDDING_OPTIONS = ("CONNECTION", "MODEL_NAME")
 
 
 def _get(option: str) -> Any:
@@ -175,3 +214,56 @@ def retention_days() -> int | None:
 
 def database_threads() -> int:
     return int(_get("DATABASE_THREADS"))
+
+
+def _index(option: str) -> Any:
+    return (_get("INDEX") or {}).get(option)
+
+
+def embedding_settings() -> EmbeddingSettings | None:
+    """Which embedding model the settings ask for; ``None`` is the embedded one."""
+    values = _index("EMBEDDINGS")
+    if not values:
+        return None
+    dimensions = values.get("DIMENSIONS")
+    return EmbeddingSettings(
+        connection=str(values.get("CONNECTION") or ""),
+        model_name=str(values.get("MODEL_NAME") or ""),
+        dimensions=int(dimensions) if dimensions else None,
+        batch_size=int(values.get("BATCH_SIZE") or EMBEDDING_BATCH_SIZE),
+        max_tokens=int(values.get("MAX_TOKENS") or EMBEDDING_MAX_TOKENS),
+        parameters=values.get("PARAMETERS") or {},
+    )
+
+
+def index_store() -> str | None:
+    """The store that the settings name, or ``None`` to let the database decide."""
+    return _index("STORE") or None
+
+
+def store_options() -> dict[str, Any]:
+    return dict(_index("STORE_OPTIONS") or {})
+
+
+def indexed_models() -> list[str]:
+    """Models beside pages that are indexed, as ``app_label.ModelName``."""
+    return list(_index("MODELS") or [])
+
+
+def excluded_page_types() -> list[str]:
+    """Page types that are left out of the index, as ``app_label.ModelName``."""
+    return list(_index("EXCLUDE_PAGE_TYPES") or [])
+
+
+def excluded_fields() -> list[str]:
+    return list(_index("EXCLUDE_FIELDS") or [])
+
+
+def block_anchor() -> str:
+    """The anchor of a StreamField's block on its page, such as ``block-{id}``; empty for none."""
+    return str(_index("BLOCK_ANCHOR") or "")
+
+
+def text_ranking() -> bool:
+    """Whether words count beside meaning."""
+    return _index("TEXT_RANKING") is not False

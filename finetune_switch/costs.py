@@ -5,8 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .backends.base import Usage
+from .backends.litellm import import_litellm
 from .models import ChatBackend
 
+OWN_SERVERS = ("ollama", "ollama_chat")
 MILLION = Decimal(1_000_000)
 HOUR = Decimal(3600)
 # As many places as the exchange keeps.
@@ -30,3 +32,14 @@ def cost_of(backend: ChatBackend, usage: Usage, duration_seconds: float) -> Deci
         )
         / MILLION
     ).quantize(PLACES)
+
+
+def embedding_cost(provider: str, model_name: str, tokens: int) -> float | None:
+    """What so many tokens cost to embed, by litellm's own price list; ``None`` if it has none."""
+    if provider in OWN_SERVERS:
+        return 0.0
+    prices = import_litellm().model_cost
+    for name in (f"{provider}/{model_name}", model_name):
+        if (price := prices.get(name, {}).get("input_cost_per_token")) is not None:
+            return float(price) * tokens
+    return None

@@ -31,12 +31,20 @@ class ConnectionNotConfigured(BackendError):
     """The settings no longer declare what a backend needs: its connection, alias or address."""
 
 
+class EmbeddingError(BackendError):
+    """Texts could not be turned into vectors, or what came back is none to search with."""
+
+
 class DeadlineExceeded(BackendError):
     """A deadline of ours passed: first token, idle time or total."""
 
 
 class SwitchConflict(FinetuneSwitchError):
     """The switch was turned by somebody else since the page was opened. Safe to show."""
+
+
+class IndexBusy(FinetuneSwitchError):
+    """The index is being built by somebody else. Safe to show."""
 
 
 class InvalidQuestion(FinetuneSwitchError):

@@ -25,6 +25,11 @@ def connect(**options):
     return {"CONNECTIONS": {"hosted": {**CONNECTION, **options}}}
 
 
+def embed(**options):
+    chosen = {"CONNECTION": "hosted", "MODEL_NAME": "text-embedding-3-small", **options}
+    return connect() | {"INDEX": {"EMBEDDINGS": chosen}}
+
+
 @pytest.mark.parametrize(
     ("declared", "check_id", "named"),
     [
@@ -51,6 +56,19 @@ def connect(**options):
         (connect() | {"SEED_BACKEND": {"CONNECTION": "hosted", "NAME": "m"}}, "E002", '"NAME"'),
         (connect(API_BASE="gpu.example"), "E007", '["API_BASE"]'),
         (connect(API_BASE="http://x", API_BASE_FILE="/x"), "E007", '"API_BASE_FILE"'),
+        ({"INDEX": ["page"]}, "E001", 'FINETUNE_SWITCH["INDEX"] must be a dictionary'),
+        ({"INDEX": {"STORES": "memory"}}, "E004", '"STORES"'),
+        ({"INDEX": {"MODELS": "app.Event"}}, "E001", '["INDEX"]["MODELS"] must be a list'),
+        ({"INDEX": {"STORE_OPTIONS": [1]}}, "E001", '["STORE_OPTIONS"]'),
+        ({"INDEX": {"EMBEDDINGS": "wordllama"}}, "E001", '["EMBEDDINGS"] must be a dictionary'),
+        (embed(MODEL="m"), "E004", '"MODEL"'),
+        (embed(MODEL_NAME=""), "E005", '"MODEL_NAME"'),
+        (embed(CONNECTION=None), "E005", '"CONNECTION"'),
+        (embed(CONNECTION="nowhere"), "E006", "'nowhere'"),
+        (embed(DIMENSIONS="256"), "E003", '["DIMENSIONS"]'),
+        (embed(BATCH_SIZE=0), "E003", '["BATCH_SIZE"]'),
+        (embed(MAX_TOKENS=True), "E003", '["MAX_TOKENS"]'),
+        (embed(PARAMETERS="user"), "E001", '["PARAMETERS"]'),
     ],
 )  # fmt: skip
 def test_an_option_that_is_wrong_is_named(settings, declared, check_id, named):
@@ -77,6 +95,18 @@ def test_an_unknown_option_lists_the_known_ones(settings):
         {"CONNECTIONS": {}, "RETENTION_DAYS": None, "SEED_BACKEND": None},
         connect(API_BASE=lambda: "http://x", API_KEY="", DEADLINES={"IDLE": 2.5}, LABEL="Hosted"),
         connect() | {"SEED_BACKEND": {"CONNECTION": "hosted", "MODEL_NAME": "m", "LABEL": "M"}},
+        embed(DIMENSIONS=256, BATCH_SIZE=10, MAX_TOKENS=8000, PARAMETERS={"user": "site"}),
+        {
+            "INDEX": {
+                "EMBEDDINGS": {},
+                "STORE": "memory",
+                "STORE_OPTIONS": {"ef_search": 80},
+                "MODELS": ["events.Event"],
+                "EXCLUDE_PAGE_TYPES": ("home.HomePage",),
+                "EXCLUDE_FIELDS": None,
+                "BLOCK_ANCHOR": "block-{id}",
+            }
+        },
     ],
 )
 def test_what_is_right_is_silent(settings, declared):

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from . import prompts, voices
+from .embeddings import VECTOR_FAULTS
 from .script import Break, Finish, Noise, Page, Refuse, Say, Script, Wait, say
 
 TEST_ANSWER = "The harbour opens at nine. [1]"
@@ -38,7 +39,9 @@ class Model:
     ``answer`` is a text or makes one of the messages; ``fault`` is a name from :data:`FAULTS`, and
     ``seconds`` how long that fault takes. ``once`` lets only the first request fail. Pace is the
     server's where it is ``None``. ``protocol`` (``openai``, ``ollama`` or both) says where a model
-    is listed, not where it answers. ``usage=False`` leaves all token counts out.
+    is listed, not where it answers. ``usage=False`` leaves all token counts out; with
+    ``renders=False`` a request to render the prompt only is answered like any other, as Ollama does
+    where it leaves the template to llama-server.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Model:
     capabilities: tuple[str, ...] = ("completion",)
     parent_model: str = ""
     template: str = CHAT_TEMPLATE
+    renders: bool = True
     context_length: int = 4096
     digest_salt: str = field(default="", repr=False)
     """Changes the digest of ``/api/tags``, as creating the model anew would."""
@@ -185,6 +189,7 @@ FAULTS: dict[str, Fault] = {
     "context-overflow": _refusing("context-overflow"),
     "context-overflow-native": _refusing("context-overflow-native"),
     "leaky-error": _refusing("leaky-error"),
+    "unsupported-parameter": _refusing("unsupported-parameter"),
     "slow-first-token": _slow(30.0),
     "slow-load": _slow(3.0),
     "stall": _stall,
@@ -212,6 +217,7 @@ FAULTS: dict[str, Fault] = {
     "echo-prompt": _saying(lambda messages: json.dumps(list(messages), ensure_ascii=False)),
     "html-answer": _saying(lambda messages: HTML_ANSWER),
     "no-usage": _plain,
+    **dict.fromkeys(VECTOR_FAULTS, _plain),
 }
 """What can go wrong, by name. The model ``fault-NAME`` does it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Mapping
 
 from .voices import stems
 
@@ -21,3 +22,27 @@ def embed(text: str, dimensions: int | None = None) -> list[float]:
     if not length:
         vector[0] = length = 1.0
     return [value / length for value in vector]
+
+
+def embed_all(
+    texts: list[str], dimensions: int | None = None, fault: str = ""
+) -> list[list[float]]:
+    """A vector for each text, spoilt by the fault where it is one of :data:`VECTOR_FAULTS`."""
+    vectors = [embed(text, dimensions) for text in texts]
+    return VECTOR_FAULTS[fault](vectors) if fault in VECTOR_FAULTS else vectors
+
+
+def _last_number(value: float) -> Callable[[list[list[float]]], list[list[float]]]:
+    return lambda vectors: [*vectors[:-1], [*vectors[-1][:-1], value]]
+
+
+VECTOR_FAULTS: Mapping[str, Callable[[list[list[float]]], list[list[float]]]] = {
+    "nan-vectors": _last_number(math.nan),
+    "infinite-vectors": _last_number(math.inf),
+    "null-vectors": lambda vectors: [None] * len(vectors),  # type: ignore[list-item]
+    "zero-vectors": lambda vectors: [*vectors[:-1], [0.0] * len(vectors[-1])],
+    "half-batch": lambda vectors: vectors[: len(vectors) // 2],
+    "wrong-dimensions": lambda vectors: [vector[:-1] for vector in vectors],
+    "uneven-vectors": lambda vectors: [*vectors[:-1], vectors[-1][:-1]],
+}
+"""What a model may give in place of vectors. A model with such a fault chats as if it had none."""

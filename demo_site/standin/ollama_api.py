@@ -18,9 +18,9 @@ from aiohttp import web
 
 from . import ollama_cards as cards
 from .behaviours import Model
-from .embeddings import embed
+from .embeddings import embed_all
 from .ollama_errors import MID_STREAM, dumps, error, plain, read_json, refusal, respond
-from .playing import Wire, play
+from .playing import Answering, Wire, play
 from .script import Refuse, Say, Wait, count
 
 if TYPE_CHECKING:
@@ -112,6 +112,29 @@ class OllamaWire(Wire):
         return ending
 
 
+class OllamaVectors(Wire):
+    """``POST /api/embed``. Texts that are empty get no vector."""
+
+    def __init__(self, answering: Answering, texts: list[str], dimensions: int | None) -> None:
+        super().__init__(answering)
+        self.texts = [text for text in texts if text]
+        self.dimensions = dimensions
+
+    def whole(self, reason: str | None) -> bytes:
+        return dumps(
+            {
+                "model": self.answering.asked_name,
+                "embeddings": embed_all(self.texts, self.dimensions, self.answering.model.fault),
+                "total_duration": 2_000_000,
+                "load_duration": 1_000_000,
+                "prompt_eval_count": sum(count(text) for text in self.texts),
+            }
+        )
+
+    def refusal(self, name: str) -> web.Response:
+        return refusal(name, self.answering.asked_name)
+
+
 class OllamaAPI:
     """The routes under ``/api``, and ``/``."""
 
@@ -198,7 +221,7 @@ class OllamaAPI:
             return error(400, f'"{name}" does not support thinking')
         if not messages:
             return await self._load(model, name, body.get("keep_alive"))
-        if body.get("_debug_render_only"):
+        if body.get("_debug_render_only") and model.renders:
             return respond(
                 {
                     "model": name,
@@ -247,7 +270,7 @@ class OllamaAPI:
         else:
             self.loaded.pop(model.tag_name, None)
 
-    async def embed(self, request: web.Request) -> web.Response:
+    async def embed(self, request: web.Request) -> web.StreamResponse:
         body = await read_json(request)
         if isinstance(body, web.Response):
             return body
@@ -262,15 +285,10 @@ class OllamaAPI:
         if isinstance(texts, list) and not all(isinstance(text, str) for text in texts):
             return error(400, "invalid input type")
         texts = [texts] if isinstance(texts, str) else texts or []
-        return respond(
-            {
-                "model": name,
-                "embeddings": [embed(text, body.get("dimensions")) for text in texts if text],
-                "total_duration": 2_000_000,
-                "load_duration": 1_000_000,
-                "prompt_eval_count": sum(count(text) for text in texts),
-            }
-        )
+        answering = Answering(model, name, [], stream=False)
+        wire = OllamaVectors(answering, texts, body.get("dimensions"))
+        async with self.server.attending(request, answering) as script:
+            return await play(request, wire, script)
 
 
 def _is_name(name: Any) -> bool:

@@ -54,6 +54,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "context-overflow": (400, TOO_LONG),
     "context-overflow-native": (400, TOO_LONG_NATIVE),
     "leaky-error": (500, LEAK),
+    "unsupported-parameter": (400, '"stand-in" does not support thinking'),
 }
 """Status and text of what Ollama says itself."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from .behaviours import Model
-from .embeddings import embed
+from .embeddings import embed_all
 from .ollama_errors import MID_STREAM
 from .openai_errors import (
     NO_KEY_MESSAGE,
@@ -163,6 +163,44 @@ class OllamaV1Wire(OpenAIWire):
         return refusal_of_ollama(name, self.answering.asked_name)
 
 
+class OpenAIVectors(Wire):
+    """``POST /v1/embeddings``. What the model says is left out; its faults are not."""
+
+    def __init__(
+        self, answering: Answering, texts: list[str], dimensions: int | None, packed: bool
+    ) -> None:
+        super().__init__(answering)
+        self.texts = texts
+        self.dimensions = dimensions
+        self.packed = packed
+        self.headers = request_headers()
+
+    def whole(self, reason: str | None) -> bytes:
+        vectors = embed_all(self.texts, self.dimensions, self.answering.model.fault)
+        tokens = sum(count(text) for text in self.texts)
+        data = [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": _base64(vector) if self.packed else vector,
+            }
+            for index, vector in enumerate(vectors)
+        ]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        answer = {"object": "list", "data": data, "model": self.answering.asked_name}
+        return json.dumps(answer | {"usage": usage}).encode()
+
+    def refusal(self, name: str) -> web.Response:
+        return refusal(name, self.answering.asked_name)
+
+
+class OllamaV1Vectors(OpenAIVectors):
+    """The same in Ollama's ``/v1``."""
+
+    def refusal(self, name: str) -> web.Response:
+        return refusal_of_ollama(name, self.answering.asked_name)
+
+
 class OpenAIAPI:
     """The routes under ``/v1``. With ``as_ollama`` they are Ollama's own, which ask for no key."""
 
@@ -234,31 +272,23 @@ class OpenAIAPI:
         async with self.server.attending(request, answering) as script:
             return await play(request, wire, script)
 
-    async def embeddings(self, request: web.Request) -> web.Response:
+    async def embeddings(self, request: web.Request) -> web.StreamResponse:
         body = await self._read(request)
         if isinstance(body, web.Response):
             return body
         name, texts = body.get("model"), body.get("input")
-        if self.server.find(name) is None:
+        model = self.server.find(name)
+        if model is None:
             return self._no_such_model(name)
         texts = [texts] if isinstance(texts, str) else texts
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             return self._bad("'$.input' is invalid.")
-        vectors = [embed(text, body.get("dimensions")) for text in texts]
-        packed = body.get("encoding_format") == "base64"
-        encoded = [_base64(vector) if packed else vector for vector in vectors]
-        tokens = sum(count(text) for text in texts)
-        return respond(
-            {
-                "object": "list",
-                "data": [
-                    {"object": "embedding", "index": index, "embedding": vector}
-                    for index, vector in enumerate(encoded)
-                ],
-                "model": name,
-                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-            }
+        answering = Answering(model, name, [], stream=False)
+        wire = (OllamaV1Vectors if self.as_ollama else OpenAIVectors)(
+            answering, texts, body.get("dimensions"), body.get("encoding_format") == "base64"
         )
+        async with self.server.attending(request, answering) as script:
+            return await play(request, wire, script)
 
     async def _read(self, request: web.Request) -> dict[str, Any] | web.Response:
         if (refused := self._refuse_key(request)) is not None:

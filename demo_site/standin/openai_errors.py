@@ -75,6 +75,13 @@ ERRORS: dict[str, tuple[int, str, str, str | None, str | None]] = {
         "context_length_exceeded",
     ),
     "leaky-error": (500, LEAK, "server_error", None, None),
+    "unsupported-parameter": (
+        400,
+        "Unsupported parameter: 'temperature' is not supported with this model.",
+        "invalid_request_error",
+        "temperature",
+        "unsupported_parameter",
+    ),
 }
 ERRORS["context-overflow-native"] = ERRORS["context-overflow"]
 

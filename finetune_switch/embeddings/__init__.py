@@ -1,1 +1,84 @@
 """Text → vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from .. import conf
+from ..exceptions import ConnectionNotConfigured, EmbeddingError
+
+if TYPE_CHECKING:
+    from ..models import EmbeddingSpace
+    from .base import Embedder
+
+__all__ = ["get_embedder", "same_space"]
+
+
+def get_embedder(space: EmbeddingSpace | None = None) -> Embedder:
+    """The embedder that made the vectors of ``space``; without one, what the settings ask for.
+
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError` where the settings no longer declare
+    what it needs. There is no fallback: vectors of two models must not meet.
+    """
+    wanted = conf.embedding_settings()
+    if space is None:
+        return _build(wanted)
+    if not space.connection:
+        embedder = _build(None)
+        if same_space(embedder, space):
+            return embedder
+        raise EmbeddingError(
+            gettext_lazy("Embeddings: the model that this index was made with is gone."),
+            code="misconfigured",
+            remedy=_('Rebuild the index: "%s" no longer comes with this package.')
+            % space.model_name,
+        )
+    if wanted is None or (wanted.connection, wanted.model_name) != (
+        space.connection,
+        space.model_name,
+    ):
+        wanted = conf.EmbeddingSettings(space.connection, space.model_name)
+    return _build(wanted, expected=space.dimensions)
+
+
+def same_space(embedder: Embedder, space: EmbeddingSpace) -> bool:
+    """Whether the embedder's vectors may be compared with those of the space."""
+    return (
+        embedder.connection == space.connection
+        and embedder.model_name == space.model_name
+        and embedder.dimensions in (None, space.dimensions)
+    )
+
+
+def _build(wanted: conf.EmbeddingSettings | None, *, expected: int | None = None) -> Embedder:
+    if wanted is None:
+        from .embedded import EmbeddedEmbedder
+
+        return EmbeddedEmbedder()
+    from .litellm import LiteLLMEmbedder
+
+    try:
+        connection = conf.get_connection(wanted.connection)
+    except ConnectionNotConfigured as error:
+        raise EmbeddingError(
+            gettext_lazy("Embeddings: the connection of the embedding model is not configured."),
+            code=error.code,
+            remedy=_(
+                'Declare FINETUNE_SWITCH["CONNECTIONS"]["%(alias)s"] in the settings, or choose '
+                "another embedding model there and rebuild the index."
+            )
+            % {"alias": wanted.connection},
+        ) from error
+    return LiteLLMEmbedder(
+        connection,
+        wanted.model_name,
+        # What this index was shortened to is for the index to say.
+        dimensions=wanted.dimensions if expected in (None, wanted.dimensions) else None,
+        expected=expected,
+        batch_size=wanted.batch_size,
+        max_tokens=wanted.max_tokens,
+        parameters=wanted.parameters,
+    )

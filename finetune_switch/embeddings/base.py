@@ -1,0 +1,165 @@
+"""What an embedder is: texts in, unit vectors out, sync and async alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from numpy.typing import NDArray
+
+from ..exceptions import EmbeddingError
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Makes vectors of texts. Every failure is an :class:`EmbeddingError`.
+
+    ``connection``, ``model_name`` and ``dimensions`` together name the space that its vectors lie
+    in: vectors of two spaces are never compared.
+    """
+
+    connection: str
+    """Alias of the connection; empty for the embedded model."""
+    model_name: str
+    dimensions: int | None
+    """Numbers in a vector; ``None`` until the first answer has told."""
+    max_tokens: int
+    """How long a text may be, in tokens of :meth:`count_tokens`. Chunks are kept below."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """A float32 array of shape ``(len(texts), dimensions)``, every row of length 1."""
+
+    async def aembed(self, texts: Sequence[str]) -> Vectors:
+        """The same without holding up an event loop."""
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens the model makes of a text, or about as many."""
+
+
+class WrongDimensions(EmbeddingError):
+    """Vectors of another size than the index holds; ``found`` is what came."""
+
+    def __init__(self, found: int, expected: int) -> None:
+        self.found = found
+        super().__init__(
+            format_lazy(
+                gettext_lazy(
+                    "Embeddings: the model gave vectors of {found} numbers instead of {expected}."
+                ),
+                found=found,
+                expected=expected,
+            ),
+            code="wrong_dimensions",
+            remedy=_(
+                "Is it still the same model behind that name? Set DIMENSIONS right, or leave it "
+                "out, and rebuild the index."
+            ),
+        )
+
+
+def clean_texts(texts: Sequence[str]) -> list[str]:
+    """The texts as every model takes them: half a surrogate pair, which is no text, replaced.
+
+    Raises :class:`EmbeddingError` for a blank one. Servers refuse it, or leave its vector out.
+    """
+    cleaned = [text.encode("utf-8", "replace").decode() for text in texts]
+    for number, text in enumerate(cleaned, 1):
+        if not text or text.isspace():
+            raise EmbeddingError(
+                format_lazy(
+                    gettext_lazy("Embeddings: text {number} of {count} is empty."),
+                    number=number,
+                    count=len(cleaned),
+                ),
+                code="empty_text",
+                remedy=_("An empty text has no meaning to search by: leave it out."),
+            )
+    return cleaned
+
+
+def check_vectors(raw: Any, count: int, dimensions: int | None) -> Vectors:
+    """What a model gave, as float32 of shape ``(count, dimensions)`` with rows of length 1.
+
+    ``raw`` is an array or a sequence of rows; ``dimensions`` may be unknown (``None``). Raises
+    :class:`EmbeddingError` for half a batch, another size, NaN, infinity and a vector of zeros.
+    """
+    if len(raw) != count:
+        raise _unusable(
+            gettext_lazy("Embeddings: the model gave {found} vectors for {count} texts."),
+            code="half_batch",
+            remedy=_("Send fewer texts at once: lower BATCH_SIZE. The server's log may say why."),
+            found=len(raw),
+            count=count,
+        )
+    if not count:
+        return np.empty((0, dimensions or 0), dtype=np.float32)
+    try:
+        # What float32 cannot hold becomes infinite, and is refused below.
+        with np.errstate(over="ignore"):
+            vectors = np.asarray(raw, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise _uneven(raw, dimensions) from error
+    if vectors.ndim != 2:
+        raise _unusable(
+            gettext_lazy("Embeddings: the model gave something other than vectors."),
+            code="not_vectors",
+            remedy=_("Is it an embedding model? A chat model does not make vectors."),
+        )
+    if vectors.shape[1] != (dimensions or vectors.shape[1]):
+        raise WrongDimensions(vectors.shape[1], dimensions or 0)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise _without_direction(vectors, lengths)
+    return vectors / lengths[:, np.newaxis].astype(np.float32)
+
+
+def _uneven(raw: Any, dimensions: int | None) -> EmbeddingError:
+    """Rows that do not make an array: of several sizes, or not of numbers."""
+    try:
+        sizes = [len(row) for row in raw]
+    except TypeError:
+        sizes = []
+    expected = dimensions or (sizes[0] if sizes else 0)
+    for size in sizes:
+        if size != expected:
+            return WrongDimensions(size, expected)
+    return _unusable(
+        gettext_lazy("Embeddings: the model gave vectors with something other than numbers."),
+        code="not_vectors",
+        remedy=_("Look at PROVIDER and API_BASE of the connection, and at the server's log."),
+    )
+
+
+def _without_direction(vectors: Vectors, lengths: NDArray[np.float64]) -> EmbeddingError:
+    at = int(np.argmin(np.isfinite(lengths) & (lengths > 0)))
+    row = vectors[at]
+    values = {"number": at + 1, "count": len(vectors)}
+    if np.isfinite(row).all():
+        return _unusable(
+            gettext_lazy(
+                "Embeddings: the vector of text {number} of {count} has the length 0, which "
+                "points nowhere."
+            ),
+            code="zero_vector",
+            remedy=_("The model makes nothing of this text: try another embedding model."),
+            **values,
+        )
+    return _unusable(
+        gettext_lazy(
+            "Embeddings: the vector of text {number} of {count} holds “{value}”, which is no "
+            "number."
+        ),
+        code="not_finite",
+        remedy=_("The model or its quantisation is broken on this server: pull it again."),
+        value="NaN" if np.isnan(row).any() else "Infinity",
+        **values,
+    )
+
+
+def _unusable(message: Any, *, code: str, remedy: str, **values: Any) -> EmbeddingError:
+    return EmbeddingError(format_lazy(message, **values), code=code, remedy=remedy)

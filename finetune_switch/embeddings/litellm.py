@@ -1,0 +1,247 @@
+"""Any embedding model that litellm can reach.
+
+Deadlines, retries and what counts as an answer are ours, as they are for the chat backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+from ..backends import errors
+from ..backends.background import run
+from ..backends.base import BackendConfig
+from ..backends.litellm import ATTEMPTS, Clock, aimport_litellm, import_litellm
+from ..backends.litellm import _key as connection_key
+from ..backends.litellm import _pause as pause
+from ..conf import EMBEDDING_BATCH_SIZE, EMBEDDING_MAX_TOKENS, Connection
+from ..exceptions import BackendError, DeadlineExceeded, EmbeddingError
+from ..parameters import is_cloud_model
+from .base import Vectors, WrongDimensions, check_vectors, clean_texts
+
+# OpenAI takes 300,000 tokens in one request.
+MAX_REQUEST_TOKENS = 250_000
+OLLAMA_ADDRESS = "http://localhost:11434"
+# Of httpx, for a connection that is lost before the whole reply has come.
+BROKEN_OFF = ("ReadError", "RemoteProtocolError")
+
+
+class _Zero(int):
+    """A 0 that counts as given: a plain one means two retries to litellm's embeddings."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+NO_RETRIES = _Zero()
+
+_shortened: set[tuple[str, str, int]] = set()
+"""Models (alias, name, dimensions) that give shorter vectors than their own when asked to."""
+
+
+class LiteLLMEmbedder:
+    """A hosted embedding model or one of the team's own.
+
+    ``dimensions`` asks the model for vectors of that size, which not every model can give;
+    ``expected`` only says which size they have to be. A text on its own is a question, and is
+    waited for as long as for the first token of an answer; several are waited for as long as for a
+    whole one. ``parameters`` are passed on as they are.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        model_name: str,
+        *,
+        dimensions: int | None = None,
+        expected: int | None = None,
+        batch_size: int = EMBEDDING_BATCH_SIZE,
+        max_tokens: int = EMBEDDING_MAX_TOKENS,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.connection = connection.alias
+        self.model_name = model_name
+        self.dimensions = expected or dimensions
+        self.max_tokens = max_tokens
+        self.batch_size = max(1, min(batch_size, MAX_REQUEST_TOKENS // max_tokens))
+        self._server = connection
+        self._parameters = dict(parameters or {})
+        self._asks_for_size = dimensions is not None or self._identity in _shortened
+
+    @property
+    def _identity(self) -> tuple[str, str, int]:
+        return self.connection, self.model_name, self.dimensions or 0
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """See :class:`~.base.Embedder`. Sends ``batch_size`` texts at once, one after another."""
+        return run(self.aembed(texts))
+
+    async def aembed(self, texts: Sequence[str]) -> Vectors:
+        texts = clean_texts(texts)
+        if not texts:
+            return check_vectors([], 0, self.dimensions)
+        litellm = await aimport_litellm()
+        vectors = [await self._embed_batch(litellm, batch) for batch in self._batches(texts)]
+        return np.concatenate(vectors) if len(vectors) > 1 else vectors[0]
+
+    def count_tokens(self, text: str) -> int:
+        """By OpenAI's tokenizer; other models' counts differ by some percent either way."""
+        return import_litellm().token_counter(model="", text=text)
+
+    def _batches(self, texts: list[str]) -> Iterator[list[str]]:
+        for start in range(0, len(texts), self.batch_size):
+            yield texts[start : start + self.batch_size]
+
+    async def _embed_batch(self, litellm: Any, texts: list[str]) -> Vectors:
+        try:
+            vectors = await self._ask(litellm, texts)
+        except WrongDimensions as error:
+            if self._asks_for_size or error.found < (self.dimensions or 0):
+                raise
+            # The index holds shorter vectors: they were asked for when the settings still said so.
+            self._asks_for_size = True
+            try:
+                vectors = await self._ask(litellm, texts)
+            except EmbeddingError:
+                self._asks_for_size = False
+                raise error from None
+            _shortened.add(self._identity)
+        self.dimensions = vectors.shape[1]
+        return vectors
+
+    async def _ask(self, litellm: Any, texts: list[str]) -> Vectors:
+        """One batch, again where the server asks for it, within one deadline."""
+        config = self._config(is_question=len(texts) == 1)
+        clock = Clock(config)
+        refused: EmbeddingError | None = None
+
+        async def attempt() -> Vectors:
+            nonlocal refused
+            try:
+                response = await clock.wait(litellm.aembedding(**self._arguments(texts, config)))
+            except DeadlineExceeded as error:
+                # What the server said to the try before explains more than that time is up now.
+                raise refused or _too_slow(config) from error
+            except BackendError as error:
+                raise _as_ours(error) from error
+            except Exception as error:
+                refused = _as_ours(_translate(error, config))
+                raise refused from error
+            return check_vectors(_rows(response, config), len(texts), self.dimensions)
+
+        retrying = AsyncRetrying(
+            stop=lambda state: stop_after_attempt(ATTEMPTS)(state) or pause(state) >= clock.left(),
+            wait=pause,
+            retry=retry_if_exception(errors.is_worth_another_try),
+            reraise=True,
+        )
+        return await retrying(attempt)
+
+    def _config(self, *, is_question: bool) -> BackendConfig:
+        deadlines = self._server.deadlines
+        if not is_question:
+            deadlines = deadlines.override(first_token=deadlines.total)
+        return BackendConfig(
+            alias="embeddings",
+            label=self._server.label,
+            model_name=self.model_name,
+            connection=self._server,
+            deadlines=deadlines,
+        )
+
+    def _arguments(self, texts: list[str], config: BackendConfig) -> dict[str, Any]:
+        if is_cloud_model(self._server.provider, self.model_name):
+            raise errors.cloud_model(config)
+        provider, api_base = self._server.provider, self._server.get_api_base()
+        if self._server.is_ollama:
+            provider = "ollama"
+            if self._server.api_key:
+                # litellm sends no key to Ollama's own path for embeddings; to OpenAI's it does.
+                provider, api_base = "openai", f"{api_base or OLLAMA_ADDRESS}/v1"
+        arguments: dict[str, Any] = {
+            **self._parameters,
+            "model": f"{provider}/{self.model_name}",
+            "input": texts,
+            "api_base": api_base,
+            "api_key": connection_key(self._server, api_base),
+            # Ours come first; this one only ends a read that nobody waits for any more.
+            "timeout": config.deadlines.total + 5,
+            "max_retries": NO_RETRIES,
+        }
+        if self._asks_for_size:
+            # litellm lets nobody but OpenAI's newest models have it unless it is told to.
+            arguments |= {"dimensions": self.dimensions, "allowed_openai_params": ["dimensions"]}
+        return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _rows(response: Any, config: BackendConfig) -> list[Any]:
+    """The vectors of an answer, in the order of the texts."""
+    try:
+        items = sorted(response.data, key=lambda item: item["index"] or 0)
+        return [item["embedding"] for item in items]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _as_ours(errors.not_a_model_server(config)) from error
+
+
+def _translate(error: Exception, config: BackendConfig) -> BackendError:
+    found, causes = errors.translate(error, config), _causes(error)
+    # litellm calls all of these a connection error: what happened is said further down.
+    if found.code == "refused":
+        if any(type(cause).__name__ in BROKEN_OFF for cause in causes):
+            found = errors.cut()
+        elif any(isinstance(cause, KeyError | TypeError) for cause in causes):
+            found = errors.not_a_model_server(config)
+    # Nothing has been shown to anybody yet, and asking twice gives the same vectors.
+    found.retryable = found.retryable or found.code == "cut"
+    return found
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The exception with all that it came from."""
+    found = [error]
+    while (cause := error.__cause__ or error.__context__) is not None and cause not in found:
+        found.append(cause)
+        error = cause
+    return found
+
+
+def _too_slow(config: BackendConfig) -> EmbeddingError:
+    return EmbeddingError(
+        format_lazy(
+            gettext_lazy("Embeddings: the model did not answer within {seconds} seconds."),
+            seconds=f"{min(config.deadlines.first_token, config.deadlines.total):g}",
+        ),
+        code="timeout",
+        remedy=_(
+            'It may be loading or busy. Send fewer texts at once (BATCH_SIZE), or give "%s" longer '
+            "DEADLINES."
+        )
+        % (config.connection.alias if config.connection else config.alias),
+    )
+
+
+def _as_ours(error: BackendError) -> EmbeddingError:
+    """The error of a chat backend with what can be done about it here."""
+    remedies = {
+        "model_not_found": _("Look at MODEL_NAME; with Ollama, pull the model first."),
+        "unsupported_parameter": _("Take PARAMETERS and DIMENSIONS out one by one."),
+        "quota": _("Top up the account with the provider."),
+        "context_overflow": _("Lower MAX_TOKENS, and rebuild the index."),
+        "failed": _("The log of this site and that of the server say more."),
+    }
+    reason: Any = error.args[0]
+    if error.code == "context_overflow":
+        reason = gettext_lazy("A text is too long for this model.")
+    found = EmbeddingError(
+        format_lazy(gettext_lazy("Embeddings: {reason}"), reason=reason),
+        code=error.code,
+        remedy=remedies.get(error.code, error.remedy),
+    )
+    found.retryable, found.retry_after = error.retryable, error.retry_after
+    return found
