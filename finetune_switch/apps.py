@@ -9,7 +9,10 @@ class FinetuneSwitchConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, signal_handlers
+        from . import adapters, checks, exclusions, signal_handlers
+        from .index.registered import SiteIndexes
 
+        adapters.register_indexes(SiteIndexes())
         checks.register_checks()
         signal_handlers.register_signal_handlers()
+        exclusions.install()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,3 +74,26 @@ class Asker:
                     group.pk in self.groups for group in restriction.groups.all()
                 )
         return False
+
+
+_current: ContextVar[Asker | None] = ContextVar("finetune_switch_asker", default=None)
+
+
+@contextmanager
+def asking_as(asker: Asker) -> Iterator[Asker]:
+    """Search and ask as somebody, in code that has no way to say who asks.
+
+    That is wagtail-vector-index's: ``index.search()``, ``index.query()`` and ``find_similar()``
+    over our storage provider ask as an anonymous visitor unless they are called in here. It holds
+    for this thread or this task, and for what they start meanwhile.
+    """
+    token = _current.set(asker)
+    try:
+        yield asker
+    finally:
+        _current.reset(token)
+
+
+def current_asker() -> Asker:
+    """Whom :func:`asking_as` names; an anonymous visitor outside of it."""
+    return _current.get() or Asker.anonymous()

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
-M = TypeVar("M", bound=Model)
+R = TypeVar("R")
 
 # What a compiler knows after as_sql(), and needs to make objects of the rows.
 _MADE = ("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select")
@@ -19,43 +19,51 @@ _MADE = ("select", "klass_info", "annotation_col_map", "col_count", "has_extra_s
 class _CompiledQuery(Query):
     """Gives compilers that have done their work already, one kind for each kind of database."""
 
-    made: dict[str, tuple[str, dict[str, Any]]]
+    made: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]]
     parameters: tuple[Any, ...] = ()
 
     def get_compiler(self, *args: Any, **kwargs: Any) -> SQLCompiler:
         compiler = super().get_compiler(*args, **kwargs)
         vendor = compiler.connection.vendor
         if vendor not in self.made:
-            sql, parameters = compiler.as_sql()
-            if len(parameters) != len(self.parameters):
-                raise TypeError(f"The query has {len(parameters)} parameters.")
+            sql, own = compiler.as_sql()
             state = {name: value for name, value in vars(compiler).items() if name in _MADE}
-            self.made[vendor] = sql, state
-        sql, state = self.made[vendor]
+            self.made[vendor] = sql, tuple(own), state
+        sql, own, state = self.made[vendor]
+        given = self.parameters or own
+        if len(given) != len(own):
+            raise TypeError(f"The query has {len(own)} parameters, not {len(given)}.")
         vars(compiler).update(state)
-        compiler.as_sql = lambda *args, **kwargs: (sql, self.parameters)
+        compiler.as_sql = lambda *args, **kwargs: (sql, given)
         return compiler
 
 
-class CompiledLookup(Generic[M]):
-    """The first row of a queryset that always has the same shape.
+class CompiledLookup(Generic[R]):
+    """The rows of a queryset that always has the same shape.
 
     ``rows`` gives the queryset, with any value where a parameter stands. It is called once, at the
     first lookup, since the models have to be loaded by then.
     """
 
-    def __init__(self, rows: Callable[[], QuerySet[M]]) -> None:
+    def __init__(self, rows: Callable[[], QuerySet[Any, R]]) -> None:
         self._rows = rows
 
     @cached_property
-    def _compiled(self) -> QuerySet[M]:
-        rows = self._rows().order_by()[:1]
+    def _compiled(self) -> QuerySet[Any, R]:
+        rows = self._rows().order_by()
         rows.query.__class__ = _CompiledQuery
         rows.query.made = {}  # type: ignore[attr-defined]
         return rows
 
-    def first(self, *parameters: Any) -> M | None:
-        """The row for these parameters of the WHERE clause, in its order; or ``None``."""
+    def all(self, *parameters: Any) -> list[R]:
+        """The rows for these parameters of the WHERE clause, in its order.
+
+        Without any, for those that the queryset was made with.
+        """
         rows = self._compiled.all()
         rows.query.parameters = parameters  # type: ignore[attr-defined]
-        return next(iter(rows), None)
+        return list(rows)
+
+    def first(self, *parameters: Any) -> R | None:
+        """One of them, or ``None``: for a queryset that gives one row at most."""
+        return next(iter(self.all(*parameters)), None)

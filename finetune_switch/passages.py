@@ -11,7 +11,9 @@ from typing import Any
 class Hit:
     """What an index returns: a text, its cosine similarity, and the object that it came from.
 
-    ``model`` is ``app_label.model_name`` and ``object_id`` the primary key as text.
+    ``model`` is ``app_label.model_name`` and ``object_id`` the primary key as text. ``anchor`` is
+    the place of the text on its page, where that is known; ``found_by`` names the rankings that
+    found it: ``"vector"``, ``"text"``.
     """
 
     text: str
@@ -19,11 +21,13 @@ class Hit:
     model: str
     object_id: str
     index: str = ""
+    anchor: str = ""
+    found_by: tuple[str, ...] = ("vector",)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The page (or other object) that a passage came from."""
+    """The page (or other object) that a passage came from. ``url`` leads to the very place."""
 
     title: str
     url: str
@@ -43,10 +47,16 @@ class Passage:
     score: float
     source: Source
     index: str = ""
+    found_by: tuple[str, ...] = ("vector",)
 
     def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "source": dict(vars(self.source))}
+        return {
+            **vars(self),
+            "source": dict(vars(self.source)),
+            "found_by": list(self.found_by),
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Passage:
-        return cls(**{**data, "source": Source(**data["source"])})
+        found_by = tuple(data.get("found_by", ("vector",)))
+        return cls(**{**data, "source": Source(**data["source"]), "found_by": found_by})

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
+from django.core.paginator import Page, Paginator
+from django.db.models import Model
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from wagtail.models import AbstractPage, Locale, PageViewRestriction, Site
+from wagtail.models import AbstractPage, Locale, Site
 
 from . import adapters
+from .adapters import Scope, SearchableIndex
 from .askers import Asker
 from .exceptions import BackendError
+from .highlights import excerpt
 from .passages import Hit, Passage, Source
+from .visibility import objects_open_to, pages_open_to
 
 logger = logging.getLogger("finetune_switch.retrieval")
 
-# An index is only a hint: some of what it finds may not be shown, so this many times more is asked
-# for, and then more again.
-SURPLUS = (4, 16, 64)
+OWN_INDEX = "pages"
+# An index is only a hint: some of what it finds may not be shown, so more is asked for than is
+# wanted, and then more again.
+SURPLUS = (2, 8, 64)
+# Nobody reads on to the tenth page of a search.
+MOST_FOUND = 100
 
 
 def retrieve(
@@ -28,123 +40,291 @@ def retrieve(
     asker: Asker,
     site: Site | None = None,
     locale: str | None = None,
-    indexes: Sequence[str] = (),
+    indexes: Sequence[str | SearchableIndex] = (),
     limit: int = 5,
     threshold: float = 0.0,
+    each_source_once: bool = False,
 ) -> list[Passage]:
     """The passages most like a question, best first, at most ``limit`` of them.
 
-    ``indexes`` are aliases (none: all), ``threshold`` a cosine similarity from 0 to 1. What the
-    asker may not open now (not live, private, of another site) is left out whatever an index says,
-    and so are pages in other languages than the question's, where the site has pages in that one.
+    Each text is there once or, with ``each_source_once``, the best passage of each page.
+    ``indexes`` are aliases, or indexes themselves; without any the site's own index is asked where
+    there is one, else all others. ``threshold`` is a cosine similarity from 0 to 1. What the asker
+    may not open now (not live, private, of another site) is left out whatever an index says, and so
+    are pages in other languages than the question's, where the site has pages in that one.
     Raises :class:`~finetune_switch.exceptions.BackendError` where an index cannot be searched.
     """
+    locale_ids = _locales_for(locale)
+    scope = Scope(
+        site_id=site.pk if site is not None else None,
+        locale_ids=locale_ids,
+        include_restricted=asker != Asker.anonymous(),
+    )
+    search = _Search(question, _chosen(indexes), scope, threshold)
+    sight = _Sight(asker, site, locale_ids)
     passages: list[Passage] = []
-    seen = 0
     for surplus in SURPLUS:
-        hits = _search(question, indexes, limit * surplus)
-        passages = _passages(hits, asker, site, locale, limit, threshold)
-        all_there_is = len(hits) == seen or any(hit.score < threshold for hit in hits)
-        if len(passages) == limit or all_there_is:
+        passages = _passages(search.best(limit * surplus), sight, limit, each_source_once)
+        if len(passages) == limit or search.is_exhausted:
             break
-        seen = len(hits)
     return passages
 
 
-def _passages(
-    hits: Iterable[Hit],
-    asker: Asker,
-    site: Site | None,
-    locale: str | None,
-    limit: int,
-    threshold: float,
-) -> list[Passage]:
-    """What of the hits may be shown, best first, each text once."""
-    pages = _visible_pages(hits, asker, site, _locales_for(locale))
-    found: dict[tuple[str, str], Passage] = {}
-    for hit in sorted(hits, key=lambda hit: -hit.score):
-        page = pages.get((hit.model, hit.object_id))
-        text = hit.text.strip()
-        score = round(float(hit.score), 4)
-        if page is None or score < threshold or (hit.object_id, text) in found:
-            continue
-        found[hit.object_id, text] = Passage(
-            number=len(found) + 1,
-            text=text.replace("\x00", ""),
-            score=score,
-            source=Source(
-                title=page.title,
-                url=page.get_url() or "",
-                model=hit.model,
-                object_id=hit.object_id,
-            ),
-            index=hit.index,
+@dataclass(frozen=True)
+class SearchResult:
+    """One page (or other object) of a search, with its best passage."""
+
+    source: Source
+    score: float
+    excerpt: SafeString
+    """The part of its text that the search was about, its words in ``<mark>``; safe HTML."""
+    found_by: tuple[str, ...]
+
+
+def search(
+    question: str,
+    *,
+    asker: Asker | None = None,
+    site: Site | None = None,
+    locale: str | None = None,
+    indexes: Sequence[str] = (),
+    threshold: float = 0.0,
+    page: int | str | None = 1,
+    per_page: int = 10,
+) -> Page:
+    """Ranked sources for a site's search page; no model is asked.
+
+    Each source comes once, as a :class:`SearchResult`, at most a hundred in all. What may be
+    found is as in :func:`retrieve`, for an anonymous visitor without an ``asker``. Returns a
+    :class:`django.core.paginator.Page`, the nearest there is to the ``page`` that is asked for.
+    """
+    language = locale or get_language() or settings.LANGUAGE_CODE
+    found = (
+        retrieve(
+            question,
+            asker=asker or Asker.anonymous(),
+            site=site,
+            locale=language,
+            indexes=indexes,
+            limit=MOST_FOUND,
+            threshold=threshold,
+            each_source_once=True,
         )
-        if len(found) == limit:
+        if question.strip()
+        else []
+    )
+    pages = Paginator(found, per_page)
+    shown = pages.get_page(page)
+    results = [
+        SearchResult(
+            passage.source,
+            passage.score,
+            excerpt(passage.text, question, language=language),
+            passage.found_by,
+        )
+        for passage in shown.object_list
+    ]
+    return Page(results, shown.number, pages)
+
+
+def similar_pages(
+    page: AbstractPage, *, limit: int = 5, asker: Asker | None = None, site: Site | None = None
+) -> list[AbstractPage]:
+    """Pages that say much the same as this one, best first; none where it is not in the index.
+
+    Only what the asker (an anonymous visitor otherwise) may open now, on the same site as the page
+    unless another one is given, and in its language.
+    """
+    index = adapters.indexes().get(OWN_INDEX)
+    if index is None or not hasattr(index, "like"):
+        return []
+    site = site or page.get_site()
+    scope = Scope(site.pk if site else None, frozenset({page.locale_id}))
+    sight = _Sight(asker or Asker.anonymous(), site, scope.locale_ids)
+    itself = {page.pk, page.alias_of_id} - {None}
+    found: dict[int, AbstractPage] = {}
+    for some in _by(4 * limit, index.like(page, limit=MOST_FOUND, scope=scope)):
+        sight.look_at(some)
+        for other in filter(None, map(sight.get, some)):
+            if other.pk not in itself and other.alias_of_id not in itself:
+                found.setdefault(other.pk, other)
+        if len(found) >= limit:
             break
-    return list(found.values())
+    return list(found.values())[:limit]
 
 
-def _search(question: str, aliases: Sequence[str], limit: int) -> list[Hit]:
-    known = adapters.indexes()
-    hits: list[Hit] = []
-    for alias in aliases or known:
-        if alias not in known:
-            logger.warning("The index %r of this site's switch does not exist (any more).", alias)
-            continue
+def all_open_to(asker: Asker, sources: Sequence[Source], site: Site | None) -> bool:
+    """Whether the asker may open each of these sources, as they are now."""
+    if not sources:
+        return True
+    sight = _Sight(asker, site, None)
+    hits = [Hit("", 0.0, source.model, source.object_id) for source in sources]
+    sight.look_at(hits)
+    return all(sight.get(hit) is not None for hit in hits)
+
+
+class _Search:
+    """One question to several indexes, asked for more as long as each has more."""
+
+    def __init__(
+        self, question: str, indexes: Sequence[SearchableIndex], scope: Scope, threshold: float
+    ) -> None:
+        self.question = question
+        self.scope = scope
+        self.threshold = threshold
+        self._hits: dict[str, list[Hit]] = {}
+        self._open = {index.alias: index for index in indexes}
+
+    @property
+    def is_exhausted(self) -> bool:
+        return not self._open
+
+    def best(self, limit: int) -> list[Hit]:
+        """The hits of all indexes, best first: as one ranks them, or several by their scores."""
+        for alias, index in list(self._open.items()):
+            found = self._ask(index, limit)
+            self._hits[alias] = useful = [hit for hit in found if _score(hit) >= self.threshold]
+            if len(found) < limit or len(useful) < len(found):
+                del self._open[alias]
+        every = [hit for hits in self._hits.values() for hit in hits]
+        if sum(map(bool, self._hits.values())) > 1:
+            every.sort(key=lambda hit: -hit.score)
+        return every
+
+    def _ask(self, index: SearchableIndex, limit: int) -> Sequence[Hit]:
         try:
-            hits.extend(known[alias].search(question, limit=limit))
+            return index.search(
+                self.question, limit=limit, scope=self.scope, threshold=self.threshold
+            )
         except BackendError:
             raise
         except Exception as error:
-            logger.exception("The index %r could not be searched.", alias)
+            logger.exception("The index %r could not be searched.", index.alias)
             raise BackendError(
                 _("The site's pages could not be searched."),
                 code="retrieval_failed",
-                remedy=_('Rebuild the index "%s", and look at the log.') % alias,
+                remedy=_('Rebuild the index "%s", and look at the log.') % index.alias,
             ) from error
-    return hits
 
 
-def _locales_for(language: str | None) -> set[int] | None:
-    """The content locales of a language ("en-gb" is also asked of "en"); ``None`` means any."""
-    locales = list(Locale.objects.all())
-    if not language or len(locales) < 2:
-        return None
-    exact = {locale.pk for locale in locales if locale.language_code == language}
-    primary = language.split("-")[0]
-    return (
-        exact
-        or {locale.pk for locale in locales if locale.language_code.split("-")[0] == primary}
-        or None
+class _Sight:
+    """What of the objects that were found the asker may open now, each asked about once."""
+
+    def __init__(self, asker: Asker, site: Site | None, locale_ids: Collection[int] | None) -> None:
+        self.asker = asker
+        self.site = site
+        self.locale_ids = locale_ids
+        self._seen: dict[tuple[str, str], Any] = {}
+
+    def look_at(self, hits: Sequence[Hit]) -> None:
+        page_models: dict[str, str] = {}
+        unseen: dict[type[Model], set[str]] = {}
+        for hit in hits:
+            key = (hit.model, hit.object_id)
+            if key in self._seen:
+                continue
+            self._seen[key] = None
+            model = _model(hit.model)
+            if model is None:
+                continue
+            if issubclass(model, AbstractPage):
+                page_models[hit.object_id] = hit.model
+            else:
+                unseen.setdefault(model, set()).add(hit.object_id)
+        pages = pages_open_to(
+            self.asker, page_models.keys(), site=self.site, locale_ids=self.locale_ids
+        )
+        for pk, page in pages.items():
+            self._seen[page_models[pk], pk] = page
+        for model, ids in unseen.items():
+            for pk, row in objects_open_to(self.asker, model, ids).items():
+                self._seen[model._meta.label_lower, pk] = row
+
+    def get(self, hit: Hit) -> Any:
+        return self._seen.get((hit.model, hit.object_id))
+
+
+def _passages(
+    hits: Sequence[Hit], sight: _Sight, limit: int, each_source_once: bool
+) -> list[Passage]:
+    """What of the hits may be shown, best first, each text or each source once."""
+    found: dict[str | tuple[str, str], Passage] = {}
+    for some in _by(limit, hits):
+        sight.look_at(some)
+        for hit in some:
+            text = hit.text.replace("\x00", "").strip()
+            source = sight.get(hit)
+            key = (hit.model, hit.object_id) if each_source_once else text
+            if source is None or key in found:
+                continue
+            found[key] = Passage(
+                number=len(found) + 1,
+                text=text,
+                score=_score(hit),
+                source=Source(
+                    title=getattr(source, "title", None) or str(source),
+                    url=_url(source, hit.anchor),
+                    model=hit.model,
+                    object_id=hit.object_id,
+                ),
+                index=hit.index,
+                found_by=hit.found_by,
+            )
+            if len(found) == limit:
+                return list(found.values())
+    return list(found.values())
+
+
+def _by(size: int, hits: Sequence[Hit]) -> Iterator[Sequence[Hit]]:
+    for start in range(0, len(hits), size):
+        yield hits[start : start + size]
+
+
+def _score(hit: Hit) -> float:
+    return round(float(hit.score), 4)
+
+
+def _url(source: Any, anchor: str) -> str:
+    address: Callable[[], str | None] | None = getattr(source, "get_url", None) or getattr(
+        source, "get_absolute_url", None
     )
+    url = (address() if address is not None else None) or ""
+    return f"{url}#{anchor}" if url and anchor else url
 
 
-def _visible_pages(
-    hits: Iterable[Hit], asker: Asker, site: Site | None, locales: set[int] | None
-) -> dict[tuple[str, str], AbstractPage]:
-    """The pages among the hits that the asker may open now, by model and primary key."""
-    visible = {}
-    by_model: dict[str, set[str]] = {}
-    for hit in hits:
-        by_model.setdefault(hit.model, set()).add(hit.object_id)
-    has_restrictions = PageViewRestriction.objects.exists()
-    root_path = site.root_page.path if site is not None else ""
-    for model_name, ids in by_model.items():
-        model: Any = apps.get_model(model_name)
-        if not issubclass(model, AbstractPage):
-            continue
-        for page in model.objects.filter(pk__in=ids, live=True).select_related("alias_of"):
-            if not page.path.startswith(root_path):
-                continue
-            if locales is not None and page.locale_id not in locales:
-                continue
-            if not has_restrictions or _may_open(page, asker):
-                visible[model_name, str(page.pk)] = page
-    return visible
+def _model(label: str) -> type[Model] | None:
+    try:
+        return apps.get_model(label)
+    except (LookupError, ValueError):
+        logger.warning("An index names the model %r, which does not exist (any more).", label)
+        return None
 
 
-def _may_open(page: AbstractPage, asker: Asker) -> bool:
-    # Wagtail's own list: it knows ancestors, and aliases made before their source was restricted.
-    restrictions = page.get_view_restrictions().prefetch_related("groups")
-    return all(asker.passes(restriction) for restriction in restrictions)
+def _chosen(wanted: Sequence[str | SearchableIndex]) -> list[SearchableIndex]:
+    """These indexes, or those of these aliases; the site's own, else all others, without any."""
+    if wanted and not any(isinstance(index, str) for index in wanted):
+        return [index for index in wanted if not isinstance(index, str)]
+    if not wanted and (own := adapters.index(OWN_INDEX)) is not None:
+        return [own]
+    known = adapters.indexes()
+    known |= {index.alias: index for index in wanted if not isinstance(index, str)}
+    aliases = [index if isinstance(index, str) else index.alias for index in wanted]
+    for alias in aliases:
+        if alias not in known:
+            logger.warning("The index %r of this site's switch does not exist (any more).", alias)
+    if aliases:
+        return [known[alias] for alias in dict.fromkeys(aliases) if alias in known]
+    return list(known.values())
+
+
+def _locales_for(language: str | None) -> frozenset[int] | None:
+    """The content locales of a language ("en-gb" is also asked of "en"); ``None`` means any."""
+    if not language:
+        return None
+    codes = dict(Locale.objects.values_list("pk", "language_code"))
+    if len(codes) < 2:
+        return None
+    exact = {pk for pk, code in codes.items() if code == language}
+    primary = language.split("-")[0]
+    alike = {pk for pk, code in codes.items() if code.split("-")[0] == primary}
+    return frozenset(exact or alike) or None

@@ -3,8 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models import Model
+from django.db.models.signals import post_delete, post_migrate, post_save, pre_delete
+from wagtail.signals import post_page_move
 
+from .index import upkeep
 from .registration import synchronise_backends
 
 
@@ -24,7 +27,35 @@ def _tables_exist(using: str) -> bool:
     return SystemPrompt._meta.db_table in connections[using].introspection.table_names()
 
 
+def mark_after_save(
+    sender: type[Model],
+    instance: Model,
+    raw: bool = False,
+    update_fields: Any = None,
+    **kwargs: Any,
+) -> None:
+    if not raw:
+        upkeep.mark_saved(instance, update_fields)
+
+
+def mark_before_delete(sender: type[Model], instance: Model, **kwargs: Any) -> None:
+    # Afterwards nobody knows any more which pages showed it.
+    upkeep.mark_users(instance)
+
+
+def mark_after_delete(sender: type[Model], instance: Model, **kwargs: Any) -> None:
+    upkeep.mark_saved(instance)
+
+
+def mark_after_move(sender: Any, instance: Any, **kwargs: Any) -> None:
+    upkeep.mark_page(instance.pk, subtree=True)
+
+
 def register_signal_handlers() -> None:
     post_migrate.connect(
         synchronise_after_migrate, dispatch_uid="finetune_switch.synchronise_after_migrate"
     )
+    post_save.connect(mark_after_save, dispatch_uid="finetune_switch.mark_after_save")
+    pre_delete.connect(mark_before_delete, dispatch_uid="finetune_switch.mark_before_delete")
+    post_delete.connect(mark_after_delete, dispatch_uid="finetune_switch.mark_after_delete")
+    post_page_move.connect(mark_after_move, dispatch_uid="finetune_switch.mark_after_move")

@@ -74,6 +74,6 @@ def test_in_many_threads_at_once(lookup, sites):
     assert all(asked == got for asked, got in found)
 
 
-def test_a_forgotten_parameter_is_an_error(lookup):
-    with pytest.raises(TypeError, match="1 parameters"):
-        lookup.first()
+def test_one_parameter_too_many_is_an_error(lookup):
+    with pytest.raises(TypeError, match="1 parameters, not 2"):
+        lookup.first(1, 2)

@@ -1,0 +1,280 @@
+"""Bringing the whole index up to date, or what is marked as out of date; resumable, and reported.
+
+Each batch is committed by itself. A build that was killed is simply begun again: what it has
+written is found unchanged, and costs no embedding.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from ..embeddings import get_embedder, same_space
+from ..embeddings.base import Embedder
+from ..exceptions import BackendError, IndexBusy
+from ..models import Document, EmbeddingSpace, IndexBuild, PendingUpdate, RemovedChunk
+from ..visibility import page_model
+from .content import objects_that_use
+from .documents import Counts, DocumentWriter, Key
+from .sources import BATCH, Sources
+from .stores import get_store
+from .texts import get_text_ranking
+
+logger = logging.getLogger("finetune_switch.index")
+
+Progress = Callable[[IndexBuild], None]
+
+
+def active_space() -> EmbeddingSpace | None:
+    """What answers: ``None`` where nothing has been indexed yet."""
+    return EmbeddingSpace.objects.filter(is_active=True).first()
+
+
+def wanted_space(embedder: Embedder) -> EmbeddingSpace:
+    """The space of the embedding model that the settings name, made where there is none yet."""
+    dimensions = embedder.dimensions
+    if dimensions is None:
+        # Nobody knows before it has been asked once.
+        dimensions = embedder.embed(["How long is a vector?"]).shape[1]
+    space, _created = EmbeddingSpace.objects.get_or_create(
+        connection=embedder.connection,
+        model_name=embedder.model_name,
+        dimensions=dimensions,
+    )
+    return space
+
+
+def needs_rebuild() -> bool:
+    """Whether the settings name another embedding model than the one that the index was made by."""
+    space = active_space()
+    return space is not None and not same_space(get_embedder(), space)
+
+
+def start_build(*, changed_only: bool = False, user: Any = None) -> IndexBuild:
+    """A build that waits to be run. Raises :class:`IndexBusy` where one is waiting or running."""
+    forget_killed_builds()
+    waiting = (IndexBuild.Status.QUEUED, IndexBuild.Status.RUNNING)
+    if IndexBuild.objects.filter(status__in=waiting).exists():
+        raise IndexBusy(_("The index is being built already. Wait until that is done."))
+    return IndexBuild.objects.create(
+        changed_only=changed_only, started_by=user if getattr(user, "pk", None) else None
+    )
+
+
+def forget_killed_builds() -> None:
+    """Mark as failed what has not been heard of for a while."""
+    silent = timezone.now() - IndexBuild.SILENCE
+    IndexBuild.objects.filter(
+        status__in=(IndexBuild.Status.RUNNING, IndexBuild.Status.QUEUED), heard_of_at__lt=silent
+    ).update(
+        status=IndexBuild.Status.FAILED,
+        error=_("It was broken off. Start it again: it goes on where it was."),
+        finished_at=timezone.now(),
+    )
+
+
+def run_build(build: IndexBuild, progress: Progress = lambda build: None) -> IndexBuild:
+    """Run a build to its end, however it ends; ``progress`` is called after each batch.
+
+    Raises :class:`IndexBusy` where another one is running. Every other failure is recorded on the
+    build, whose ``error`` is safe to show; what was indexed before goes on answering.
+    """
+    try:
+        with transaction.atomic():
+            build.status, build.heard_of_at = IndexBuild.Status.RUNNING, timezone.now()
+            build.save()
+    except IntegrityError as error:
+        raise IndexBusy(_("The index is being built already. Wait until that is done.")) from error
+    try:
+        _Run(build, progress).run()
+    except BackendError as error:
+        _close(build, IndexBuild.Status.FAILED, str(error))
+    except Exception:
+        logger.exception("The index could not be built.")
+        _close(
+            build,
+            IndexBuild.Status.FAILED,
+            _("Something went wrong. The site's log says more."),
+        )
+    except BaseException:
+        _close(build, IndexBuild.Status.FAILED, _("It was stopped. Start it again to go on."))
+        raise
+    else:
+        _close(build, IndexBuild.Status.COMPLETE, "")
+    return build
+
+
+def update_objects(keys: Iterable[Key]) -> Counts:
+    """Bring the documents of these objects up to date, in every space there is.
+
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError`; the old documents stay then.
+    """
+    counts = Counts()
+    keys = list(keys)
+    for space in EmbeddingSpace.objects.all():
+        writer = DocumentWriter(space, get_embedder(space))
+        sources = Sources()
+        for start in range(0, len(keys), BATCH):
+            some = keys[start : start + BATCH]
+            found = sources.find(some)
+            counts += writer.update(found)
+            gone = set(some) - {item.key for item in found}
+            counts.removed += writer.remove(_documents_of(space, gone))
+    return counts
+
+
+def _documents_of(space: EmbeddingSpace, keys: Iterable[Key]) -> list[int]:
+    ids: list[int] = []
+    by_model: dict[str, list[str]] = {}
+    for model, object_id in keys:
+        by_model.setdefault(model, []).append(object_id)
+    for model, object_ids in by_model.items():
+        rows = Document.objects.filter(space=space, model=model, object_id__in=object_ids)
+        ids += rows.values_list("pk", flat=True)
+    return ids
+
+
+class _Run:
+    """One build while it runs."""
+
+    def __init__(self, build: IndexBuild, progress: Progress) -> None:
+        self.build = build
+        self.progress = progress
+
+    def run(self) -> None:
+        if self.build.changed_only:
+            self._run_changed()
+        else:
+            self._run_whole()
+
+    def _run_whole(self) -> None:
+        embedder = get_embedder()
+        space = wanted_space(embedder)
+        get_store().prepare(space)
+        self.build.space = space
+        writer = DocumentWriter(space, embedder)
+        sources = Sources()
+        self.build.total = sources.count()
+        started = timezone.now()
+        last: BackendError | None = None
+        seen: set[Key] = set()
+        for batch in sources.batches():
+            seen.update(item.key for item in batch)
+            try:
+                self._count(writer.update(batch), len(batch))
+            except BackendError as error:
+                last = error
+                self._count(Counts(failed=len(batch)), len(batch))
+                if not self.build.added and not self.build.kept:
+                    raise
+        self._remove_unseen(writer, seen)
+        # What is beneath no site was counted, and is not indexed.
+        self.build.total = self.build.done
+        if last is not None:
+            raise last
+        get_store().finish(space)
+        PendingUpdate.objects.filter(marked_at__lt=started).delete()
+        _activate(space)
+
+    def _remove_unseen(self, writer: DocumentWriter, seen: set[Key]) -> None:
+        rows = Document.objects.filter(space=writer.space).values_list("pk", "model", "object_id")
+        gone = [pk for pk, model, object_id in rows.iterator() if (model, object_id) not in seen]
+        for start in range(0, len(gone), 500):
+            self._count(Counts(removed=writer.remove(gone[start : start + 500])), 0)
+
+    def _run_changed(self) -> None:
+        pending = list(PendingUpdate.objects.order_by("marked_at"))
+        self.build.total = len(pending)
+        last: BackendError | None = None
+        for start in range(0, len(pending), 50):
+            batch = pending[start : start + 50]
+            try:
+                counts = work_off(batch)
+            except BackendError as error:
+                last = error
+                counts = Counts(failed=len(batch))
+            self._count(counts, len(batch))
+        if last is not None:
+            raise last
+
+    def _count(self, counts: Counts, done: int) -> None:
+        build = self.build
+        build.done += done
+        build.added += counts.added
+        build.kept += counts.kept
+        build.removed += counts.removed
+        build.failed += counts.failed
+        build.heard_of_at = timezone.now()
+        build.save()
+        self.progress(build)
+
+
+def work_off(pending: list[PendingUpdate]) -> Counts:
+    """Bring up to date what these marks stand for, and take the marks away.
+
+    A mark that was renewed meanwhile stays. Where the texts cannot be embedded the marks stay with
+    the reason, and the error is raised.
+    """
+    keys = list(dict.fromkeys(key for mark in pending for key in _keys_of(mark)))
+    try:
+        counts = update_objects(keys)
+    except BackendError as error:
+        for mark in pending:
+            PendingUpdate.objects.filter(pk=mark.pk).update(
+                attempts=mark.attempts + 1, error=str(error)
+            )
+        raise
+    for mark in pending:
+        PendingUpdate.objects.filter(pk=mark.pk, marked_at=mark.marked_at).delete()
+    return counts
+
+
+def _keys_of(mark: PendingUpdate) -> Iterator[Key]:
+    """The object of a mark, those whose text shows its title, and, with ``subtree``, all that is
+    or was beneath it."""
+    yield mark.model, mark.object_id
+    yield from objects_that_use(mark.model, mark.object_id)
+    if not mark.subtree:
+        return
+    documents = Document.objects.filter(model=mark.model, object_id=mark.object_id)
+    paths = set(documents.exclude(path="").values_list("path", flat=True))
+    page = page_model()._default_manager.filter(pk=mark.object_id).first()
+    if page is not None:
+        paths.add(page.path)
+        for row in page_model()._default_manager.descendant_of(page).specific(defer=True):
+            yield row._meta.label_lower, str(row.pk)
+    for path in paths:
+        beneath = Document.objects.filter(path__startswith=path)
+        yield from beneath.values_list("model", "object_id").distinct()
+
+
+def _activate(space: EmbeddingSpace) -> None:
+    """The space is complete: it answers from now on, and the one before is removed."""
+    space.refresh_from_db()
+    with transaction.atomic():
+        others = list(EmbeddingSpace.objects.exclude(pk=space.pk))
+        EmbeddingSpace.objects.filter(is_active=True).exclude(pk=space.pk).update(is_active=False)
+        EmbeddingSpace.objects.filter(pk=space.pk).update(
+            is_active=True, completed_at=timezone.now()
+        )
+        removed = RemovedChunk.objects.filter(space=space, version__lte=space.version)
+        if removed.exists():
+            removed.delete()
+            EmbeddingSpace.objects.filter(pk=space.pk).update(horizon=space.version)
+        for other in others:
+            get_store().drop(other)
+            other.delete()
+    if others:
+        get_text_ranking().tidy()
+    space.refresh_from_db()
+
+
+def _close(build: IndexBuild, status: IndexBuild.Status, error: str) -> None:
+    build.status, build.error = status, error
+    build.finished_at = build.heard_of_at = timezone.now()
+    build.save()

@@ -1,0 +1,259 @@
+"""Writing documents: only what changed is embedded and written again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.db import router, transaction
+from django.db.models import Model, Q
+from django.utils import timezone
+
+from .. import conf
+from ..embeddings.base import Embedder
+from ..models import Chunk, Document, EmbeddingSpace, RemovedChunk
+from .chunks import ChunkText, split
+from .content import Content, content_of
+from .sources import Indexed, Sources
+from .stores import get_store
+from .texts import get_text_ranking
+
+# Part of every digest: raised when texts are cut otherwise, so that all of them are cut anew.
+FORMAT = 1
+STATE = ("site_id", "locale_id", "path", "is_restricted", "title")
+ATTEMPTS = 3
+
+Key = tuple[str, str]
+
+
+@dataclass
+class Counts:
+    """What became of objects: each is counted once. ``added`` are new or changed."""
+
+    added: int = 0
+    kept: int = 0
+    removed: int = 0
+    failed: int = 0
+
+    def __iadd__(self, other: Counts) -> Counts:
+        self.added += other.added
+        self.kept += other.kept
+        self.removed += other.removed
+        self.failed += other.failed
+        return self
+
+
+@dataclass
+class _Change:
+    """A document to be written: ``stored`` as it was when we looked, ``None`` for a new one."""
+
+    item: Indexed
+    stored: Document | None
+    title: str
+    digest: str
+    is_text_changed: bool
+    chunks: list[ChunkText] = field(default_factory=list)
+    vectors: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        item = self.item
+        values = (item.site_id, item.locale_id, item.path, item.is_restricted, self.title)
+        return dict(zip(STATE, values, strict=True))
+
+    @property
+    def is_needed(self) -> bool:
+        return self.is_text_changed or any(
+            getattr(self.stored, name) != value for name, value in self.state.items()
+        )
+
+
+class DocumentWriter:
+    """Brings the documents of one embedding space up to date."""
+
+    def __init__(self, space: EmbeddingSpace, embedder: Embedder) -> None:
+        self.space = space
+        self.embedder = embedder
+        self.using = space._state.db or router.db_for_write(Document)
+        self.store = get_store(self.using)
+        self.texts = get_text_ranking(self.using)
+
+    def update(self, items: Sequence[Indexed]) -> Counts:
+        """Write what is new or changed of these objects.
+
+        Raises :class:`~finetune_switch.exceptions.EmbeddingError` where their texts cannot be
+        embedded; nothing of them is written then.
+        """
+        counts = Counts()
+        for _attempt in range(ATTEMPTS):
+            changes = [self._compare(item, stored) for item, stored in self._stored(items)]
+            needed = [change for change in changes if change.is_needed]
+            counts.kept += len(changes) - len(needed)
+            self._cut_and_embed([change for change in needed if change.is_text_changed])
+            overtaken = self._write(needed)
+            counts.added += len(needed) - len(overtaken)
+            if not overtaken:
+                return counts
+            # Somebody wrote them while we embedded: look again, at the objects as they are now.
+            items = Sources().find(overtaken)
+        counts.failed += len(items)
+        return counts
+
+    def remove(self, documents: Iterable[int]) -> int:
+        """Remove these documents (primary keys); returns how many there were."""
+        ids = list(documents)
+        if not ids:
+            return 0
+        with transaction.atomic(self.using):
+            version = self.space.next_version()
+            chunks = Chunk.objects.using(self.using).filter(document__in=ids)
+            self._remove_chunks(list(chunks.values_list("pk", flat=True)), version)
+            removed, _by_model = Document.objects.using(self.using).filter(pk__in=ids).delete()
+        return removed
+
+    def _stored(self, items: Sequence[Indexed]) -> list[tuple[Indexed, Document | None]]:
+        wanted = Q(pk__in=[])
+        by_model: dict[str, list[str]] = {}
+        for item in items:
+            by_model.setdefault(item.model, []).append(item.object_id)
+        for model, ids in by_model.items():
+            wanted |= Q(model=model, object_id__in=ids)
+        rows = Document.objects.using(self.using).filter(wanted, space=self.space)
+        stored = {(row.model, row.object_id): row for row in rows}
+        return [(item, stored.get(item.key)) for item in items]
+
+    def _compare(self, item: Indexed, stored: Document | None) -> _Change:
+        content = text_of(item.instance)
+        digest = hashlib.sha256(
+            f"{FORMAT} {self.embedder.max_tokens} {content.digest}".encode()
+        ).hexdigest()
+        is_text_changed = stored is None or stored.digest != digest
+        change = _Change(item, stored, content.title, digest, is_text_changed)
+        if change.is_text_changed:
+            change.chunks = chunks_of(content, self.embedder)
+        return change
+
+    def _cut_and_embed(self, changes: Sequence[_Change]) -> None:
+        """Find the vector of every chunk: the stored one, else a new one."""
+        stored = [change.stored.pk for change in changes if change.stored is not None]
+        rows = Chunk.objects.using(self.using).filter(document__in=stored)
+        known: dict[str, bytes] = {
+            digest: bytes(vector) for digest, vector in rows.values_list("digest", "vector")
+        }
+        texts = {
+            chunk.digest: chunk.embedded_text
+            for change in changes
+            for chunk in change.chunks
+            if chunk.digest not in known
+        }
+        if texts:
+            vectors = np.asarray(self.embedder.embed(list(texts.values())), dtype="<f4")
+            known.update(zip(texts, (vector.tobytes() for vector in vectors), strict=True))
+        for change in changes:
+            change.vectors = known
+
+    def _write(self, changes: Sequence[_Change]) -> list[Key]:
+        """Write them; returns the keys of those that somebody else wrote meanwhile."""
+        if not changes:
+            return []
+        with transaction.atomic(self.using):
+            # From here on nobody else writes to this space.
+            version = self.space.next_version()
+            now = self._stored([change.item for change in changes])
+            overtaken = [
+                change.item.key
+                for change, (_item, stored) in zip(changes, now, strict=True)
+                if _moment(stored) != _moment(change.stored)
+            ]
+            current = [change for change in changes if change.item.key not in overtaken]
+            self._write_documents(current)
+            self._write_chunks(current, version)
+        return overtaken
+
+    def _write_documents(self, changes: Sequence[_Change]) -> None:
+        new: list[Document] = []
+        for change in changes:
+            is_new = change.stored is None
+            row = change.stored or Document(
+                space=self.space, model=change.item.model, object_id=change.item.object_id
+            )
+            for name, value in change.state.items():
+                setattr(row, name, value)
+            row.digest, row.updated_at = change.digest, timezone.now()
+            if is_new:
+                new.append(row)
+            change.stored = row
+        documents = Document.objects.using(self.using)
+        documents.bulk_create(new)
+        fresh = {id(row) for row in new}
+        documents.bulk_update(
+            [c.stored for c in changes if c.stored is not None and id(c.stored) not in fresh],
+            [*STATE, "digest", "updated_at"],
+        )
+
+    def _write_chunks(self, changes: Sequence[_Change], version: int) -> None:
+        stored = [change.stored for change in changes if change.stored is not None]
+        rows = Chunk.objects.using(self.using).filter(document__in=stored)
+        old: dict[int, list[Chunk]] = {}
+        for row in rows.defer("vector", "text").order_by("pk"):
+            old.setdefault(row.document_id, []).append(row)
+        touched: list[Chunk] = []
+        new: list[Chunk] = []
+        gone: list[int] = []
+        for change in changes:
+            assert change.stored is not None
+            before = old.get(change.stored.pk, [])
+            if not change.is_text_changed:
+                # Only where it belongs has changed, not what it says.
+                touched += before
+                continue
+            by_digest = {row.digest: row for row in before}
+            for position, chunk in enumerate(change.chunks):
+                if chunk.digest in by_digest:
+                    row = by_digest.pop(chunk.digest)
+                    touched.append(row)
+                else:
+                    row = Chunk(document=change.stored, space=self.space, digest=chunk.digest)
+                    row.text, row.vector = chunk.text, change.vectors[chunk.digest]
+                    new.append(row)
+                row.position, row.anchor = position, chunk.anchor
+            kept = {row.pk for row in touched}
+            gone += [row.pk for row in before if row.pk not in kept]
+        for row in (*touched, *new):
+            row.version = version
+        chunks = Chunk.objects.using(self.using)
+        chunks.bulk_update(touched, ["position", "anchor", "version"], batch_size=500)
+        chunks.bulk_create(new, batch_size=500)
+        self._remove_chunks(gone, version)
+        written = [row.pk for row in (*touched, *new)]
+        self.store.add(self.space, written)
+        self.texts.add(written)
+
+    def _remove_chunks(self, ids: Sequence[int], version: int) -> None:
+        if not ids:
+            return
+        self.store.remove(self.space, ids)
+        self.texts.remove(ids)
+        RemovedChunk.objects.using(self.using).bulk_create(
+            RemovedChunk(space=self.space, chunk_id=pk, version=version) for pk in ids
+        )
+        Chunk.objects.using(self.using).filter(pk__in=ids).delete()
+
+
+def text_of(instance: Model) -> Content:
+    """What an object says, without what the settings leave out."""
+    return content_of(
+        instance, excluded_fields=conf.excluded_fields(), block_anchor=conf.block_anchor()
+    )
+
+
+def chunks_of(content: Content, embedder: Embedder) -> list[ChunkText]:
+    """Pieces of a text that fit the embedding model."""
+    return split(content, max_tokens=embedder.max_tokens, count_tokens=embedder.count_tokens)
+
+
+def _moment(document: Document | None) -> tuple[Any, ...] | None:
+    return None if document is None else (document.pk, document.updated_at)

@@ -1,0 +1,159 @@
+"""The site's own index as one of those that can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from django.db.models import Model
+from django.utils.translation import gettext_lazy
+
+from .. import conf
+from ..adapters import Scope
+from ..compiled import CompiledLookup
+from ..embeddings import get_embedder
+from ..exceptions import EmbeddingError
+from ..models import Chunk, EmbeddingSpace
+from ..passages import Hit
+from .stores import get_store
+from .stores.base import Vector
+from .texts import get_text_ranking
+from .texts.base import language_codes
+from .texts.words import content_words, language_name, share
+
+ALIAS = "pages"
+VECTOR, TEXT = "vector", "text"
+# "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods", Cormack,
+# Clarke and Büttcher, SIGIR 2009: a score is the sum of 1 / (60 + the rank) in each ranking.
+FUSION_CONSTANT = 60
+# Each ranking is asked for more than is wanted: what one puts tenth the other may put first.
+LEAST_CANDIDATES = 20
+# Of the question's words. A chunk with fewer has them by chance: where a question is put in other
+# words than the page's, such chunks drove out a third of what the vectors had found.
+LEAST_SHARE = 0.5
+# A question that the model makes nothing of, such as a row of signs: nothing is like it.
+NOTHING_TO_SEARCH_BY = ("zero_vector", "empty_text")
+
+
+# As many chunks as are looked at for a question, mostly: their SQL is made once.
+FEW = 10
+_COLUMNS = ("pk", "text", "anchor", "vector", "document__model", "document__object_id")
+_FEW_CHUNKS: CompiledLookup[tuple[Any, ...]] = CompiledLookup(
+    lambda: Chunk.objects.filter(pk__in=range(FEW)).values_list(*_COLUMNS)
+)
+
+
+def _chunks(ids: Sequence[int]) -> Iterable[tuple[Any, ...]]:
+    if len(ids) > FEW:
+        return Chunk.objects.filter(pk__in=ids).values_list(*_COLUMNS)
+    # The same one again and again makes up the number.
+    return _FEW_CHUNKS.all(*ids, *[ids[0]] * (FEW - len(ids)))
+
+
+class SiteIndex:
+    """Every live page, and what else the settings name."""
+
+    alias = ALIAS
+    label = gettext_lazy("Every page")
+
+    def __init__(self, space: EmbeddingSpace) -> None:
+        self.space = space
+
+    def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
+        """Found by meaning and by words, the two rankings fused.
+
+        The threshold holds for the cosine similarity, whichever of them found a chunk.
+        """
+        try:
+            vector: Vector = get_embedder(self.space).embed([question])[0]
+        except EmbeddingError as error:
+            if error.code in NOTHING_TO_SEARCH_BY:
+                return []
+            raise
+        candidates = max(2 * limit, LEAST_CANDIDATES)
+        rankings = {
+            VECTOR: {
+                found.chunk_id: found.score
+                for found in get_store().search(self.space, vector, limit=candidates, scope=scope)
+                if found.score >= threshold
+            }
+        }
+        if conf.text_ranking():
+            rankings[TEXT] = self._by_text(question, candidates, scope)
+        fused = fuse([list(ranking) for ranking in rankings.values()])
+        return self._hits(fused, rankings, vector, threshold, limit)
+
+    def like(self, instance: Model, *, limit: int, scope: Scope) -> list[Hit]:
+        """Chunks that are like an object that is in the index, its own not excluded."""
+        stored = Chunk.objects.filter(
+            document__space=self.space,
+            document__model=instance._meta.label_lower,
+            document__object_id=str(instance.pk),
+        ).values_list("vector", flat=True)
+        vectors = [np.frombuffer(vector, "<f4") for vector in stored]
+        if not vectors:
+            return []
+        mean = np.mean(vectors, axis=0)
+        length = float(np.linalg.norm(mean))
+        if not length:
+            return []
+        found = get_store().search(self.space, mean / length, limit=limit, scope=scope)
+        scores = {hit.chunk_id: hit.score for hit in found}
+        return self._hits(list(scores), {VECTOR: scores}, mean / length, -1.0, limit)
+
+    def _by_text(self, question: str, limit: int, scope: Scope) -> dict[int, float]:
+        """What shares enough words with the question, with its score, best first."""
+        ranking = get_text_ranking()
+        found = ranking.search(question, space_id=self.space.pk, limit=limit, scope=scope)
+        if not found:
+            return {}
+        asked = content_words(question, language_name(""))
+        languages = {language_name(code) for code in language_codes("default", scope, "")}
+        rows = Chunk.objects.filter(pk__in=[one.chunk_id for one in found])
+        telling = {
+            pk
+            for pk, title, text in rows.values_list("pk", "document__title", "text")
+            if any(share(asked, f"{title} {text}", name) >= LEAST_SHARE for name in languages)
+        }
+        return {one.chunk_id: one.score for one in found if one.chunk_id in telling}
+
+    def _hits(
+        self,
+        ids: Sequence[int],
+        rankings: dict[str, dict[int, float]],
+        vector: Vector,
+        threshold: float,
+        limit: int,
+    ) -> list[Hit]:
+        by_vector = rankings[VECTOR]
+        hits: list[Hit] = []
+        for start in range(0, len(ids), limit):
+            wanted = ids[start : start + limit]
+            rows = {row[0]: row[1:] for row in _chunks(wanted)}
+            for pk in wanted:
+                if pk not in rows:
+                    # Removed since it was found.
+                    continue
+                text, anchor, stored, model, object_id = rows[pk]
+                score = by_vector.get(pk)
+                if score is None:
+                    score = float(np.frombuffer(stored, "<f4") @ vector)
+                    if score < threshold:
+                        continue
+                found_by = tuple(name for name, ranking in rankings.items() if pk in ranking)
+                hits.append(Hit(text, score, model, object_id, ALIAS, anchor, found_by))
+            if len(hits) >= limit:
+                break
+        return hits[:limit]
+
+
+def fuse(rankings: Sequence[Sequence[int]]) -> list[int]:
+    """One ranking made of several, by reciprocal rank; best first."""
+    if len(rankings) == 1:
+        return list(rankings[0])
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, item in enumerate(ranking, 1):
+            scores[item] = scores.get(item, 0.0) + 1 / (FUSION_CONSTANT + rank)
+    return sorted(scores, key=lambda item: -scores[item])

@@ -1,0 +1,250 @@
+"""Exact search over a matrix that each process holds: the embedded default.
+
+The vectors come from the chunks' own table and are searched by one matrix product. A snapshot is
+never changed: a process that learns of a newer version makes a new one, which shares the large
+matrix with the one before and holds what has changed in a small one beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...models import Chunk, EmbeddingSpace, RemovedChunk
+from .base import Found, Scope, Vector
+
+# Rows read at a time: they are in memory twice while they are copied into the matrix.
+BATCH = 4096
+# What has changed is copied at each refresh, so it is joined with the rest when it grows.
+MOST_CHANGED = 2048
+MOST_CHANGED_SHARE = 0.05
+EVERYWHERE = -1
+COLUMNS = (
+    "pk",
+    "vector",
+    "document__site_id",
+    "document__locale_id",
+    "document__is_restricted",
+)
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Chunks with their vectors, by ascending id."""
+
+    ids: Ids
+    vectors: NDArray[np.float32]
+    sites: NDArray[np.int32]
+    locales: NDArray[np.int32]
+    restricted: NDArray[np.bool_]
+    alive: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, rows: int, dimensions: int) -> _Block:
+        return cls(
+            ids=np.empty(rows, np.int64),
+            vectors=np.empty((rows, dimensions), np.float32),
+            sites=np.empty(rows, np.int32),
+            locales=np.empty(rows, np.int32),
+            restricted=np.empty(rows, np.bool_),
+            alive=np.ones(rows, np.bool_),
+        )
+
+    def first(self, rows: int) -> _Block:
+        return _Block(*(column[:rows] for column in self._columns))
+
+    def without(self, gone: Ids) -> _Block:
+        """The same block, in which these chunks are not found any more."""
+        positions = np.searchsorted(self.ids, gone)
+        positions = positions[positions < len(self.ids)]
+        positions = positions[np.isin(self.ids[positions], gone)]
+        if not len(positions):
+            return self
+        alive = self.alive.copy()
+        alive[positions] = False
+        return replace(self, alive=alive)
+
+    def joined(self, other: _Block) -> _Block:
+        """What is alive in both, by ascending id."""
+        own = len(self.ids)
+        rows = np.concatenate([np.flatnonzero(self.alive), own + np.flatnonzero(other.alive)])
+        rows = rows[np.argsort(np.concatenate([self.ids[self.alive], other.ids[other.alive]]))]
+        block = _Block.empty(len(rows), self.vectors.shape[1])
+        columns = list(zip(block._columns, self._columns, other._columns, strict=True))
+        # Piece by piece: while it is copied the matrix is in memory twice, and never three times.
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            mine = part < own
+            for joined, ours, theirs in columns:
+                target = joined[start : start + BATCH]
+                target[mine] = ours[part[mine]]
+                target[~mine] = theirs[part[~mine] - own]
+        return block
+
+    @property
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return (self.ids, self.vectors, self.sites, self.locales, self.restricted, self.alive)
+
+    def scores(self, vector: Vector, scope: Scope) -> NDArray[np.float32]:
+        """The cosine similarity of each chunk; below any cosine where it is out of scope."""
+        wanted = self.alive
+        if scope.site_id is not None:
+            wanted = wanted & ((self.sites == scope.site_id) | (self.sites == EVERYWHERE))
+        if scope.locale_ids is not None:
+            wanted = wanted & np.isin(self.locales, [EVERYWHERE, *scope.locale_ids])
+        if not scope.include_restricted:
+            wanted = wanted & ~self.restricted
+        scores = self.vectors @ vector
+        scores[~wanted] = -np.inf
+        return scores
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    version: int
+    base: _Block
+    changed: _Block
+
+    def search(self, vector: Vector, limit: int, scope: Scope) -> list[Found]:
+        best: list[Found] = []
+        for block in (self.base, self.changed):
+            scores = block.scores(vector, scope)
+            positions = np.arange(len(scores))
+            if len(scores) > limit:
+                positions = np.argpartition(scores, -limit)[-limit:]
+            best += [
+                Found(int(block.ids[position]), float(scores[position]))
+                for position in positions
+                if scores[position] > -np.inf
+            ]
+        return sorted(best, key=lambda found: (-found.score, found.chunk_id))[:limit]
+
+
+_lock = threading.Lock()
+_snapshots: dict[tuple[Any, ...], _Snapshot] = {}
+
+
+class MemoryStore:
+    """Exact cosine search in this process; nothing to set up, and nothing is written.
+
+    It takes 4 bytes for each dimension of each chunk, in each process.
+    """
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        if options:
+            raise ValueError(f"The memory store takes no options, not {', '.join(options)}.")
+
+    def search(
+        self, space: EmbeddingSpace, vector: Vector, *, limit: int, scope: Scope
+    ) -> list[Found]:
+        """See :class:`~finetune_switch.index.stores.base.VectorStore`.
+
+        As fresh as ``space.version``: read the row with the question.
+        """
+        return self._current(space).search(np.asarray(vector, np.float32), limit, scope)
+
+    def prepare(self, space: EmbeddingSpace) -> None:
+        """Nothing: the chunks' own table is enough."""
+
+    def add(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
+        """Nothing: each process notices the new version."""
+
+    def remove(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
+        """Nothing: each process notices the new version."""
+
+    def finish(self, space: EmbeddingSpace) -> None:
+        """Nothing: a matrix has no index of its own."""
+
+    def drop(self, space: EmbeddingSpace) -> None:
+        """Forget the matrix of this process; others let theirs go with the next question."""
+        with _lock:
+            _snapshots.pop(_key(space), None)
+
+    def _current(self, space: EmbeddingSpace) -> _Snapshot:
+        key = _key(space)
+        snapshot = _snapshots.get(key)
+        if snapshot is not None and snapshot.version >= space.version:
+            return snapshot
+        with _lock:
+            snapshot = _snapshots.get(key)
+            if snapshot is None or snapshot.version < space.horizon:
+                # One space answers; what another one left behind is only in the way.
+                _snapshots.clear()
+                snapshot = None
+                snapshot = _snapshots[key] = _load(space)
+            elif snapshot.version < space.version:
+                snapshot = _snapshots[key] = _refresh(space, snapshot)
+        return snapshot
+
+
+def _key(space: EmbeddingSpace) -> tuple[Any, ...]:
+    # A key is used again after a flush or a restored backup; the moment of making is not.
+    return space._state.db, space.pk, space.created_at
+
+
+def _load(space: EmbeddingSpace) -> _Snapshot:
+    chunks = Chunk.objects.using(space._state.db).filter(space=space)
+    # Some room for what is added while we read: whatever is missed comes with the next version.
+    block = _Block.empty(chunks.count() + BATCH // 8, space.dimensions)
+    filled = 0
+    for rows in _batches(chunks):
+        rows = rows[: len(block.ids) - filled]
+        _fill(block, filled, rows, space.dimensions)
+        filled += len(rows)
+    return _Snapshot(space.version, block.first(filled), _Block.empty(0, space.dimensions))
+
+
+def _refresh(space: EmbeddingSpace, snapshot: _Snapshot) -> _Snapshot:
+    """The snapshot as of the space's version, sharing the matrix that has not changed."""
+    using = space._state.db
+    removed = RemovedChunk.objects.using(using).filter(space=space, version__gt=snapshot.version)
+    chunks = Chunk.objects.using(using).filter(space=space, version__gt=snapshot.version)
+    # In the order of the index that they are to be found by. By ascending id, SQLite would look at
+    # every chunk there is.
+    rows = sorted(chunks.order_by("version").values_list(*COLUMNS))
+    gone = np.array([*removed.values_list("chunk_id", flat=True), *(r[0] for r in rows)], np.int64)
+    fresh = _Block.empty(len(rows), space.dimensions)
+    _fill(fresh, 0, rows, space.dimensions)
+    base = snapshot.base.without(gone)
+    changed = snapshot.changed.without(gone).joined(fresh)
+    if len(changed.ids) > max(MOST_CHANGED, MOST_CHANGED_SHARE * len(base.ids)):
+        base, changed = base.joined(changed), _Block.empty(0, space.dimensions)
+    return _Snapshot(space.version, base, changed)
+
+
+def _batches(chunks: Any) -> Iterator[list[tuple[Any, ...]]]:
+    """Rows by ascending id, read in pages: a server keeps no cursor, and we keep one page."""
+    last = 0
+    while rows := list(chunks.filter(pk__gt=last).order_by("pk").values_list(*COLUMNS)[:BATCH]):
+        yield rows
+        last = rows[-1][0]
+
+
+def _fill(block: _Block, start: int, rows: Sequence[tuple[Any, ...]], dimensions: int) -> None:
+    if not rows:
+        return
+    end = start + len(rows)
+    ids, vectors, sites, locales, restricted = zip(*rows, strict=True)
+    block.ids[start:end] = ids
+    block.vectors[start:end] = np.frombuffer(b"".join(vectors), "<f4").reshape(-1, dimensions)
+    block.sites[start:end] = [EVERYWHERE if site is None else site for site in sites]
+    block.locales[start:end] = [EVERYWHERE if locale is None else locale for locale in locales]
+    block.restricted[start:end] = restricted
+
+
+def _forget_lock_after_fork() -> None:
+    # It may have been held in the parent. The snapshots are never changed, and are shared.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock_after_fork)

@@ -1,0 +1,96 @@
+"""What a full-text ranking does. The chunks' own table is the truth; a ranking makes it fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from wagtail.models import Locale
+
+from ..stores.base import Found, Scope
+
+TITLE_WEIGHT = 2.5
+"""How much more a word in the title counts than one in the text."""
+
+# Far above any chunk and title; PostgreSQL refuses a text with more than 1 MB of words.
+TITLE_CHARACTERS = 1_000
+TEXT_CHARACTERS = 100_000
+
+CANDIDATES = 3_000
+"""Chunks that a search ranks where it can choose: ranking is what takes its time."""
+
+
+class TextRanking(Protocol):
+    """Finds the chunks that share words with a question.
+
+    The verbs that write are called in the transaction that writes the chunks themselves.
+    """
+
+    def add(self, chunk_ids: Sequence[int]) -> None:
+        """These chunks are new or changed (their document's title, site, locale or privacy too)."""
+
+    def remove(self, chunk_ids: Sequence[int]) -> None:
+        """These chunks are going."""
+
+    def tidy(self) -> None:
+        """Forget what is left of chunks that are gone, as when a whole space was deleted.
+
+        Never needed for a right result, only for the room that it takes.
+        """
+
+    def search(
+        self, question: str, *, space_id: int, limit: int, scope: Scope, language: str = ""
+    ) -> list[Found]:
+        """At most ``limit`` chunks with a content word of the question, best first.
+
+        ``language`` is the question's, as a language code; the project's own where it is empty.
+        Never writes.
+        """
+
+
+class NoTextRanking:
+    """Finds nothing: for databases other than PostgreSQL and SQLite, and SQLite without FTS5."""
+
+    def add(self, chunk_ids: Sequence[int]) -> None:
+        pass
+
+    def remove(self, chunk_ids: Sequence[int]) -> None:
+        pass
+
+    def tidy(self) -> None:
+        pass
+
+    def search(
+        self, question: str, *, space_id: int, limit: int, scope: Scope, language: str = ""
+    ) -> list[Found]:
+        return []
+
+
+def language_codes(using: str, scope: Scope, language: str) -> list[str]:
+    """The question's language, the project's, and those of what is searched.
+
+    Endings differ from one to the next: a name is found in a German document by its German stem.
+    """
+    locales = Locale.objects.using(using).order_by("pk")
+    if scope.locale_ids is not None:
+        locales = locales.filter(pk__in=scope.locale_ids)
+    return list(dict.fromkeys([language, "", *locales.values_list("language_code", flat=True)]))
+
+
+def rarest_first(counts: Mapping[str, int]) -> Iterator[list[str]]:
+    """Which words to ask for in turn, until enough is found.
+
+    Words that half of the site has say little and cost most. So the rarest are asked for first, and
+    all of them only where these find too little. ``counts`` says how many chunks have each word; it
+    may stop counting above ``CANDIDATES``.
+    """
+    found = sorted((word for word in counts if counts[word]), key=counts.__getitem__)
+    if not found:
+        return
+    total = 0
+    for position, word in enumerate(found):
+        total += counts[word]
+        if position and total > CANDIDATES:
+            yield found[:position]
+            break
+    yield found

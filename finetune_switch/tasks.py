@@ -1,0 +1,53 @@
+"""Background work: ids in, safe to run twice, tolerant of what is gone meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.utils import timezone
+from django_tasks import task, task_backends
+
+from .exceptions import BackendError, IndexBusy
+from .models import IndexBuild, PendingUpdate
+
+logger = logging.getLogger("finetune_switch.index")
+
+MOST_ATTEMPTS = 6
+FIRST_PAUSE = timedelta(seconds=30)
+
+
+@task()
+def update_index(model: str, object_id: str) -> None:
+    """Bring the documents of one object up to date.
+
+    Where the embedding service fails it is tried again, later and later; the mark stays, with the
+    reason, until it has worked.
+    """
+    from .index.building import work_off
+
+    pending = list(PendingUpdate.objects.filter(model=model, object_id=object_id))
+    if not pending:
+        return
+    try:
+        work_off(pending)
+    except BackendError as error:
+        attempts = pending[0].attempts + 1
+        logger.warning("The index could not be updated (%s): %s", error.code, error)
+        if attempts < MOST_ATTEMPTS and task_backends["default"].supports_defer:
+            later = timezone.now() + FIRST_PAUSE * 2 ** (attempts - 1)
+            update_index.using(run_after=later).enqueue(model, object_id)
+
+
+@task()
+def build_index(build_id: int) -> None:
+    """Run a build that was asked for in the admin."""
+    from .index.building import run_build
+
+    build = IndexBuild.objects.filter(pk=build_id, status=IndexBuild.Status.QUEUED).first()
+    if build is None:
+        return
+    try:
+        run_build(build)
+    except IndexBusy as error:
+        logger.warning("%s", error)

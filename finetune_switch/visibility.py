@@ -1,0 +1,191 @@
+"""Who may open what. It is asked again with every question, whatever an index says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
+from wagtail import hooks
+from wagtail.models import AbstractPage, DraftStateMixin, PageViewRestriction, Site
+
+from .askers import Asker
+from .compiled import CompiledLookup
+
+VISIBILITY_HOOK = "finetune_switch_may_see"
+# What get_url() of a page needs, and what is asked of it here.
+_COLUMNS = ("title", "path", "depth", "url_path", "live", "locale", "alias_of", "content_type")
+
+
+# As many pages as a question has passages, mostly: their SQL is made once.
+FEW = 5
+
+
+def page_model() -> type[AbstractPage]:
+    """The project's model of all pages, which Wagtail 8 lets it swap."""
+    return PageViewRestriction._meta.get_field("page").related_model
+
+
+def pages_open_to(
+    asker: Asker,
+    ids: Collection[str],
+    *,
+    site: Site | None = None,
+    locale_ids: Collection[int] | None = None,
+) -> dict[str, AbstractPage]:
+    """Which of these pages the asker may open now, by primary key as text.
+
+    Live ones only; of the site and of the locales, where these are given. At most five queries,
+    however many pages are asked about.
+    """
+    if not ids:
+        return {}
+    pages = [
+        page
+        for page in _pages(list(ids))
+        if page.live and (locale_ids is None or page.locale_id in locale_ids)
+    ]
+    if site is not None:
+        roots = Site.get_site_root_paths()
+        pages = [page for page in pages if site.pk in site_ids_of(page, roots)]
+    barred = {pk for pk, found in restrictions_of(pages).items() if not _passes(asker, found)}
+    return {str(page.pk): page for page in _with_own_urls(pages) if page.pk not in barred}
+
+
+_FEW_PAGES: CompiledLookup[Any] = CompiledLookup(
+    lambda: page_model()._default_manager.filter(pk__in=range(FEW)).only(*_COLUMNS)
+)
+_RESTRICTIONS: CompiledLookup[PageViewRestriction] = CompiledLookup(
+    lambda: PageViewRestriction.objects.prefetch_related("groups")
+)
+
+
+def _pages(ids: Sequence[str]) -> Iterable[AbstractPage]:
+    if len(ids) > FEW:
+        return page_model()._default_manager.filter(pk__in=ids).only(*_COLUMNS)
+    # The same one again and again makes up the number.
+    return _FEW_PAGES.all(*map(int, ids), *[int(ids[0])] * (FEW - len(ids)))
+
+
+def restrictions_of(pages: Iterable[AbstractPage]) -> dict[int, list[PageViewRestriction]]:
+    """The restrictions that guard each page: its own, and those of what it is beneath.
+
+    As ``page.get_view_restrictions()`` finds them, an alias having those of its source, but for
+    all the pages at once. Pages without any are left out.
+    """
+    every = _RESTRICTIONS.all()
+    if not every:
+        return {}
+    by_page: dict[int, list[PageViewRestriction]] = {}
+    for restriction in every:
+        by_page.setdefault(restriction.page_id, []).append(restriction)
+    paths = {page.pk: _paths_to(page) for page in pages}
+    model = page_model()
+    wanted = {path for found in paths.values() for path in found}
+    rows = model._default_manager.filter(path__in=wanted)
+    nodes = {path: (pk, of) for pk, path, of in rows.values_list("pk", "path", "alias_of_id")}
+    sources = _sources_of({of for _pk, of in nodes.values() if of}, model)
+    found_of: dict[int, list[PageViewRestriction]] = {}
+    for pk, found in paths.items():
+        for path in found:
+            own, alias_of = nodes.get(path, (None, None))
+            guards = by_page.get(sources.get(alias_of, alias_of) if alias_of else own, [])
+            found_of.setdefault(pk, []).extend(guards)
+    return {pk: guards for pk, guards in found_of.items() if guards}
+
+
+def _paths_to(page: AbstractPage) -> list[str]:
+    """The tree paths of the page and of everything above it."""
+    return [page.path[:end] for end in range(page.steplen, len(page.path) + 1, page.steplen)]
+
+
+def _sources_of(ids: set[int], model: type[AbstractPage]) -> dict[int, int]:
+    """Where a chain of aliases that begins at each of these pages ends."""
+    ends: dict[int, int] = {pk: pk for pk in ids}
+    while ends:
+        rows = model._default_manager.filter(pk__in=set(ends.values()), alias_of__isnull=False)
+        further = dict(rows.values_list("pk", "alias_of_id"))
+        if not further:
+            break
+        ends = {pk: further.get(end, end) for pk, end in ends.items()}
+    return ends
+
+
+def _passes(asker: Asker, restrictions: Iterable[PageViewRestriction]) -> bool:
+    return all(asker.passes(restriction) for restriction in restrictions)
+
+
+def site_ids_of(page: AbstractPage, roots: Sequence[Any] | None = None) -> set[int]:
+    """The sites that a page is on; where translations have trees of their own, by those too.
+
+    ``roots`` are those of ``Site.get_site_root_paths()``, for who asks about many pages: each call
+    of it reads them from the cache.
+    """
+    if roots is None:
+        roots = Site.get_site_root_paths()
+    return {root.site_id for root in roots if page.url_path.startswith(root.root_path)}
+
+
+def _with_own_urls(pages: Iterable[AbstractPage]) -> Iterable[AbstractPage]:
+    """The pages as they are, but specific where their type makes its addresses itself."""
+    base = page_model()
+    for page in pages:
+        specific = page.specific_class
+        if specific is not None and any(
+            getattr(specific, name) is not getattr(base, name)
+            for name in ("get_url", "get_url_parts")
+        ):
+            yield page.specific
+        else:
+            yield page
+
+
+def objects_open_to(asker: Asker, model: type[Model], ids: Collection[str]) -> dict[str, Model]:
+    """Which of these objects, that are no pages, the asker may see now, by primary key as text.
+
+    A function hooked to ``finetune_switch_may_see`` decides; it takes the asker and the object and
+    returns True, False, or None for those that it has no opinion about. Without any opinion only
+    those who may see the object in the admin may see it.
+    """
+    rows = model._default_manager.filter(pk__in=ids)
+    if issubclass(model, DraftStateMixin):
+        rows = rows.filter(live=True)
+    return {str(row.pk): row for row in rows if may_see(asker, row)}
+
+
+def may_see(asker: Asker, instance: Model) -> bool:
+    """Whether the asker may see an object that is no page; see :func:`objects_open_to`."""
+    for function in hooks.get_hooks(VISIBILITY_HOOK):
+        if (opinion := function(asker, instance)) is not None:
+            return bool(opinion)
+    return _sees_in_admin(asker, instance)
+
+
+def _sees_in_admin(asker: Asker, instance: Model) -> bool:
+    if asker.is_superuser:
+        return True
+    kind = ContentType.objects.get_for_model(instance)
+    names = [f"{verb}_{kind.model}" for verb in ("view", "change", "add", "delete")]
+    if asker.user is not None:
+        user: Any = asker.user
+        return user.has_perm("wagtailadmin.access_admin") and any(
+            user.has_perm(f"{kind.app_label}.{name}") for name in names
+        )
+    return (
+        Permission.objects.filter(group__in=asker.groups, content_type=kind, codename__in=names)
+        .values("pk")
+        .exists()
+        and Permission.objects.filter(
+            group__in=asker.groups, codename="access_admin", content_type__app_label="wagtailadmin"
+        ).exists()
+    )
+
+
+def group_ids(ids: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
+    """Primary keys by model."""
+    grouped: dict[str, set[str]] = {}
+    for model, object_id in ids:
+        grouped.setdefault(model, set()).add(object_id)
+    return grouped

@@ -1,0 +1,355 @@
+"""Building the index: what is in it, what costs nothing, and what survives a failure."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from wagtail.models import Page, PageViewRestriction
+
+from demo_site.models import ArticlePage
+from finetune_switch import embeddings
+from finetune_switch.askers import Asker
+from finetune_switch.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.exceptions import EmbeddingError, IndexBusy
+from finetune_switch.index import building, documents
+from finetune_switch.index.building import needs_rebuild, run_build, start_build, update_objects
+from finetune_switch.models import (
+    Chunk,
+    Document,
+    EmbeddingSpace,
+    Exclusion,
+    IndexBuild,
+    PendingUpdate,
+)
+from tests.index_helpers import build, counts, titles
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LAMP = "The lighthouse lamp was first lit in 1871 by Ada Pender, the keeper's daughter."
+SOUP = "The café serves kipper soup with brown bread from noon until three."
+
+
+class OtherModel(EmbeddedEmbedder):
+    """Another embedding model: as good, and its vectors lie elsewhere."""
+
+    model_name = "other-model"
+
+    def embed(self, texts):
+        return np.ascontiguousarray(np.roll(super().embed(texts), 7, axis=1))
+
+
+class Counting(EmbeddedEmbedder):
+    """The embedded model, which counts what it is asked and fails where it is told to."""
+
+    def __init__(self, fails_on: str = ""):
+        self.texts: list[str] = []
+        self.fails_on = fails_on
+
+    def embed(self, texts):
+        if self.fails_on and any(self.fails_on in text for text in texts):
+            raise EmbeddingError("The embedding service refused the connection.", code="refused")
+        self.texts += texts
+        return super().embed(texts)
+
+
+@pytest.fixture
+def use(monkeypatch):
+    """Makes the settings name another embedding model, as far as the index can tell."""
+
+    def install(wanted):
+        def get_embedder(space=None):
+            if space is None or embeddings.same_space(wanted, space):
+                return wanted
+            return EmbeddedEmbedder()
+
+        for module in (building, documents, embeddings):
+            if hasattr(module, "get_embedder"):
+                monkeypatch.setattr(module, "get_embedder", get_embedder)
+        from finetune_switch.index import searching
+
+        monkeypatch.setattr(searching, "get_embedder", get_embedder)
+        return wanted
+
+    return install
+
+
+@pytest.fixture
+def pages(make_page):
+    return [make_page("Lamp", LAMP), make_page("Café", SOUP)]
+
+
+def publish(page, **values):
+    page = Page.objects.get(pk=page.pk).specific
+    for name, value in values.items():
+        setattr(page, name, value)
+    page.save_revision().publish()
+
+
+class TestWhole:
+    def test_every_live_page_with_no_change_to_its_model(self, pages, site):
+        assert counts(build()) == (3, 0, 0, 0)
+        assert titles() == {"Harbour", "Lamp", "Café"}
+        lamp = Document.objects.get(title="Lamp")
+        assert (lamp.model, lamp.object_id) == ("demo_site.articlepage", str(pages[0].pk))
+        assert (lamp.site_id, lamp.locale_id) == (site.pk, pages[0].locale_id)
+
+    def test_nothing_changed_costs_no_embedding(self, pages, use):
+        build()
+        embedder = use(Counting())
+        assert counts(build()) == (0, 3, 0, 0)
+        assert embedder.texts == []
+
+    def test_only_the_chunks_that_changed_are_embedded_again(self, make_page, use):
+        paragraphs = [f"Paragraph {n} about the harbour. " * 20 for n in range(5)]
+        page = make_page("Long", "Short.")
+        publish(page, body=[("paragraph", f"<p>{text}</p>") for text in paragraphs])
+        build()
+        kept = set(Chunk.objects.filter(document__title="Long").values_list("pk", flat=True))
+        paragraphs[2] = "Something else is said here, of gulls and of herring. " * 12
+        publish(page, body=[("paragraph", f"<p>{text}</p>") for text in paragraphs])
+        embedder = use(Counting())
+        assert counts(build())[:2] == (1, 1)
+        assert 1 <= len(embedder.texts) <= 2
+        assert all("gulls" in text for text in embedder.texts)
+        now = set(Chunk.objects.filter(document__title="Long").values_list("pk", flat=True))
+        assert len(now & kept) >= len(kept) - 2
+
+    def test_what_is_gone_is_removed(self, pages, site):
+        build()
+        Page.objects.get(pk=pages[0].pk).delete()
+        assert counts(build()) == (0, 2, 1, 0)
+        assert titles() == {"Harbour", "Café"}
+        assert not Chunk.objects.filter(text__contains="Ada Pender").exists()
+
+    def test_drafts_are_not_in_it(self, pages):
+        Page.objects.get(pk=pages[0].pk).specific.unpublish()
+        build()
+        assert not Document.objects.filter(title="Lamp").exists()
+
+    def test_a_page_with_only_a_title(self, make_page):
+        page = make_page("Whale bones", "Text.")
+        ArticlePage.objects.filter(pk=page.pk).update(introduction="", body="[]")
+        build()
+        assert "Whale bones" in titles("bones of a whale")
+
+    def test_a_text_that_was_emptied_is_not_found_any_more(self, pages, settings):
+        build()
+        everything = ["title", "introduction", "body"]
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {"EXCLUDE_FIELDS": [f"demo_site.ArticlePage.{name}" for name in everything]},
+        }
+        build()
+        assert not Chunk.objects.filter(text__contains="Ada Pender").exists()
+
+    def test_private_pages_wait_for_those_who_may_open_them(self, pages):
+        PageViewRestriction.objects.create(page=pages[0], restriction_type="login")
+        build()
+        assert titles() == {"Harbour", "Café"}
+        member = Asker.from_user(User.objects.create_user("member"))
+        assert titles(asker=member) == {"Harbour", "Lamp", "Café"}
+
+
+class TestLeftOut:
+    def test_by_a_tick(self, pages):
+        build()
+        Exclusion.objects.create(page_id=pages[0].pk)
+        build()
+        assert titles() == {"Harbour", "Café"}
+
+    def test_with_all_beneath_it(self, pages, make_page):
+        make_page("Below the lamp", "Text.", parent=pages[0])
+        Exclusion.objects.create(page_id=pages[0].pk, subtree=True)
+        build()
+        assert titles() == {"Harbour", "Café"}
+
+    def test_its_aliases_too(self, pages, site):
+        Page.objects.get(pk=pages[0].pk).create_alias(
+            parent=Page.objects.get(pk=site.root_page.pk), update_slug="lamp-2"
+        )
+        Exclusion.objects.create(page_id=pages[0].pk)
+        build()
+        assert titles() == {"Harbour", "Café"}
+
+    def test_by_type(self, pages, settings):
+        build()
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {"EXCLUDE_PAGE_TYPES": ["demo_site.ArticlePage"]},
+        }
+        assert counts(build()) == (0, 1, 2, 0)
+        assert titles() == {"Harbour"}
+
+    def test_by_field(self, pages, settings):
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {
+                "EXCLUDE_FIELDS": [
+                    "demo_site.ArticlePage.body",
+                    "demo_site.ArticlePage.introduction",
+                ]
+            },
+        }
+        build()
+        assert not Chunk.objects.filter(text__contains="Ada Pender").exists()
+        assert "Lamp" in titles()
+
+
+class TestAnotherEmbeddingModel:
+    def test_the_old_index_answers_until_the_new_one_is_complete(self, pages, use):
+        build()
+        assert not needs_rebuild()
+        use(OtherModel())
+        assert needs_rebuild()
+        seen = []
+        run_build(start_build(), lambda build: seen.append((active().model_name, titles())))
+        assert seen
+        assert {name for name, _titles in seen} == {"wordllama-256"}
+        assert all(found == {"Harbour", "Lamp", "Café"} for _name, found in seen)
+        assert active().model_name == "other-model"
+        assert titles() == {"Harbour", "Lamp", "Café"}
+        assert EmbeddingSpace.objects.count() == 1
+        assert not needs_rebuild()
+
+    def test_everything_is_embedded_anew(self, pages, use):
+        build()
+        old = {bytes(v) for v in Chunk.objects.values_list("vector", flat=True)}
+        use(OtherModel())
+        assert counts(build()) == (3, 0, 0, 0)
+        assert not old & {bytes(v) for v in Chunk.objects.values_list("vector", flat=True)}
+
+    def test_one_that_fails_leaves_the_old_index_answering(self, pages, use):
+        build()
+        broken = OtherModel()
+        broken.embed = Counting(fails_on="a").embed
+        use(broken)
+        failed = run_build(start_build())
+        assert failed.status == IndexBuild.Status.FAILED
+        assert "refused the connection" in failed.error
+        assert active().model_name == "wordllama-256"
+        assert titles() == {"Harbour", "Lamp", "Café"}
+
+
+def active():
+    return EmbeddingSpace.objects.get(is_active=True)
+
+
+class TestFailures:
+    def test_a_failing_service_loses_nothing(self, pages, use):
+        build()
+        publish(pages[0], title="Lantern")
+        use(Counting(fails_on="Lantern"))
+        failed = run_build(start_build())
+        assert (failed.status, failed.added) == (IndexBuild.Status.FAILED, 0)
+        assert "Lamp" in set(Document.objects.values_list("title", flat=True))
+        use(EmbeddedEmbedder())
+        assert counts(build())[0] == 1
+        assert "Lantern" in titles()
+
+    def test_a_bug_is_told_without_a_traceback(self, pages, monkeypatch):
+        monkeypatch.setattr(documents, "chunks_of", lambda *arguments: 1 / 0)
+        failed = run_build(start_build())
+        assert failed.status == IndexBuild.Status.FAILED
+        assert "site's log" in failed.error
+        assert "division" not in failed.error
+
+    def test_one_that_was_killed_goes_on_where_it_was(self, make_page, use, monkeypatch):
+        from finetune_switch.index import sources
+
+        monkeypatch.setattr(sources, "BATCH", 2)
+        for number in range(6):
+            make_page(f"Page {number}", f"Number {number} of the harbour's pages.")
+
+        def kill(build):
+            if build.done >= 4:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run_build(start_build(), kill)
+        written = Document.objects.count()
+        assert 0 < written < 7
+        embedder = use(Counting())
+        assert counts(build()) == (7 - written, written, 0, 0)
+        assert len(embedder.texts) == 7 - written
+
+    def test_two_at_once(self, pages):
+        waiting = start_build()
+        with pytest.raises(IndexBusy, match="already"):
+            start_build()
+        run_build(waiting)
+        assert start_build().status == IndexBuild.Status.QUEUED
+
+    def test_a_killed_one_is_in_nobodys_way_for_long(self, pages):
+        killed = start_build()
+        long_ago = killed.heard_of_at - 2 * IndexBuild.SILENCE
+        IndexBuild.objects.update(status="running", heard_of_at=long_ago)
+        build()
+        killed.refresh_from_db()
+        assert killed.status == IndexBuild.Status.FAILED
+        assert "Start it again" in killed.error
+
+
+class TestOnePage:
+    def test_is_brought_up_to_date_alone(self, pages, use):
+        build()
+        publish(pages[0], title="Lantern")
+        publish(pages[1], title="Restaurant")
+        assert vars(update_objects([("demo_site.articlepage", str(pages[0].pk))])) == {
+            "added": 1,
+            "kept": 0,
+            "removed": 0,
+            "failed": 0,
+        }
+        assert set(Document.objects.values_list("title", flat=True)) == {
+            "Harbour",
+            "Lantern",
+            "Café",
+        }
+
+    def test_the_later_of_two_writers_wins(self, pages, monkeypatch):
+        """One embeds slowly what the other has written a newer version of by then."""
+        build()
+        publish(pages[0], title="First")
+        key = ("demo_site.articlepage", str(pages[0].pk))
+        embed, done = EmbeddedEmbedder.embed, threading.Event()
+
+        def newer():
+            publish(pages[0], title="Second")
+            update_objects([key])
+            connection.close()
+            done.set()
+
+        def slow(self, texts):
+            if any("First" in text for text in texts) and not done.is_set():
+                monkeypatch.setattr(EmbeddedEmbedder, "embed", embed)
+                writer = threading.Thread(target=newer)
+                writer.start()
+                assert done.wait(20)
+                writer.join()
+            return embed(self, texts)
+
+        monkeypatch.setattr(EmbeddedEmbedder, "embed", slow)
+        update_objects([key])
+        document = Document.objects.get(object_id=str(pages[0].pk))
+        assert document.title == "Second"
+        # The chunks are those of the newer version too: nothing is left to be done.
+        assert counts(build()) == (0, 3, 0, 0)
+
+    def test_one_that_is_gone(self, pages):
+        build()
+        key = ("demo_site.articlepage", str(pages[0].pk))
+        Page.objects.get(pk=pages[0].pk).delete()
+        assert update_objects([key]).removed == 1
+        assert update_objects([key]).removed == 0
+
+
+def test_a_whole_build_takes_the_marks_away(pages):
+    build()
+    publish(pages[0], title="Lantern")
+    assert PendingUpdate.objects.exists()
+    build()
+    assert not PendingUpdate.objects.exists()
