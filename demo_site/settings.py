@@ -191,17 +191,13 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
 # --- Search by meaning --------------------------------------------------------------------
 
+# Kept in the plugin's own index, which `manage.py finetune_switch index` builds. With
+# wagtail-vector-index's own providers in its place, `update_vector_indexes` does.
+WAGTAIL_VECTOR_INDEX_STORAGE_PROVIDERS = {
+    "default": {"STORAGE_PROVIDER": "finetune_switch.vector_index.storage.SiteStorageProvider"}
+}
 if USES_POSTGRESQL:
     INSTALLED_APPS += ["django.contrib.postgres", "wagtail_vector_index.storage.pgvector"]
-    WAGTAIL_VECTOR_INDEX_STORAGE_PROVIDERS = {
-        "default": {
-            "STORAGE_PROVIDER": "wagtail_vector_index.storage.pgvector.PgvectorStorageProvider"
-        }
-    }
-else:
-    WAGTAIL_VECTOR_INDEX_STORAGE_PROVIDERS = {
-        "default": {"STORAGE_PROVIDER": "wagtail_vector_index.storage.numpy.NumpyStorageProvider"}
-    }
 
 # --- Which model answers ------------------------------------------------------------------
 
@@ -263,8 +259,8 @@ WAGTAIL_VECTOR_INDEX = {
     },
     "EMBEDDING_BACKENDS": {
         "default": {
-            "CLASS": "finetune_switch.vector_index.embeddings.EmbeddedEmbeddingBackend",
-            "CONFIG": {"MODEL_ID": "wordllama-256"},
+            "CLASS": "finetune_switch.vector_index.embeddings.SiteEmbeddingBackend",
+            "CONFIG": {"MODEL_ID": "site"},
         },
     },
 }

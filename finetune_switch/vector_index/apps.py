@@ -17,9 +17,10 @@ class VectorIndexAdapterConfig(AppConfig):
 
         try:
             from .declared import DeclaredBackends
-            from .indexes import RegisteredIndexes
+            from .indexes import RegisteredIndexes, models_in_our_index
         except ImportError as error:
             self.import_error = error
             return
         adapters.register_backends(DeclaredBackends())
         adapters.register_indexes(RegisteredIndexes())
+        adapters.register_indexed_models(models_in_our_index)

@@ -1,6 +1,7 @@
 """The indexes that a site registered with wagtail-vector-index, searched without writing.
 
-Whatever touches that package's ``Document`` is in this module.
+Those that our storage provider keeps are parts of the site's own index; the others are searched
+where they are.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from typing import Any
 
 import numpy as np
 from django.contrib.contenttypes.models import ContentType
-from django.utils.text import capfirst
+from django.db.models import Model
+from wagtail.models import AbstractPage
 from wagtail_vector_index.storage import registry
 from wagtail_vector_index.storage.models import Embedding
 from wagtail_vector_index.storage.numpy.provider import NumpyIndexMixin
 
+from ..adapters import Scope, SearchableIndex
 from ..passages import Hit
+from .parts import label_of
+from .searching import Asked, PartOfSite
+from .storage import SiteIndexMixin
 
 
 class QuestionVectors:
@@ -36,11 +42,11 @@ class RegisteredIndex:
 
     def __init__(self, alias: str, index: Any, vectors: QuestionVectors) -> None:
         self.alias = alias
-        self.label = _label(index) or alias
+        self.label = label_of(index) or alias
         self._index = index
         self._vectors = vectors
 
-    def search(self, question: str, *, limit: int) -> Sequence[Hit]:
+    def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
         vector = self._vectors.get(self._index, question)
         if isinstance(self._index, NumpyIndexMixin):
             # Its own search would embed and save every document anew.
@@ -85,16 +91,26 @@ class RegisteredIndex:
         )
 
 
-def _label(index: Any) -> str:
-    """What an index holds, in the words of its models: "Stories", "Article pages"."""
-    models = dict.fromkeys(queryset.model for queryset in getattr(index, "querysets", ()))
-    return capfirst(", ".join(str(model._meta.verbose_name_plural) for model in models))
-
-
 class RegisteredIndexes:
-    def indexes(self) -> Sequence[RegisteredIndex]:
-        vectors = QuestionVectors()
-        return [RegisteredIndex(alias, index, vectors) for alias, index in registry]
+    def indexes(self) -> Sequence[SearchableIndex]:
+        vectors, asked = QuestionVectors(), Asked()
+        return [
+            PartOfSite(index, asked)
+            if isinstance(index, SiteIndexMixin)
+            else RegisteredIndex(alias, index, vectors)
+            for alias, index in registry
+        ]
+
+
+def models_in_our_index() -> list[type[Model]]:
+    """The models of the indexes that our storage provider keeps. Pages are indexed anyway."""
+    return [
+        queryset.model
+        for _alias, index in registry
+        if isinstance(index, SiteIndexMixin)
+        for queryset in getattr(index, "querysets", ())
+        if not issubclass(queryset.model, AbstractPage)
+    ]
 
 
 def _cosine(vector: Sequence[float], others: Sequence[Sequence[float]]) -> np.ndarray:

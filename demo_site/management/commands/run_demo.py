@@ -66,7 +66,7 @@ class Command(BaseCommand):
         self._say("Adding its chat backends")
         call_command("load_backends")
         self._say("Indexing the pages (in this process; nothing is sent anywhere)")
-        call_command("update_vector_indexes", interactive=False, verbosity=0)
+        call_command("finetune_switch", "index", verbosity=0)
 
     def _start_standin(self, port: int) -> subprocess.Popen[bytes]:
         self._say("Starting a stand-in model server on this machine (no key, or no Ollama, is set)")

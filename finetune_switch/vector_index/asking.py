@@ -1,0 +1,213 @@
+"""What wagtail-vector-index asks of an index, answered by our retrieval and our answering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from django.db.models import Model
+from django.utils.translation import get_language
+from wagtail.models import TranslatableMixin
+from wagtail_vector_index.storage.base import Document, QueryResponse
+
+from ..answering import Answer, AsyncAnswer, aanswer, answer
+from ..askers import current_asker
+from ..database import in_database_thread as in_thread
+from ..embeddings import get_embedder
+from ..embeddings.base import check_vectors
+from ..exceptions import EmbeddingError
+from ..index.documents import Key, chunks_of, text_of
+from ..index.searching import NOTHING_TO_SEARCH_BY
+from ..index.stores.base import Vector
+from ..middleware import current_request, site_for
+from ..models import ChatBackend, Chunk, EmbeddingSpace, Switch
+from ..passages import Passage
+from ..retrieval import retrieve
+from .declared import SWITCH_CLASSES, chat_backend_settings
+from .documents import documents_of
+from .parts import Part, key_of
+from .searching import AlikeInPart, Asked, PartOfSite
+
+__all__ = ["aquery", "find_similar", "in_thread", "query", "search", "similar_documents"]
+
+# The nearest, however far they are.
+ANYTHING = -1.0
+
+
+@dataclass
+class SiteQueryResponse(QueryResponse):
+    """The response and its sources, and the answer behind them: passages, citations, exchange."""
+
+    answer: Answer | AsyncAnswer | None = field(default=None, repr=False)
+
+
+def search(index: Any, question: str, *, limit: int) -> list[Model]:
+    """See :meth:`~.storage.SiteIndexMixin.search`."""
+    searched = PartOfSite(index, Asked())
+    found = _retrieve(searched, question, limit=limit, each_source_once=True)
+    return searched.part.fetch(map(_key, found))
+
+
+def find_similar(index: Any, instance: Model, *, include_self: bool, limit: int) -> list[Model]:
+    """See :meth:`~.storage.SiteIndexMixin.find_similar`."""
+    asked = Asked()
+    if asked.space is None or (vector := _vector_of(instance, asked.space)) is None:
+        return []
+    searched = AlikeInPart(index, asked, vector)
+    found = _retrieve(
+        searched,
+        locale=_language_of(instance),
+        limit=limit if include_self else limit + 1,
+        each_source_once=True,
+    )
+    own = None if include_self else key_of(instance)
+    return searched.part.fetch([key for key in map(_key, found) if key != own][:limit])
+
+
+def similar_documents(index: Any, vector: Sequence[float], *, limit: int) -> Iterator[Document]:
+    """See :meth:`~.storage.SiteIndexMixin.get_similar_documents`."""
+    asked = Asked()
+    if (space := asked.space) is None:
+        return
+    unit = check_vectors([list(vector)], 1, space.dimensions)[0]
+    yield from documents_of(_retrieve(AlikeInPart(index, asked, unit), limit=limit), space)
+
+
+def query(
+    index: Any, question: str, *, sources_limit: int, chat_backend_alias: str
+) -> SiteQueryResponse:
+    """See :meth:`~.storage.SiteIndexMixin.query`."""
+    asked = answer(question, **_options(index, question, sources_limit, chat_backend_alias))
+    return SiteQueryResponse(asked.text, _sources(index, asked.passages), asked)
+
+
+async def aquery(
+    index: Any, question: str, *, sources_limit: int, chat_backend_alias: str
+) -> SiteQueryResponse:
+    options = await in_thread(_options, index, question, sources_limit, chat_backend_alias)
+    asked = aanswer(question, **options)
+    text = await asked.text()
+    return SiteQueryResponse(text, await in_thread(_sources, index, asked.passages), asked)
+
+
+def _options(index: Any, question: str, limit: int, chat_backend_alias: str) -> dict[str, Any]:
+    backend = _backend(chat_backend_alias)
+    switch = _switch()
+    return {
+        "passages": _passages(index, question, limit, switch),
+        "site": switch.site_or_none,
+        "asker": current_asker(),
+        "backend": backend,
+    }
+
+
+def _passages(index: Any, question: str, limit: int, switch: Switch) -> list[Passage]:
+    """The best passages, of at most so many sources, and one of each where there are so many."""
+    searched = PartOfSite(index, Asked())
+    most = max(limit, switch.passages)
+    found = _retrieve(searched, question, limit=most, switch=switch)
+    sources = dict.fromkeys(map(_key, found))
+    if len(sources) < limit and len(found) == most:
+        further = _retrieve(searched, question, limit=limit, switch=switch, each_source_once=True)
+        found += [passage for passage in further if _key(passage) not in sources]
+        sources = dict.fromkeys(map(_key, found))
+    wanted = list(sources)[:limit]
+    kept = [passage for passage in found if _key(passage) in wanted]
+    return [replace(passage, number=number) for number, passage in enumerate(kept, 1)]
+
+
+def _retrieve(
+    searched: PartOfSite,
+    question: str = "",
+    *,
+    limit: int,
+    switch: Switch | None = None,
+    locale: str | None = None,
+    each_source_once: bool = False,
+) -> list[Passage]:
+    """What the asker of the moment may see; with ``switch``, only what is like the question."""
+    if limit < 1:
+        return []
+    return retrieve(
+        question,
+        asker=current_asker(),
+        site=(switch or _switch()).site_or_none,
+        locale=locale or get_language(),
+        indexes=[searched],
+        limit=limit,
+        threshold=switch.similarity_threshold if switch is not None else ANYTHING,
+        each_source_once=each_source_once,
+    )
+
+
+def _switch() -> Switch:
+    """That of the current request's site, or of the default site."""
+    request = current_request()
+    return Switch.for_question(site_for(request) if request is not None else None)
+
+
+def _key(passage: Passage) -> Key:
+    return passage.source.model, passage.source.object_id
+
+
+def _sources(index: Any, passages: Sequence[Passage]) -> list[Model]:
+    return Part.of(index).fetch(dict.fromkeys(map(_key, passages)))
+
+
+def _backend(alias: str) -> ChatBackend | None:
+    """The chat backend of an alias of theirs; ``None`` is what the switch says.
+
+    Raises :class:`KeyError` for an unknown one, as wagtail-vector-index does.
+    """
+    declared = chat_backend_settings()
+    if not declared and alias == "default":
+        return None
+    if declared[alias].get("CLASS") in SWITCH_CLASSES:
+        return None
+    row = ChatBackend.objects.filter(kind=ChatBackend.Kind.ADAPTER, connection=alias).first()
+    if row is not None:
+        return row
+    # Declared since the last `migrate`, which gives it its row.
+    config = declared[alias].get("CONFIG") or {}
+    return ChatBackend(
+        kind=ChatBackend.Kind.ADAPTER,
+        alias=alias,
+        label=alias,
+        connection=alias,
+        model_name=str(config.get("MODEL_ID", "")),
+        context_window=config.get("TOKEN_LIMIT") or 4096,
+    )
+
+
+def _language_of(instance: Model) -> str | None:
+    if isinstance(instance, TranslatableMixin) and instance.locale_id:
+        return str(instance.locale.language_code)
+    return None
+
+
+def _vector_of(instance: Model, space: EmbeddingSpace) -> Vector | None:
+    """Of all that an object says now. Vectors that the index has are taken from there."""
+    embedder = get_embedder(space)
+    texts = {chunk.digest: chunk.embedded_text for chunk in chunks_of(text_of(instance), embedder)}
+    model, object_id = key_of(instance)
+    rows = Chunk.objects.filter(
+        space=space, document__model=model, document__object_id=object_id, digest__in=texts
+    )
+    vectors = {
+        digest: np.frombuffer(vector, "<f4")
+        for digest, vector in rows.values_list("digest", "vector")
+    }
+    try:
+        if unknown := [digest for digest in texts if digest not in vectors]:
+            found = embedder.embed([texts[digest] for digest in unknown])
+            vectors.update(zip(unknown, found, strict=True))
+        if not texts:
+            return None
+        mean = np.mean([vectors[digest] for digest in texts], axis=0, keepdims=True)
+        return check_vectors(mean, 1, space.dimensions)[0]
+    except EmbeddingError as error:
+        if error.code not in NOTHING_TO_SEARCH_BY:
+            raise
+        return None

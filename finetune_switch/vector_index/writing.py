@@ -1,0 +1,97 @@
+"""What wagtail-vector-index writes to an index, written to the site's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import QuerySet
+from wagtail.models import AbstractPage
+
+from ..embeddings import get_embedder
+from ..exceptions import BackendError
+from ..index.building import needs_rebuild, run_build, start_build, update_objects, wanted_space
+from ..index.documents import DocumentWriter, Key
+from ..index.sources import Sources
+from ..index.stores import get_store
+from ..models import Document, EmbeddingSpace, IndexBuild
+from .documents import keys_of
+from .parts import Part
+
+BATCH = 500
+
+
+def rebuild(index: Any) -> None:
+    """See :meth:`~.storage.SiteIndexMixin.rebuild_index`."""
+    part = _part_of(index)
+    if needs_rebuild():
+        build = run_build(start_build())
+        if build.status == IndexBuild.Status.FAILED:
+            raise BackendError(build.error, code="index_failed")
+        return
+    _make_space()
+    rows = Document.objects.filter(model__in=part.labels).values_list("model", "object_id")
+    # What is indexed and has left the site's index, or was deleted, goes as well.
+    update_objects(dict.fromkeys([*rows.distinct(), *part.keys()]))
+
+
+def update(index: Any, documents: Iterable[Any]) -> None:
+    """See :meth:`~.storage.SiteIndexMixin.upsert`."""
+    part = _part_of(index)
+    _make_space()
+    keys: dict[Key, None] = {}
+    for key in keys_of(documents):
+        if key not in keys and key[0] in part.labels:
+            keys[key] = None
+            if len(keys) == BATCH:
+                update_objects(keys)
+                keys = {}
+    update_objects(keys)
+
+
+def delete(index: Any, document_ids: Sequence[str]) -> None:
+    """See :meth:`~.storage.SiteIndexMixin.delete`."""
+    labels = Part.of(index).labels
+    for start in range(0, len(document_ids), BATCH):
+        some = document_ids[start : start + BATCH]
+        _remove(Document.objects.filter(chunks__pk__in=some, model__in=labels).distinct())
+
+
+def clear(index: Any) -> None:
+    """See :meth:`~.storage.SiteIndexMixin.clear`."""
+    part = Part.of(index)
+    rows = Document.objects.filter(model__in=part.labels)
+    keys = part.only(set(rows.values_list("model", "object_id")))
+    gone = [pk for pk, *key in rows.values_list("pk", "model", "object_id") if tuple(key) in keys]
+    for start in range(0, len(gone), BATCH):
+        _remove(Document.objects.filter(pk__in=gone[start : start + BATCH]))
+
+
+def _remove(documents: QuerySet[Document]) -> None:
+    by_space: dict[int, list[int]] = {}
+    for pk, space_id in documents.values_list("pk", "space_id"):
+        by_space.setdefault(space_id, []).append(pk)
+    for space in EmbeddingSpace.objects.filter(pk__in=by_space):
+        DocumentWriter(space, get_embedder(space)).remove(by_space[space.pk])
+
+
+def _part_of(index: Any) -> Part:
+    part = Part.of(index)
+    known = Sources().labels
+    for model in part.models:
+        if not issubclass(model, AbstractPage) and model._meta.label_lower not in known:
+            raise ImproperlyConfigured(
+                f'The site\'s index does not hold "{model._meta.label}". Register the index '
+                f'"{type(index).__name__}" with wagtail_vector_index.storage.registry, or name the '
+                'model in FINETUNE_SWITCH["INDEX"]["MODELS"].'
+            )
+    return part
+
+
+def _make_space() -> None:
+    """Somewhere to write to, where nothing has been indexed yet."""
+    known = set(EmbeddingSpace.objects.values_list("pk", flat=True))
+    space = wanted_space(get_embedder())
+    if space.pk not in known:
+        get_store().prepare(space)
