@@ -9,12 +9,15 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
+from django.db import DatabaseError, connections, router
 
 from . import conf
 
 VECTOR_INDEX = "wagtail-vector-index"
 VECTOR_INDEX_VERSION = "0.10"
 VECTOR_INDEX_REMEDY = f'pip install --no-deps "{VECTOR_INDEX}=={VECTOR_INDEX_VERSION}.*"'
+
+WORKERLESS = ("ImmediateBackend", "DummyBackend")
 
 
 def register_checks() -> None:
@@ -23,6 +26,8 @@ def register_checks() -> None:
     checks.register(check_vector_index, "finetune_switch")
     checks.register(check_sqlite, "finetune_switch")
     checks.register(check_middleware, "finetune_switch")
+    checks.register(check_workers, "finetune_switch")
+    checks.register(check_index_is_current, checks.Tags.database)
 
 
 def check_options(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -63,6 +68,71 @@ def check_options(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
                     id="finetune_switch.E006",
                 )
             )
+    return found + _check_index(f'{conf.SETTING}["INDEX"]', declared.get("INDEX"))
+
+
+def _check_index(path: str, index: Any) -> list[checks.CheckMessage]:
+    if not index:
+        return []
+    if not isinstance(index, Mapping):
+        return [checks.Error(f"{path} must be a dictionary.", id="finetune_switch.E001")]
+    found: list[checks.CheckMessage] = _unknown(
+        path, index, conf.INDEX_OPTIONS, "finetune_switch.E004"
+    )
+    for option in ("MODELS", "EXCLUDE_PAGE_TYPES", "EXCLUDE_FIELDS"):
+        if not isinstance(index.get(option) or [], list | tuple):
+            found.append(
+                checks.Error(f'{path}["{option}"] must be a list.', id="finetune_switch.E001")
+            )
+    if not isinstance(index.get("STORE_OPTIONS") or {}, Mapping):
+        found.append(
+            checks.Error(
+                f'{path}["STORE_OPTIONS"] must be a dictionary.', id="finetune_switch.E001"
+            )
+        )
+    return found + _check_embeddings(f'{path}["EMBEDDINGS"]', index.get("EMBEDDINGS"))
+
+
+def _check_embeddings(path: str, embeddings: Any) -> list[checks.CheckMessage]:
+    if not embeddings:
+        return []
+    if not isinstance(embeddings, Mapping):
+        return [checks.Error(f"{path} must be a dictionary.", id="finetune_switch.E001")]
+    found: list[checks.CheckMessage] = _unknown(
+        path, embeddings, conf.EMBEDDING_OPTIONS, "finetune_switch.E004"
+    )
+    found += [
+        checks.Error(
+            f'{path} lacks the option "{option}".',
+            hint="Without EMBEDDINGS the embedded model is used.",
+            id="finetune_switch.E005",
+        )
+        for option in conf.REQUIRED_EMBEDDING_OPTIONS
+        if not embeddings.get(option)
+    ]
+    alias = embeddings.get("CONNECTION")
+    if alias and alias not in conf.connection_aliases():
+        found.append(
+            checks.Error(
+                f'{path}["CONNECTION"] names {alias!r}, which CONNECTIONS does not declare.',
+                id="finetune_switch.E006",
+            )
+        )
+    for option in ("DIMENSIONS", "BATCH_SIZE", "MAX_TOKENS"):
+        number = embeddings.get(option)
+        if number is not None and (
+            not isinstance(number, int) or isinstance(number, bool) or number < 1
+        ):
+            found.append(
+                checks.Error(
+                    f'{path}["{option}"] must be a whole number above 0, not {number!r}.',
+                    id="finetune_switch.E003",
+                )
+            )
+    if not isinstance(embeddings.get("PARAMETERS") or {}, Mapping):
+        found.append(
+            checks.Error(f'{path}["PARAMETERS"] must be a dictionary.', id="finetune_switch.E001")
+        )
     return found
 
 
@@ -172,8 +242,8 @@ def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     if uses_it and not adapter:
         found.append(
             checks.Warning(
-                "wagtail_vector_index is installed, but its adapter is not: the switch has no "
-                "pages to answer from, and index.query() does not follow it.",
+                "wagtail_vector_index is installed, but its adapter is not: its indexes are not "
+                "searched for answers, and index.query() does not follow the switch.",
                 hint='Add "finetune_switch.vector_index" to INSTALLED_APPS.',
                 id="finetune_switch.W002",
             )
@@ -263,4 +333,51 @@ def _unknown(
         )
         for option in given
         if option not in known
+    ]
+
+
+def check_workers(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Only where a site has set up its index, and so means it to be current."""
+    declared = getattr(settings, conf.SETTING, None)
+    if not (isinstance(declared, Mapping) and declared.get("INDEX")):
+        return []
+    task_backend = (getattr(settings, "TASKS", None) or {}).get("default", {}).get("BACKEND", "")
+    if task_backend and task_backend.rsplit(".", 1)[-1] not in WORKERLESS:
+        return []
+    return [
+        checks.Warning(
+            "Background tasks have no worker: what is published is only marked, and questions "
+            "find it once somebody has run: manage.py finetune_switch index --changed",
+            hint="Set TASKS to a backend with workers, such as django_tasks_db.DatabaseBackend, "
+            "or run that command regularly.",
+            id="finetune_switch.W005",
+        )
+    ]
+
+
+def check_index_is_current(
+    app_configs: Any, databases: Iterable[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """Reads the database, so only ``check --database`` (and ``migrate``) asks it."""
+    from .index.overview import rebuild_state
+    from .models import EmbeddingSpace
+
+    using = router.db_for_read(EmbeddingSpace)
+    if using not in (databases or ()):
+        return []
+    try:
+        tables = connections[using].introspection.table_names()
+        # Before the first migration there is nothing to be current.
+        needed = EmbeddingSpace._meta.db_table in tables and rebuild_state().is_needed
+    except DatabaseError:
+        return []
+    if not needed:
+        return []
+    return [
+        checks.Warning(
+            "The index needs a rebuild: the settings name another embedding model than the one "
+            "it was made by, which answers until then.",
+            hint="Run: manage.py finetune_switch index",
+            id="finetune_switch.W006",
+        )
     ]

@@ -12,6 +12,7 @@ from wagtail.admin.ui.components import Component
 from wagtail.models import Site
 
 from . import adapters, permissions
+from .index import overview
 from .models import ChatBackend, Exchange, Outcome, Switch
 from .sites import site_name
 from .widgets import admin_css
@@ -67,10 +68,10 @@ def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str
             "text": _("Add a model: yours, or a hosted one."),
             "url": reverse("finetune_backends:add"),
         }
+    if advice := overview.advice(has_other_indexes=bool(adapters.indexes())):
+        return {"text": advice, "url": reverse("finetune_index:index")}
     if backend.kind == ChatBackend.Kind.EXTRACTIVE:
         return {"text": _("No model answers yet. Choose one."), "url": here}
-    if not adapters.indexes():
-        return {"text": _("There is nothing to answer from: no index is set up."), "url": here}
     if backend.pk and backend.check_passed is None:
         return {"text": _("It was never checked. Check it."), "url": check}
     return None

@@ -10,6 +10,9 @@ from wagtail.log_actions import LogFormatter
 
 from .models.switch import SWITCH_ACTION
 
+INDEX_ACTION = "finetune_switch.index"
+LEAVE_OUT_ACTION = "finetune_switch.leave_out"
+
 
 class SwitchFormatter(LogFormatter):
     label = gettext_lazy("Switch the chat backend")
@@ -23,5 +26,27 @@ class SwitchFormatter(LogFormatter):
         }
 
 
+class IndexFormatter(LogFormatter):
+    label = gettext_lazy("Build the index")
+
+    def format_message(self, log_entry: Any) -> str:
+        if log_entry.data.get("changed_only"):
+            return _("Started to bring the index up to date")
+        return _("Started to build the whole index")
+
+
+class LeaveOutFormatter(LogFormatter):
+    label = gettext_lazy("Leave out of AI answers")
+
+    def format_message(self, log_entry: Any) -> str:
+        if not log_entry.data.get("left_out"):
+            return _("Let AI answers use the page again")
+        if log_entry.data.get("subtree"):
+            return _("Left the page and everything beneath it out of AI answers")
+        return _("Left the page out of AI answers")
+
+
 def register_log_actions(actions: Any) -> None:
+    actions.register_action(INDEX_ACTION)(IndexFormatter)
+    actions.register_action(LEAVE_OUT_ACTION)(LeaveOutFormatter)
     actions.register_action(SWITCH_ACTION)(SwitchFormatter)

@@ -15,6 +15,7 @@ ACTIVATE = f"{APP}.activate_switch"
 ADD_BACKEND = f"{APP}.add_chatbackend"
 CHANGE_BACKEND = f"{APP}.change_chatbackend"
 VIEW_BACKEND = f"{APP}.view_chatbackend"
+RUN_INDEX = f"{APP}.run_indexbuild"
 
 GRANTABLE = (
     "activate_switch",
@@ -22,6 +23,7 @@ GRANTABLE = (
     "change_chatbackend",
     "delete_chatbackend",
     "view_chatbackend",
+    "run_indexbuild",
 )
 
 
@@ -59,12 +61,19 @@ def may_see_backends(user: Any) -> bool:
     )
 
 
+def may_see_index(user: Any) -> bool:
+    """Whether a user may see how the index stands: who may build it, or look after a switch."""
+    return user.has_perm(RUN_INDEX) or editable_sites(user).exists()
+
+
 __all__ = [
     "ACTIVATE",
+    "RUN_INDEX",
     "editable_sites",
     "grantable_permissions",
     "may_administer_backends",
     "may_edit_settings",
     "may_see_backends",
+    "may_see_index",
     "may_switch",
 ]

@@ -14,7 +14,7 @@ from wagtail.admin.viewsets.model import ModelViewSet
 from . import permissions
 from .models import ChatBackend
 from .panels import backend_edit_handler
-from .views import backends, one_backend, switch
+from .views import backends, index, one_backend, switch
 
 
 class SwitchMenuItem(MenuItem):
@@ -89,8 +89,28 @@ class ChatBackendViewSet(ModelViewSet):
         ]
 
 
+class IndexMenuItem(MenuItem):
+    def is_shown(self, request: HttpRequest) -> bool:
+        return permissions.may_see_index(request.user)
+
+
+class IndexViewSet(ViewSet):
+    name = "finetune_index"
+    url_prefix = "finetune/index"
+    menu_label = gettext_lazy("Index")
+    menu_icon = icon = "list-ul"
+    menu_item_class = IndexMenuItem
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        return [
+            path("", index.IndexView.as_view(), name="index"),
+            path("progress/", index.ProgressView.as_view(), name="progress"),
+            path("build/", index.BuildView.as_view(), name="build"),
+        ]
+
+
 class FinetuneSwitchGroup(ViewSetGroup):
     menu_label = gettext_lazy("AI answers")
     menu_icon = "finetune-switch"
     menu_order = 250
-    items = (SwitchViewSet, ChatBackendViewSet)
+    items = (SwitchViewSet, ChatBackendViewSet, IndexViewSet)

@@ -1,6 +1,7 @@
 from wagtail import hooks
 from wagtail.contrib.settings.registry import register_setting
 
+from .exclusions import copy_ticks, save_ticks
 from .home import add_home_panel
 from .log_actions import register_log_actions
 from .models import Switch
@@ -15,6 +16,9 @@ hooks.register("register_admin_viewset", FinetuneSwitchGroup)
 hooks.register("register_permissions", grantable_permissions)
 hooks.register("register_log_actions", register_log_actions)
 hooks.register("construct_homepage_panels", add_home_panel)
+hooks.register("after_create_page", save_ticks)
+hooks.register("after_edit_page", save_ticks)
+hooks.register("after_copy_page", copy_ticks)
 
 
 @hooks.register("register_icons")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 from django.core.management import call_command
@@ -13,10 +14,11 @@ from django.utils import timezone
 from wagtail.models import ModelLogEntry, Page, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
-from finetune_switch import adapters
+from finetune_switch import adapters, asking
+from finetune_switch.management.subcommands import installing
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
 from tests.conftest import API_KEY
-from tests.helpers import make_backend
+from tests.helpers import make_backend, make_passages
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -248,6 +250,15 @@ class TestAsk:
         assert (source["title"], source["url"], source["cited"]) == ("Lamp", "/lamp/", True)
         assert answered["exchange"] == str(Exchange.objects.get().pk)
         assert answered["prompt_tokens"] > 0
+        assert answered["left_out"] == 0
+
+    def test_what_did_not_fit_is_counted(self, hosted, monkeypatch):
+        found = make_passages(LAMP, f"{LAMP} " * 400)
+        monkeypatch.setattr(asking, "retrieve", lambda *args, **options: found)
+        answered = manage("ask", QUESTION, "--backend", "hosted", "--json").json
+        assert (len(answered["sources"]), answered["left_out"]) == (1, 1)
+        ran = manage("ask", QUESTION, "--backend", "hosted")
+        assert "context is full: 1\n" in ran.out
 
     def test_several_over_the_same_passages(self, hosted, tuned):
         both = ("--backend", "hosted", "--backend", "fine-tune")
@@ -339,6 +350,12 @@ class TestInit:
         assert manage("init").code == 0
 
 
+def without_vector_index(name):
+    if name == "wagtail-vector-index":
+        raise PackageNotFoundError(name)
+    return version(name)
+
+
 class TestDoctor:
     def test_nothing_to_mend(self, tuned):
         manage("use", "fine-tune")
@@ -365,6 +382,22 @@ class TestDoctor:
         failed = [f for f in manage("doctor", "--json").json if not f["passed"]]
         assert {finding["area"] for finding in failed} == {"settings", "connections"}
         assert all(finding["remedy"] for finding in failed)
+
+    @pytest.mark.parametrize("theirs", [False, True])
+    def test_what_gives_an_index(self, site, connections, monkeypatch, theirs):
+        """The adapter is of use beside wagtail-vector-index alone; our own index needs neither."""
+        monkeypatch.setattr(adapters, "_index_sources", [])
+        installed = {"wagtail_vector_index": theirs, "finetune_switch.vector_index": False}
+        monkeypatch.setattr(installing.apps, "is_installed", lambda name: installed.get(name, True))
+        if not theirs:
+            monkeypatch.setattr(installing, "version", without_vector_index)
+        findings = manage("doctor", "--offline", "--json").json
+        (remedy,) = [f["remedy"] for f in findings if f["area"] == "index" and not f["passed"]]
+        assert "manage.py finetune_switch index" in remedy
+        everything = " ".join(f"{f['message']} {f['remedy']}" for f in findings)
+        assert ("finetune_switch.vector_index" in everything) == theirs
+        assert ("finetune_switch.vector_index" in remedy) == theirs
+        assert ("--no-deps" in everything) is False
 
     def test_offline_asks_nothing(self, tuned, standin):
         manage("use", "fine-tune")

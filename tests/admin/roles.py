@@ -29,6 +29,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     # May switch, and was given another site than the one that the tests are about.
     "other_site": ("access_admin", "activate_switch"),
     "switcher": ("access_admin", "activate_switch", "change_switch"),
+    # May build the index, and nothing else.
+    "indexer": ("access_admin", "run_indexbuild"),
     **{role: ("access_admin", name) for role, name in BACKEND_PERMISSIONS.items()},
     "superuser": (),
 }

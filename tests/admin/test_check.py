@@ -268,6 +268,47 @@ class TestDeaf:
         assert page.links("Download the corrected Modelfile") == []
 
 
+class TestWhereOllamaDoesNotRender:
+    """It runs some models with the template in their file, and answers a real question then."""
+
+    @pytest.fixture
+    def check(self, site, tuned, admin, standin):
+        def check(template, answer="The harbour opens at nine."):
+            standin.add_model("native", renders=False, template=template, answer=answer)
+            ChatBackend.objects.filter(pk=tuned.pk).update(model_name="native")
+            return admin.post("backends:check", tuned.pk)
+
+        return check
+
+    @pytest.mark.parametrize("place", ["{{ .System }}", "{{ range .Messages }}{{ end }}"])
+    def test_a_template_with_a_place_for_instructions(self, check, place):
+        found = steps(check(f"{place} {{{{ .Prompt }}}}"))
+        assert found["Hear what it is told"] == (True, "Instructions and passages reach the model.")
+        assert found["Short answer"][0]
+
+    def test_a_template_without(self, check):
+        page = check("### Instruction:\n{{ .Prompt }}")
+        assert failure(page).sentence.startswith("The model never sees its instructions")
+        assert page.links("Download the corrected Modelfile")
+
+    def test_no_template_and_it_repeats_what_it_was_told(self, check):
+        found = steps(check("", answer=lambda messages: f"It is {_told(messages).upper()}."))
+        assert found["Hear what it is told"] == (True, "Instructions and passages reach the model.")
+
+    def test_no_template_and_it_cannot(self, check):
+        page = check("")
+        found = failure(page)
+        assert found.title == "Hear what it is told"
+        assert found.sentence.startswith("The model was told a word in its instructions, and")
+        # What its template is like nobody knows, so there is none to correct.
+        assert page.links("Download the corrected Modelfile") == []
+
+
+def _told(messages):
+    told = "".join(m["content"] for m in messages if m["role"] == "system")
+    return told.removeprefix("The word of the day is ").rstrip(".")
+
+
 def _follow(admin, backend):
     from .pages import Page
 

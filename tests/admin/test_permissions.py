@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from wagtail.models import ModelLogEntry
 
-from finetune_switch.models import ChatBackend, Switch, SystemPrompt
+from finetune_switch.models import ChatBackend, IndexBuild, Switch, SystemPrompt
 
 from .pages import address
 from .roles import BACKEND_PERMISSIONS, ROLES, make_user
@@ -17,6 +17,7 @@ BACKENDS = {*BACKEND_PERMISSIONS, "superuser"}
 ADDERS = {"adder", "superuser"}
 CHANGERS = {"changer", "superuser"}
 DELETERS = {"deleter", "superuser"}
+INDEXERS = {"indexer", "superuser"}
 
 NEW = {
     "label": "New",
@@ -60,6 +61,10 @@ VIEWS = {
     "Modelfile": ("get", "backends:modelfile", "backend", BACKENDS, {}),
     "add the base model": ("post", "backends:add_base", "backend", ADDERS, {}),
     "wordings": ("get", "backends:prompts", "backend", BACKENDS, {}),
+    "the index": ("get", "index:index", "", SETTINGS | INDEXERS | {"other_site"}, {}),
+    "its progress": ("get", "index:progress", "", SETTINGS | INDEXERS | {"other_site"}, {}),
+    "build it": ("post", "index:build", "", INDEXERS, {}),
+    "bring it up to date": ("post", "index:build", "", INDEXERS, {"changed": "on"}),
     "restore a wording": ("post", "backends:prompts", "backend", CHANGERS, {"number": "1"}),
 }
 
@@ -70,6 +75,7 @@ def everything():
         "switches": list(Switch.objects.order_by("pk").values()),
         "backends": list(ChatBackend.objects.order_by("pk").values()),
         "wordings": list(SystemPrompt.objects.order_by("pk").values()),
+        "builds": list(IndexBuild.objects.order_by("pk").values()),
         "log": ModelLogEntry.objects.count(),
     }
 

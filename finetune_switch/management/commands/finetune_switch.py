@@ -11,6 +11,7 @@ from django.db import OperationalError, ProgrammingError
 
 from ..subcommands.asking import Ask, Check
 from ..subcommands.base import Subcommand
+from ..subcommands.indexing import Index
 from ..subcommands.installing import Doctor, Init
 from ..subcommands.retention import Purge
 from ..subcommands.switching import Back, List, Status, Use
@@ -22,6 +23,7 @@ SUBCOMMANDS: tuple[type[Subcommand], ...] = (
     Use,
     Back,
     Ask,
+    Index,
     Init,
     Doctor,
     Purge,

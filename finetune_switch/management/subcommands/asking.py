@@ -129,6 +129,8 @@ class Ask(Subcommand):
             self.stdout.write(
                 f"{mark}[{passage.number}] {source.title}  {source.url}  {passage.score:.2f}"
             )
+        if pending.left_out:
+            self.stdout.write(f"Left out, since the model's context is full: {pending.left_out}")
 
     def _write_table(self, answers: list[tuple[ChatBackend, Answer]]) -> None:
         width = max(len(str(backend)) for backend, _answer in answers)
@@ -181,6 +183,7 @@ def _as_dict(backend: ChatBackend, pending: Answer) -> dict[str, Any]:
             }
             for passage in pending.passages
         ],
+        "left_out": pending.left_out,
         "exchange": str(pending.exchange_id),
         "first_token_seconds": done.first_token_seconds if done else None,
         "duration_seconds": done.duration_seconds if done else None,

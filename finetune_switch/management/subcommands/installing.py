@@ -17,14 +17,17 @@ from django.db.migrations.executor import MigrationExecutor
 from wagtail.models import Site
 
 from ... import adapters, conf
-from ...checks import VECTOR_INDEX_REMEDY
 from ...exceptions import BackendError
-from ...models import ChatBackend, Exchange, Switch
+from ...index import overview, upkeep
+from ...index.building import active_space
+from ...models import ChatBackend, Document, Exchange, Switch
 from ...preflight import run_check
 from .base import Subcommand
 
 MIDDLEWARE = "finetune_switch.middleware.CurrentSiteMiddleware"
-SWITCH_CLASS = "finetune_switch.vector_index.SwitchedChatBackend"
+ADAPTER = "finetune_switch.vector_index"
+SWITCH_CLASS = f"{ADAPTER}.SwitchedChatBackend"
+INDEX_COMMAND = "manage.py finetune_switch index"
 REMOVAL = """\
 To remove the plugin: set CHAT_BACKENDS["default"] of WAGTAIL_VECTOR_INDEX back to what it was,
 run `manage.py migrate finetune_switch zero`, take its lines out of INSTALLED_APPS, MIDDLEWARE and
@@ -53,13 +56,8 @@ def missing_lines() -> Iterator[tuple[str, str]]:
     """Where something is missing, and what to write there."""
     if not apps.is_installed("wagtail.contrib.settings"):
         yield "settings: INSTALLED_APPS", '"wagtail.contrib.settings",'
-    if apps.is_installed("wagtail_vector_index") and not apps.is_installed(
-        "finetune_switch.vector_index"
-    ):
-        yield (
-            "settings: INSTALLED_APPS, after finetune_switch",
-            '"finetune_switch.vector_index",',
-        )
+    if apps.is_installed("wagtail_vector_index") and not apps.is_installed(ADAPTER):
+        yield "settings: INSTALLED_APPS, after finetune_switch", f'"{ADAPTER}",'
     if MIDDLEWARE not in settings.MIDDLEWARE:
         yield "settings: MIDDLEWARE, at the end", f'"{MIDDLEWARE}",'
     if not conf.connection_aliases():
@@ -177,7 +175,7 @@ def _examine_install() -> Iterator[Finding]:
         yield Finding("install", True, f"wagtail-vector-index {version('wagtail-vector-index')}")
     except PackageNotFoundError:
         yield Finding(
-            "install", True, f"wagtail-vector-index is not here ({VECTOR_INDEX_REMEDY} adds it)."
+            "install", True, "wagtail-vector-index is not here; nothing but its adapter needs it."
         )
 
 
@@ -201,11 +199,37 @@ def _examine_indexes() -> Iterator[Finding]:
         "index",
         bool(known),
         f"{len(known)} can be asked: {', '.join(known)}." if known else "There is no index.",
-        ""
-        if known
-        else "Add finetune_switch.vector_index, and models with VectorIndexedMixin, so that "
-        "there is something to answer from.",
+        "" if known else _what_gives_an_index(),
     )
+    space = active_space()
+    if space is None:
+        yield Finding("index", True, "The site's own index is not built.")
+        return
+    documents = Document.objects.filter(space=space).count()
+    yield Finding("index", True, f"{documents} documents, by {space}.")
+    state = overview.rebuild_state()
+    if state.problem:
+        yield Finding("index", False, state.problem, state.remedy)
+    elif state.is_needed:
+        yield Finding(
+            "index", False, "A rebuild is needed: another embedding model is set.", INDEX_COMMAND
+        )
+    waiting = overview.waiting()
+    yield Finding(
+        "index",
+        not waiting.is_stuck,
+        f"{waiting.count} changes wait to be indexed, {waiting.failed} of them failed.",
+        f"{INDEX_COMMAND} --changed" if waiting.is_stuck else "",
+    )
+    for failure in overview.failures():
+        yield Finding("index", False, failure.reason, f"{INDEX_COMMAND} --changed, once mended.")
+
+
+def _what_gives_an_index() -> str:
+    ours = f"Index the site's pages: {INDEX_COMMAND}"
+    if not apps.is_installed("wagtail_vector_index") or apps.is_installed(ADAPTER):
+        return ours
+    return f'{ours}; or add "{ADAPTER}" to INSTALLED_APPS, to ask those of wagtail-vector-index.'
 
 
 def _examine_switches(ask_backends: bool) -> Iterator[Finding]:
@@ -234,12 +258,12 @@ def _examine_switches(ask_backends: bool) -> Iterator[Finding]:
 
 def _examine_workers() -> Finding:
     backend = (getattr(settings, "TASKS", None) or {}).get("default", {}).get("BACKEND", "")
-    immediate = not backend or backend.rsplit(".", 1)[-1] in ("ImmediateBackend", "DummyBackend")
     return Finding(
         "workers",
         True,
-        "Tasks run inside the request (TASKS has no worker)."
-        if immediate
+        "Tasks would run inside the request (TASKS has no worker): publishing only marks what "
+        f"changed, and {INDEX_COMMAND} --changed indexes it."
+        if upkeep.runs_inside_the_request()
         else f"Tasks are given to workers by {backend}.",
     )
 

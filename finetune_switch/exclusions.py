@@ -1,0 +1,151 @@
+"""Leaving a page out of the answers, by a tick on its settings tab.
+
+No model is touched: the panel is put into ``settings_panels`` of every type of page as the site
+starts, its fields come back with the page's own form, and what they say is kept in ``Exclusion``.
+It holds as soon as the page is saved, published or not, as its privacy does.
+
+A type of page with an ``edit_handler`` of its own has no tick, unless that handler shows a type's
+``settings_panels`` as they are; it can name :class:`ExclusionPanel` itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db import transaction
+from django.db.models import Model
+from django.db.models.signals import post_delete
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
+from wagtail.admin.panels import Panel
+from wagtail.log_actions import log
+from wagtail.models import AbstractPage, get_page_models
+
+from . import conf
+from .log_actions import LEAVE_OUT_ACTION
+from .models import Exclusion
+from .visibility import page_model
+
+PREFIX = "finetune_switch"
+
+
+class ExclusionForm(forms.Form):
+    """The two ticks. ``shown`` tells a form without them from one in which none is ticked."""
+
+    shown = forms.BooleanField(required=False, initial=True, widget=forms.HiddenInput)
+    left_out = forms.BooleanField(
+        required=False, label=gettext_lazy("Leave this page out of AI answers")
+    )
+    subtree = forms.BooleanField(required=False, label=gettext_lazy("…and everything beneath it"))
+
+
+class ExclusionPanel(Panel):
+    """The ticks, within the form of a page."""
+
+    class BoundPanel(Panel.BoundPanel):
+        template_name = "finetune_switch/admin/panels/exclusion.html"
+        instance: AbstractPage
+
+        def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:
+            parent = getattr(self.form, "parent_page", None)
+            return {
+                **super().get_context_data(parent_context),
+                "exclusion_form": self._form(),
+                "left_out_above": left_out_above(self.instance, parent),
+                "left_out_type": is_left_out_type(type(self.instance)),
+            }
+
+        def _form(self) -> ExclusionForm:
+            data = getattr(self.request, "POST", None)
+            if data and f"{PREFIX}-shown" in data:
+                return ExclusionForm(data, prefix=PREFIX)
+            row = Exclusion.objects.filter(page_id=self.instance.pk).first()
+            initial = {"left_out": row is not None, "subtree": row is not None and row.subtree}
+            return ExclusionForm(initial=initial, prefix=PREFIX)
+
+
+def left_out_above(page: AbstractPage, parent: AbstractPage | None = None) -> AbstractPage | None:
+    """The page above, if any, that is left out with everything beneath it, this page among it.
+
+    A page that is not in the tree yet is going to be beneath ``parent``.
+    """
+    model = page_model()
+    above = page.path[: -page.steplen] if page.path else getattr(parent, "path", "")
+    paths = [above[:end] for end in range(page.steplen, len(above) + 1, page.steplen)]
+    whole = Exclusion.objects.filter(subtree=True).values("page_id")
+    return model._default_manager.filter(path__in=paths, pk__in=whole).order_by("depth").first()
+
+
+def is_left_out_type(model: type[Model]) -> bool:
+    """Whether the settings leave out every page of this type."""
+    return model._meta.label_lower in {label.lower() for label in conf.excluded_page_types()}
+
+
+def set_exclusion(
+    page: AbstractPage, *, left_out: bool, subtree: bool = False, user: Any = None
+) -> None:
+    """Leave a page out of the answers, or let them use it again; the index follows."""
+    left_out = left_out or subtree
+    with transaction.atomic():
+        row = Exclusion.objects.select_for_update().filter(page_id=page.pk).first()
+        if left_out == (row is not None) and (row is None or row.subtree == subtree):
+            return
+        if row is not None and not left_out:
+            row.delete()
+        else:
+            Exclusion.objects.update_or_create(page_id=page.pk, defaults={"subtree": subtree})
+        data = {"left_out": left_out, "subtree": subtree}
+        log(page, LEAVE_OUT_ACTION, user=user, data=data)
+
+
+def save_ticks(request: HttpRequest, page: AbstractPage) -> None:
+    """After a page was created or edited by somebody who may do that, in Wagtail's own form."""
+    form = ExclusionForm(request.POST, prefix=PREFIX)
+    if form.is_valid() and form.cleaned_data["shown"]:
+        set_exclusion(
+            page,
+            left_out=form.cleaned_data["left_out"],
+            subtree=form.cleaned_data["subtree"],
+            user=request.user,
+        )
+
+
+def copy_ticks(request: HttpRequest, page: AbstractPage, new_page: AbstractPage) -> None:
+    """A copy is left out as its original is, like its privacy; so are the copies beneath it."""
+    pages = page_model()._default_manager
+    ticked = dict(Exclusion.objects.values_list("page_id", "subtree"))
+    # Copies keep their slugs, but for the first of them.
+    copies = {
+        row.url_path.removeprefix(new_page.url_path): row for row in pages.descendant_of(new_page)
+    }
+    for row in pages.descendant_of(page, inclusive=True).filter(pk__in=ticked):
+        place = row.url_path.removeprefix(page.url_path)
+        copy = copies.get(place) if place else new_page
+        if copy is not None:
+            set_exclusion(copy, left_out=True, subtree=ticked[row.pk], user=request.user)
+
+
+def forget_deleted(sender: type[Model], instance: Model, **kwargs: Any) -> None:
+    # Sent for each class that a page's type is made of; of these, only one is every page's.
+    if sender is page_model():
+        Exclusion.objects.filter(page_id=instance.pk).delete()
+
+
+def add_panels() -> None:
+    """Show the ticks on the settings tab of every type of page, whatever list it has there."""
+    for model in get_page_models():
+        panels = model.settings_panels
+        if any(isinstance(panel, ExclusionPanel) for panel in panels):
+            continue
+        added = ExclusionPanel(heading=gettext_lazy("AI answers"), icon="finetune-switch")
+        if isinstance(panels, list):
+            # In place, so that types which inherit the list have it as well.
+            panels.append(added)
+        else:
+            model.settings_panels = [*panels, added]
+
+
+def install() -> None:
+    add_panels()
+    post_delete.connect(forget_deleted, dispatch_uid="finetune_switch.forget_deleted")

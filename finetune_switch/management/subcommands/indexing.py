@@ -1,0 +1,132 @@
+"""index: build the site's own index, bring it up to date, or say what that would take."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.text import capfirst
+from tqdm import tqdm
+
+from ... import conf
+from ...costs import embedding_cost
+from ...embeddings import get_embedder
+from ...exceptions import BackendError, IndexBusy
+from ...index.building import run_build, start_build, update_objects
+from ...index.documents import chunks_of, text_of
+from ...index.sources import Sources
+from ...models import IndexBuild
+from ...visibility import page_model
+from .base import Subcommand
+
+
+class Index(Subcommand):
+    name = "index"
+    help = "Index every live page, so that questions find it. Safe to repeat: it goes on."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--changed", action="store_true", help="Only what was changed since it was indexed."
+        )
+        parser.add_argument("--page", type=int, metavar="ID", help="Only this page.")
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="Say what would be indexed, where texts would be sent, and what that would cost.",
+        )
+
+    def handle(self, options: dict[str, Any]) -> int:
+        try:
+            if options["dry_run"]:
+                return self._dry_run(options)
+            if options["page"] is not None:
+                return self._one_page(options)
+            return self._build(options)
+        except BackendError as error:
+            raise CommandError(f"{error} {error.remedy}".strip(), returncode=1) from error
+        except IndexBusy as error:
+            raise CommandError(str(error), returncode=1) from error
+
+    def _build(self, options: dict[str, Any]) -> int:
+        build = start_build(changed_only=options["changed"])
+        quiet = options["json"] or options.get("verbosity", 1) == 0
+        with tqdm(total=0, unit="page", file=self.stderr, disable=quiet) as bar:
+
+            def show(build: IndexBuild) -> None:
+                bar.total = build.total
+                bar.update(build.done - bar.n)
+
+            run_build(build, show)
+        failed = build.status == IndexBuild.Status.FAILED
+        counts = {name: getattr(build, name) for name in ("added", "kept", "removed", "failed")}
+        if options["json"]:
+            self.write_json({"status": build.status, **counts, "error": build.error})
+        else:
+            self._say(counts)
+            if failed:
+                self.stderr.write(self.style.ERROR(build.error))
+        return 1 if failed else 0
+
+    def _one_page(self, options: dict[str, Any]) -> int:
+        page = page_model()._default_manager.filter(pk=options["page"]).first()
+        if page is None:
+            raise CommandError(f"There is no page {options['page']}.", returncode=2)
+        counts = vars(update_objects([(page.specific._meta.label_lower, str(page.pk))]))
+        if options["json"]:
+            self.write_json({"status": IndexBuild.Status.COMPLETE, **counts, "error": ""})
+        else:
+            self._say(counts)
+        return 0
+
+    def _say(self, counts: dict[str, int]) -> None:
+        self.stdout.write(
+            f"{counts['added']} added or changed, {counts['kept']} kept, "
+            f"{counts['removed']} removed, {counts['failed']} failed."
+        )
+
+    def _dry_run(self, options: dict[str, Any]) -> int:
+        sources, embedder = Sources(), get_embedder()
+        types: dict[str, int] = {}
+        private = chunks = tokens = 0
+        for batch in sources.batches():
+            for item in batch:
+                name = str(capfirst(item.instance._meta.verbose_name_plural))
+                types[name] = types.get(name, 0) + 1
+                private += item.is_restricted
+                for chunk in chunks_of(text_of(item.instance), embedder):
+                    chunks += 1
+                    tokens += embedder.count_tokens(chunk.embedded_text)
+        destination: str = "nowhere: they are embedded in this process"
+        cost: float | None = 0.0
+        if embedder.connection:
+            connection = conf.get_connection(embedder.connection)
+            destination = connection.data_destination
+            cost = embedding_cost(connection.provider, embedder.model_name, tokens)
+        if options["json"]:
+            self.write_json(
+                {
+                    "types": types,
+                    "private": private,
+                    "chunks": chunks,
+                    "tokens": tokens,
+                    "destination": destination,
+                    "cost": cost,
+                }
+            )
+            return 0
+        for name, count in sorted(types.items(), key=lambda entry: -entry[1]):
+            self.stdout.write(f"{count:>8} {name}")
+        total = sum(types.values())
+        self.stdout.write(f"{total:>8} in all, in {chunks} pieces of text.")
+        self.stdout.write(
+            f"{private:>8} of them stay private: only those who may open them find them."
+        )
+        self.stdout.write(f"{tokens:>8} tokens would be sent to: {destination}.")
+        if cost:
+            self.stdout.write(f"         That would cost US$ {cost:.4f} at litellm's prices.")
+        elif cost is None:
+            self.stdout.write("         Nobody knows the price of that model here.")
+        self.stdout.write("What is indexed already is not sent again.")
+        return 0

@@ -1,0 +1,173 @@
+"""The page about the index: what is in it, what waits, and the buttons that build it."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.generic import TemplateView, View
+from wagtail.admin import messages
+from wagtail.admin.views.generic import WagtailAdminTemplateMixin
+from wagtail.log_actions import log
+from wagtail.permission_policies.pages import PagePermissionPolicy
+
+from .. import permissions, tasks
+from ..exceptions import IndexBusy
+from ..index import overview
+from ..index.building import start_build
+from ..index.upkeep import runs_inside_the_request
+from ..log_actions import INDEX_ACTION
+from ..models import Exclusion, IndexBuild
+
+logger = logging.getLogger("finetune_switch.index")
+
+COMMAND = "manage.py finetune_switch index"
+MOST_TICKED = 50
+
+
+class IndexMixin:
+    """For those who may build the index, and those who look after a site's switch."""
+
+    request: HttpRequest
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not permissions.may_see_index(request.user):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+
+
+class IndexView(IndexMixin, WagtailAdminTemplateMixin, TemplateView):
+    """What of the site is indexed, since when and by what, and what is to be done about it."""
+
+    template_name = "finetune_switch/admin/index.html"
+    page_title = gettext_lazy("Index")
+    header_icon = "list-ul"
+
+    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+        return [*self.breadcrumbs_items, {"url": "", "label": self.get_page_title()}]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        builds = overview.last_builds()
+        latest = builds[0] if builds else None
+        state = overview.overview()
+        user = self.request.user
+        at_work = overview.is_at_work(latest)
+        return {
+            **super().get_context_data(**kwargs),
+            "index": state,
+            "model_name": overview.model_name(state.space) if state.space else "",
+            "at_work": at_work,
+            "latest": latest,
+            "progress": progress_of(latest),
+            "builds": [_row(build) for build in (builds[1:] if at_work else builds)],
+            "last_failure": overview.reason_of(latest)
+            if latest and overview.status_of(latest) == IndexBuild.Status.FAILED
+            else "",
+            "ticked": ticked_pages(user),
+            "may_run": user.has_perm(permissions.RUN_INDEX),
+            "has_worker": not runs_inside_the_request(),
+            "command": COMMAND,
+            "progress_url": reverse("finetune_index:progress"),
+        }
+
+
+class ProgressView(IndexMixin, View):
+    """How the newest build stands, as JSON."""
+
+    http_method_names = ["get"]
+
+    def get(self, request: HttpRequest) -> JsonResponse:
+        return JsonResponse(progress_of(IndexBuild.objects.first()))
+
+
+class BuildView(View):
+    """Starts a build: of what has changed, or of everything."""
+
+    http_method_names = ["post"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.has_perm(permissions.RUN_INDEX):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        changed_only = bool(request.POST.get("changed"))
+        if runs_inside_the_request():
+            messages.error(
+                request,
+                _("Background tasks have no worker here. Build the index with: %s") % COMMAND,
+            )
+            return redirect("finetune_index:index")
+        try:
+            with transaction.atomic():
+                build = start_build(changed_only=changed_only, user=request.user)
+                log(build, INDEX_ACTION, user=request.user, data={"changed_only": changed_only})
+        except IndexBusy as error:
+            messages.error(request, str(error))
+            return redirect("finetune_index:index")
+        transaction.on_commit(partial(_enqueue, build))
+        messages.success(
+            request,
+            _("What was changed is being indexed.")
+            if changed_only
+            else _("The whole index is being built. Until it is done, the old one answers."),
+        )
+        return redirect("finetune_index:index")
+
+
+def _enqueue(build: IndexBuild) -> None:
+    try:
+        tasks.build_index.enqueue(build.pk)
+    except Exception:  # whatever the queue's client raises, nobody will run this build
+        logger.exception("The build of the index could not be given to a worker.")
+        build.status, build.finished_at = IndexBuild.Status.FAILED, timezone.now()
+        build.error = _("It could not be given to a worker. The site's log says why.")
+        build.save(update_fields=["status", "finished_at", "error"])
+
+
+def progress_of(build: IndexBuild | None) -> dict[str, Any]:
+    """What the page and its script show of a build."""
+    if build is None:
+        return {"status": "none", "is_at_work": False, "sentence": _("Nothing was indexed yet.")}
+    return {
+        "build": build.pk,
+        "status": overview.status_of(build),
+        "is_at_work": overview.is_at_work(build),
+        "done": min(build.done, build.total),
+        "total": build.total,
+        "counts": {name: getattr(build, name) for name in ("added", "kept", "removed", "failed")},
+        "sentence": overview.sentence_of(build),
+    }
+
+
+def _row(build: IndexBuild) -> dict[str, Any]:
+    status = overview.status_of(build)
+    failed = status == IndexBuild.Status.FAILED
+    return {
+        "build": build,
+        "status": status.label,
+        "passed": status == IndexBuild.Status.COMPLETE,
+        "failed": failed,
+        "counts": overview.counts_of(build),
+        "reason": overview.reason_of(build) if failed else "",
+        "seconds": (build.finished_at - build.queued_at).total_seconds()
+        if build.finished_at
+        else None,
+    }
+
+
+def ticked_pages(user: Any) -> list[tuple[Any, bool]]:
+    """The pages that editors left out and this user may edit; and whether with all beneath."""
+    rows = dict(Exclusion.objects.values_list("page_id", "subtree"))
+    pages = PagePermissionPolicy().instances_user_has_permission_for(user, "change")
+    found = pages.filter(pk__in=rows).order_by("path")[:MOST_TICKED]
+    return [(page, rows[page.pk]) for page in found]
