@@ -121,6 +121,12 @@ class _BaseAnswer:
         return first.passages if isinstance(first, SourcesEvent) else []
 
     @property
+    def left_out(self) -> int:
+        """How many passages did not fit the backend's context; 0 before the answer has begun."""
+        first = self._events[0] if self._events else None
+        return first.left_out if isinstance(first, SourcesEvent) else 0
+
+    @property
     def done(self) -> DoneEvent | None:
         return self._last if isinstance(self._last, DoneEvent) else None
 

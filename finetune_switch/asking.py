@@ -32,7 +32,7 @@ from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError, InvalidQuestion
 from .middleware import site_for
 from .models import ChatBackend, Exchange, Origin, Outcome, Switch
-from .passages import Hit, Passage
+from .passages import Passage
 from .prompts import (
     CitationFilter,
     Message,
@@ -42,7 +42,7 @@ from .prompts import (
     is_dont_know,
     parse_citations,
 )
-from .retrieval import _visible_pages, retrieve
+from .retrieval import all_open_to, retrieve
 
 logger = logging.getLogger("finetune_switch.answering")
 
@@ -186,13 +186,8 @@ class Asking:
     def _may_see(self, passages: Sequence[Passage], site: Site | None) -> bool:
         """Whether the asker may open the pages of these passages, as they are now."""
         brought_along = list(self.passages or ())
-        hits = [
-            Hit(passage.text, passage.score, passage.source.model, passage.source.object_id)
-            for passage in passages
-            if passage not in brought_along
-        ]
-        visible = _visible_pages(hits, self.asker, site, None) if hits else {}
-        return all((hit.model, hit.object_id) in visible for hit in hits)
+        kept = [passage for passage in passages if passage not in brought_along]
+        return all_open_to(self.asker, [passage.source for passage in kept], site)
 
     @property
     def user_id(self) -> Any:
@@ -200,6 +195,15 @@ class Asking:
         if self.origin == Origin.SITE or self.asker.user is None:
             return None
         return self.asker.user.pk
+
+    @property
+    def own_wording(self) -> dict[str, Any]:
+        """The instructions of a ready prompt, which went out in place of the backend's own."""
+        if self.messages is None:
+            return {}
+        told = [m["content"] for m in self.messages if m["role"] in ("system", "developer")]
+        text = "\n\n".join(told).replace("\x00", "")
+        return {"system_prompt": text, "prompt_version": None}
 
     @property
     def is_recorded(self) -> bool:
@@ -223,9 +227,9 @@ class OpenExchange:
             origin=asking.origin,
             user_id=asking.user_id,
             question=asking.question,
-            retrieval=asking.retrieval,
+            retrieval=asking.retrieval and asking.messages is None,
             backend=row if row.pk else None,
-            backend_state=row.snapshot(),
+            backend_state=row.snapshot() | asking.own_wording,
             deadline_at=timezone.now() + timedelta(seconds=row.deadlines.total) + GRACE,
             **({"id": asking.exchange_id} if asking.exchange_id else {}),
         )

@@ -149,9 +149,14 @@ def _hears(row: ChatBackend, server: ModelServer, model: OllamaModel) -> str:
         {"role": "user", "content": f"The bird is called {PASSAGE_MARKER}. What is it called?"},
     ]
     rendered = server.render(row.model_name, messages)
+    if rendered is None and not model.template.strip():
+        # The template is inside the model's file, where only the model itself can tell.
+        return _repeats(row)
     if rendered is None:
-        return _("This version of Ollama does not show it; the short answer has to do.")
-    if PASSAGE_MARKER not in rendered or SYSTEM_MARKER not in rendered:
+        hears = model.has_place_for_instructions
+    else:
+        hears = PASSAGE_MARKER in rendered and SYSTEM_MARKER in rendered
+    if not hears:
         raise BackendError(
             _(
                 "The model never sees its instructions, and passages that are sent with them are "
@@ -161,6 +166,25 @@ def _hears(row: ChatBackend, server: ModelServer, model: OllamaModel) -> str:
             remedy=_(
                 "Its template has no place for them. Download the corrected Modelfile from its "
                 "page, and create the model anew from it."
+            ),
+        )
+    return _("Instructions and passages reach the model.")
+
+
+def _repeats(row: ChatBackend) -> str:
+    """Whether the model can say a word that stands in its instructions alone."""
+    completion = get_backend(row).complete(
+        [
+            {"role": "system", "content": f"The word of the day is {SYSTEM_MARKER}."},
+            {"role": "user", "content": "What is the word of the day? Reply with that word."},
+        ]
+    )
+    if SYSTEM_MARKER not in completion.text.casefold():
+        raise BackendError(
+            _("The model was told a word in its instructions, and could not repeat it."),
+            code="not_repeated",
+            remedy=_(
+                "It may never see its instructions: look at the chat template in the model's file."
             ),
         )
     return _("Instructions and passages reach the model.")
@@ -215,7 +239,7 @@ def corrected_modelfile(row: ChatBackend) -> str:
         raise BackendError(_("Only a model on Ollama has a Modelfile."), code="no_modelfile")
     model = ModelServer(connection).show(row.model_name)
     template = model.template or "{{ .Prompt }}"
-    if ".System" not in template and ".Messages" not in template:
+    if not model.has_place_for_instructions:
         template = "{{ if .System }}{{ .System }}\n\n{{ end }}" + template
     lines = [f"FROM {row.model_name}", f'TEMPLATE """{template}"""']
     lines += [f"PARAMETER {line.strip()}" for line in model.parameters.splitlines() if line.strip()]

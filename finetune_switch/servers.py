@@ -50,6 +50,11 @@ class OllamaModel:
     parent_model: str = ""
     context_length: int | None = None
 
+    @property
+    def has_place_for_instructions(self) -> bool:
+        """Whether its template has a place for system messages: without one they are dropped."""
+        return ".System" in self.template or ".Messages" in self.template
+
 
 class ModelServer:
     """A client for what a connection's server says of itself. Not for questions.

@@ -119,7 +119,7 @@ class TestEvents:
         options["backend"] = make_backend("ollama", context_window=1024)
         options["passages"] = make_passages(*texts, scores=(0.1, 0.9, 0.2, 0.8, 0.3))
         asked = ask(**options)
-        assert asked.sources.left_out == asked.exchange.left_out > 0
+        assert asked.answer.left_out == asked.sources.left_out == asked.exchange.left_out > 0
         kept = [passage.number for passage in asked.sources.passages]
         assert len(kept) == 5 - asked.sources.left_out
         assert kept == sorted(kept)
@@ -175,6 +175,18 @@ class TestWhatIsSent:
         system, user = standin.requests[0].json["messages"]
         assert user["content"] == QUESTION
         assert "reply exactly" not in system["content"]
+
+    @pytest.mark.parametrize("told", [[], ["Be brief.", "The\x00 harbour."]])
+    def test_the_exchange_has_the_wording_of_a_ready_prompt(self, backend, ask, told):
+        assert (backend.prompt_version, backend.system_prompt != "") == (1, True)
+        messages = [{"role": "system", "content": text} for text in told]
+        exchange = ask(
+            backend=backend, messages=[*messages, {"role": "user", "content": QUESTION}]
+        ).exchange
+        state = exchange.backend_state
+        assert state["system_prompt"] == ("Be brief.\n\nThe harbour." if told else "")
+        assert (state["prompt_version"], exchange.retrieval) == (None, False)
+        assert (state["alias"], state["model"]) == (backend.alias, backend.model_name)
 
     def test_a_ready_prompt_goes_out_as_it_is(self, backend, standin, ask):
         messages = [{"role": "user", "content": "Only this."}]

@@ -54,6 +54,7 @@ FAULTS = [
     ("load-failure", "load_failed", ""),
     ("runner-died", "load_failed", ""),
     ("leaky-error", "load_failed", ""),
+    ("unsupported-parameter", "unsupported_parameter", ""),
     ("context-overflow", "context_overflow", ""),
     ("context-overflow-native", "context_overflow", ""),
     ("slow-first-token", "first_token_timeout", ""),
@@ -165,6 +166,35 @@ def test_a_wrong_key(faulty, connections):
     """Ollama has none; that of a proxy in front of it is the fault “unauthorized”."""
     connections["openai"]["API_KEY"] = "wrong-key"
     check_failure(faulty(model="test-model"), "unauthorized", "")
+
+
+def test_the_remedy_names_the_parameter_that_is_refused(faulty, provider):
+    named = {"openai": "temperature", "ollama": "reasoning"}[provider]
+    assert f"“{named}”" in faulty("unsupported-parameter").failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"reasoning": "off"}, "reasoning"),
+        ({"temperature": 0.2, "reasoning": "low"}, "temperature"),
+    ],
+)
+def test_one_that_litellm_refuses_is_named_as_well(connections, site, ask, standin, values, named):
+    """It knows which of OpenAI's models take what, and asks none that does not."""
+    backend = make_backend("openai", "gpt-5", parameters=values)
+    asked = ask(backend=backend, passages=make_passages())
+    check_failure(asked, "unsupported_parameter", "")
+    assert f"“{named}”" in asked.failure.remedy
+    assert standin.requests == []
+
+
+def test_of_a_parameter_that_is_not_ours_nothing_is_repeated(caplog):
+    class UnsupportedParamsError(Exception):
+        param = "sk-secret"
+
+    found = errors.translate(UnsupportedParamsError("temperature"), BackendConfig("a", "A"))
+    assert (found.code, "one by one" in found.remedy) == ("unsupported_parameter", True)
 
 
 def test_a_line_that_is_no_json(faulty, provider):

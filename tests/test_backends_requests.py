@@ -79,6 +79,16 @@ def test_ollama_thinks_only_where_it_is_wanted(connections, standin, ask, level,
     assert standin.requests[0].json["think"] == sent
 
 
+@pytest.mark.parametrize(("level", "sent"), [("off", "none"), ("low", "low"), (None, None)])
+def test_openai_is_told_not_to_think_where_it_is_switched_off(
+    connections, standin, ask, level, sent
+):
+    """Without a word a reasoning model reasons as much as it likes."""
+    backend = make_backend("openai", parameters={"reasoning": level} if level else {})
+    assert ask(backend=backend, passages=make_passages()).done
+    assert standin.requests[0].json.get("reasoning_effort") == sent
+
+
 def test_a_question_is_one_request(connections, standin, ask):
     """litellm asks Ollama's ``/api/show`` about every model that it does not know."""
     for connection in ("ollama", "openai"):

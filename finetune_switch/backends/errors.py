@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..exceptions import BackendError, DeadlineExceeded
+from ..parameters import PARAMETERS
 from .base import BackendConfig
 
 logger = logging.getLogger("finetune_switch.backends")
@@ -28,6 +29,15 @@ _SECRET = re.compile(
 # Ollama's own words, llama-server's, and OpenAI's.
 _TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
 _MAX_RETRY_AFTER = 30.0
+# What litellm and model servers call our parameters, where it is not by our names.
+_FOREIGN_NAMES = {
+    "reasoning_effort": "reasoning",
+    "think": "reasoning",
+    "thinking": "reasoning",
+    "max_completion_tokens": "max_tokens",
+    "num_predict": "max_tokens",
+}
+_PARAMETER_NAME = re.compile(rf"\b({'|'.join([*PARAMETERS, *_FOREIGN_NAMES])})\b")
 # Failures whose remedy speaks of a connection, which a class that the settings declare has not.
 _ABOUT_A_CONNECTION = ("failed", "unauthorized", "unknown_host", "refused", "not_a_model_server")
 _JSON, _PY = "json.decoder", "builtins"
@@ -53,6 +63,7 @@ def translate(
     if in_stream and detail:
         return failed_in_stream(detail)
     found = _by_cause(error, config) if not in_stream else None
+    found = found or _by_parameter(error)
     found = found or _by_kind(type(error).__name__, status, text, config, in_stream=in_stream)
     if config.connection is None and found.code in _ABOUT_A_CONNECTION:
         if found.code == "not_a_model_server":
@@ -88,16 +99,31 @@ def _by_cause(error: BaseException, config: BackendConfig) -> BackendError | Non
     return None
 
 
+def _by_parameter(error: Exception) -> BackendError | None:
+    """A parameter that the model refuses, by litellm's word or by its server's."""
+    said = str(error)
+    told = getattr(error, "param", None)
+    if type(error).__name__ != "UnsupportedParamsError" and not (
+        getattr(error, "code", None) in ("unsupported_parameter", "unsupported_value")
+        or "does not support thinking" in said
+    ):
+        return None
+    # Only ever a name of our own: the rest is a vendor's words.
+    found = _PARAMETER_NAME.search(told if isinstance(told, str) else said)
+    name = _FOREIGN_NAMES.get(found[1], found[1]) if found else ""
+    return BackendError(
+        gettext_lazy("The model does not take one of its parameters."),
+        code="unsupported_parameter",
+        remedy=_("Empty “%s” on this backend's page, and check it again.") % name
+        if name
+        else _("Empty the parameters of this backend one by one, and check it again."),
+    )
+
+
 def _by_kind(
     kind: str, status: int | None, text: str, config: BackendConfig, *, in_stream: bool
 ) -> BackendError:
     lowered = text.lower()
-    if kind == "UnsupportedParamsError":
-        return BackendError(
-            gettext_lazy("The model does not take one of its parameters."),
-            code="unsupported_parameter",
-            remedy=_("Empty the parameters of this backend one by one, and check it again."),
-        )
     if kind in ("Timeout", "APITimeoutError") or "timed out" in lowered:
         return first_token_deadline(config.deadlines.first_token)
     if in_stream and kind in (

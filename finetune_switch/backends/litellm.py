@@ -262,8 +262,8 @@ def _provider_parameters(provider: str, parameters: Any) -> dict[str, Any]:
         given["think"] = False if reasoning in (None, "off") else reasoning
         if "keep_alive" in given:
             given["keep_alive"] = _keep_alive(given["keep_alive"])
-    elif reasoning not in (None, "off"):
-        given["reasoning_effort"] = reasoning
+    elif reasoning is not None:
+        given["reasoning_effort"] = "none" if reasoning == "off" else reasoning
     return given
 
 
