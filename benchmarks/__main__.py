@@ -9,21 +9,32 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from . import check, first_token, switch
-from .measuring import Comparison
+from . import check, first_token, publishing, rebuild, retrieval, switch
+from .measuring import Comparison, markdown
 from .site import ROOT
 
-NAMES = {
+NAMES: dict[str, Callable[[], list[Comparison]]] = {
     "check": check.measure,
     "switch": switch.measure,
     "switch-postgresql": lambda: switch.measure(postgresql=True),
     "first_token": first_token.measure,
+    "retrieval": retrieval.measure,
+    "retrieval-postgresql": lambda: retrieval.measure(postgresql=True),
+    "rebuild": rebuild.measure,
+    "rebuild-postgresql": lambda: rebuild.measure(postgresql=True),
+    "publishing": publishing.measure,
 }
+LARGE_NAMES: dict[str, Callable[[], list[Comparison]]] = {
+    "retrieval": lambda: retrieval.measure(large=True),
+    "retrieval-postgresql": lambda: retrieval.measure(postgresql=True, large=True),
+}
+"""The same up to 100,000 documents."""
+ON_POSTGRESQL = "-postgresql"
 PAGE = ROOT / "docs" / "benchmarks.md"
 BLOCK = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
 
@@ -32,12 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.in_process:
         (name,) = options.names
-        json.dump([asdict(found) for found in NAMES[name]()], sys.stdout)
+        measure = (LARGE_NAMES if options.large else {}).get(name, NAMES[name])
+        json.dump([asdict(found) for found in measure()], sys.stdout)
         return 0
-    names = options.names or [name for name in NAMES if name != "switch-postgresql"]
-    if options.postgres and "switch" in names and "switch-postgresql" not in names:
-        names.insert(names.index("switch") + 1, "switch-postgresql")
-    found = [comparison for name in names for comparison in _in_own_process(name)]
+    found = [
+        comparison
+        for name in _names(options.names, postgres=options.postgres)
+        for comparison in _in_own_process(name, large=options.large)
+    ]
     text = f"{table(found)}\n\n{machine()}\n"
     print(text)
     if options.write:
@@ -50,12 +63,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if missed else 0
 
 
+def _names(given: Sequence[str], *, postgres: bool) -> list[str]:
+    """What is measured: all of them where none is given, and with ``postgres`` on both engines."""
+    wanted = given or [name for name in NAMES if not name.endswith(ON_POSTGRESQL)]
+    if not postgres:
+        return list(wanted)
+    there = [name for name in NAMES if name.removesuffix(ON_POSTGRESQL) in wanted]
+    return list(dict.fromkeys([*there, *wanted]))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names", nargs="*", choices=[*NAMES, []], metavar="name", help=", ".join(NAMES)
     )
-    parser.add_argument("--postgres", action="store_true", help="measure the switch there as well")
+    parser.add_argument(
+        "--postgres", action="store_true", help="measure on a private PostgreSQL as well"
+    )
+    parser.add_argument("--large", action="store_true", help="up to 100,000 documents")
     parser.add_argument(
         "--write", action="store_true", help="put the figures into docs/benchmarks.md"
     )
@@ -63,10 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _in_own_process(name: str) -> list[Comparison]:
+def _in_own_process(name: str, *, large: bool) -> list[Comparison]:
     """Each with its own settings and database, and nothing imported by the one before."""
     finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--in-process", name],
+        [sys.executable, "-m", "benchmarks", "--in-process", name, *["--large"] * large],
         cwd=ROOT,
         check=True,
         stdout=subprocess.PIPE,
@@ -80,21 +105,19 @@ def _in_own_process(name: str) -> list[Comparison]:
 def table(found: Sequence[Comparison]) -> str:
     """The comparisons as a Markdown table."""
     head = ("", "without", "with", "ratio", "difference", "target", "met", "runs each", "")
-    rows = [head, ("---", *["---:"] * 4, "---", "---", "---:", "---")]
-    rows += [_row(comparison) for comparison in found]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(head, [_row(comparison) for comparison in found], left={0, 5, 6, 8})
 
 
 def _row(found: Comparison) -> tuple[str, ...]:
-    is_ratio = found.target == "ratio"
+    unit = f" {found.unit}" if found.unit else ""
     return (
         found.name,
-        f"{found.without:,.2f} ms",
-        f"{found.plugin:,.2f} ms",
+        f"{found.without:,.2f}{unit}",
+        f"{found.plugin:,.2f}{unit}",
         f"{found.ratio:,.2f}",
-        f"{found.difference:+,.2f} ms",
-        f"ratio ≤ {found.most:g}" if is_ratio else f"difference ≤ {found.most:g} ms",
-        "yes" if found.is_met else "**no**",
+        f"{found.difference:+,.2f}{unit}",
+        found.wanted,
+        "–" if found.target == "none" else "yes" if found.is_met else "**no**",
         str(found.runs),
         found.note,
     )

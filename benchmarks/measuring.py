@@ -5,13 +5,27 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+
+TARGETS = {
+    "ratio": "ratio ≤ {most:g}",
+    "difference": "difference ≤ {most:g} {unit}",
+    "most": "with ≤ {most:g} {unit}",
+    "least": "with ≥ {most:g} {unit}",
+    "faster": "≥ {most:g} × faster",
+    "none": "–",
+}
+"""What a comparison is held to, and how that reads."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians in milliseconds. ``most`` is a ratio or, for ``"difference"``, milliseconds."""
+    """Medians, in milliseconds unless ``unit`` says otherwise.
+
+    ``most`` goes with ``target``: a ratio, a difference, a value that the plugin's side stays
+    below (``"most"``) or above (``"least"``), or how many times faster it is (``"faster"``).
+    """
 
     name: str
     without: float
@@ -20,6 +34,7 @@ class Comparison:
     target: str
     most: float
     note: str = ""
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:
@@ -31,7 +46,19 @@ class Comparison:
 
     @property
     def is_met(self) -> bool:
-        return (self.ratio if self.target == "ratio" else self.difference) <= self.most
+        met = {
+            "ratio": self.ratio <= self.most,
+            "difference": self.difference <= self.most,
+            "most": self.plugin <= self.most,
+            "least": self.plugin >= self.most,
+            "faster": self.without >= self.most * self.plugin,
+            "none": True,
+        }
+        return met[self.target]
+
+    @property
+    def wanted(self) -> str:
+        return TARGETS[self.target].format(most=self.most, unit=self.unit).strip()
 
 
 def alternate(
@@ -71,7 +98,7 @@ def compare(
     times: tuple[Sequence[float], Sequence[float]],
     *,
     target: str,
-    most: float,
+    most: float = 0,
     note: str = "",
 ) -> Comparison:
     without, plugin = times
@@ -84,6 +111,14 @@ def compare(
         most,
         note,
     )
+
+
+def markdown(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Collection[int] = ()
+) -> str:
+    """A Markdown table; numbers stand at the right, the columns ``left`` at the left."""
+    rule = ["---" if number in left else "---:" for number in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
 def tell(what: str) -> None:

@@ -1,4 +1,4 @@
-"""The bare Wagtail site of the tests, with a database of its own and model servers beside it."""
+"""The sites that are measured, with databases of their own and model servers beside them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,43 @@ def migrated_site(
 
         call_command("migrate", verbosity=0)
         yield Site.objects.get(is_default_site=True), connection.display_name
+        connections.close_all()
+
+
+@contextmanager
+def demo_database(*, postgresql: bool = False) -> Iterator[str]:
+    """Set Django up with the demo's settings on an empty database, and give the engine's name.
+
+    Its types of page are indexed by wagtail-vector-index as well, which keeps and finds them in its
+    own way. Once a process.
+    """
+    with tempfile.TemporaryDirectory(prefix="finetune-benchmark-") as folder, ExitStack() as stack:
+        url = f"sqlite:///{Path(folder) / 'demo.sqlite3'}"
+        if postgresql:
+            from tests.postgres import private_server
+
+            url = stack.enter_context(private_server())
+        os.environ |= {"DJANGO_SETTINGS_MODULE": "demo_site.settings", "DATABASE_URL": url}
+        import django
+
+        from demo_site import settings
+
+        kind = "pgvector.Pgvector" if postgresql else "numpy.Numpy"
+        settings.WAGTAIL_VECTOR_INDEX_STORAGE_PROVIDERS = {
+            "default": {"STORAGE_PROVIDER": f"wagtail_vector_index.storage.{kind}StorageProvider"}
+        }
+        settings.WAGTAIL_VECTOR_INDEX["EMBEDDING_BACKENDS"] = {
+            "default": {
+                "CLASS": "finetune_switch.vector_index.embeddings.EmbeddedEmbeddingBackend",
+                "CONFIG": {"MODEL_ID": "wordllama-256"},
+            }
+        }
+        django.setup()
+        from django.core.management import call_command
+        from django.db import connection, connections
+
+        call_command("migrate", verbosity=0)
+        yield connection.display_name
         connections.close_all()
 
 
