@@ -221,7 +221,7 @@ class SwitchForm(WagtailAdminModelForm):
             )
 
     def _index_choices(self) -> list[tuple[str, str]]:
-        known = [(alias, index.label) for alias, index in adapters.indexes().items()]
+        known = [(alias, str(index.label)) for alias, index in adapters.indexes().items()]
         gone = [
             (alias, _("%s (gone)") % alias)
             for alias in self.instance.indexes or []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -28,7 +29,8 @@ _numbers = itertools.count(1)
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """The coroutine's result, on one loop for all tests: a server's process has one as well."""
-    return _runner.run(coroutine)
+    # In the language of the moment, not in that of the moment when the loop was first used.
+    return _runner.run(coroutine, context=contextvars.copy_context())
 
 
 def server_connection(alias: str, server: StandIn) -> Connection:

@@ -120,7 +120,7 @@ def environment_with_vector_index() -> Environment:
     """The same with the README's second line, for those who want wagtail-vector-index."""
     environment = _environment(
         "vector-index",
-        [f"wagtail-finetune-switch[embedded] @ {distributions().wheel.as_uri()}"],
+        [f"wagtail-finetune-switch @ {distributions().wheel.as_uri()}"],
         BARE_ADAPTER="1",
         BARE_VECTOR_INDEX="1",
     )

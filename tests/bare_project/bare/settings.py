@@ -1,8 +1,8 @@
 """Settings of a small Wagtail site, and below them the plugin's lines, as the README gives them.
 
 The tests and benchmarks leave some of those lines out: `BARE_PLUGIN=0` all of them,
-`BARE_ADAPTER=1` adds the adapter, `BARE_VECTOR_INDEX=1` wagtail-vector-index itself and a page that
-it indexes.
+`BARE_PAGES=1` adds three kinds of page, `BARE_ADAPTER=1` the adapter, `BARE_VECTOR_INDEX=1`
+wagtail-vector-index itself and a page that it indexes.
 """
 
 import os
@@ -75,6 +75,9 @@ DATABASES = {
         },
     }
 }
+
+if os.environ.get("BARE_PAGES") == "1":
+    INSTALLED_APPS += ["almanac"]
 
 # --- The plugin's lines -------------------------------------------------------------------
 
