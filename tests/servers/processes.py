@@ -86,7 +86,12 @@ def start(kind: str, environment: Mapping[str, str], folder: Path) -> Server:
     """Start a server and return at once; :meth:`Server.wait_until_healthy` waits for it."""
     port, name = free_port(), f"{kind}-{next(_numbers)}"
     log = folder / f"{name}.log"
-    everything = {**site_environment(environment), "PGAPPNAME": name}
+    everything = {
+        **site_environment(environment),
+        "PGAPPNAME": name,
+        # A crash of the interpreter itself leaves its threads in the log.
+        "PYTHONFAULTHANDLER": "1",
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *COMMANDS[kind].format(port=port).split()],
