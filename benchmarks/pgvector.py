@@ -13,7 +13,7 @@ from wagtail.models import Page
 
 from demo_site.models import ArticlePage
 from finetune_switch.embeddings import get_embedder
-from finetune_switch.index.building import active_space
+from finetune_switch.index.builds import active_space
 from finetune_switch.index.stores.base import Scope
 from finetune_switch.index.stores.pgvector import PgvectorStore, table_name
 

@@ -107,7 +107,7 @@ def _methods() -> Mapping[str, Callable[[str], list[str]]]:
     from wagtail.models import Site
 
     from finetune_switch.adapters import Scope
-    from finetune_switch.index.building import active_space
+    from finetune_switch.index.builds import active_space
     from finetune_switch.index.searching import SiteIndex
     from finetune_switch.index.texts import get_text_ranking
     from finetune_switch.models import Chunk
@@ -139,7 +139,8 @@ def build_demo() -> None:
     """The demo's pages and their index, in the database that Django is set up with."""
     from demo_site import loader
     from finetune_switch.index import upkeep
-    from finetune_switch.index.building import run_build, start_build
+    from finetune_switch.index.building import run_build
+    from finetune_switch.index.builds import start_build
 
     with upkeep.paused():
         loader.load()

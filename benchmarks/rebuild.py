@@ -104,7 +104,8 @@ def _clear_theirs() -> None:
 
 
 def _rebuild_ours(*, changed_only: bool = False) -> None:
-    from finetune_switch.index.building import run_build, start_build
+    from finetune_switch.index.building import run_build
+    from finetune_switch.index.builds import start_build
 
     build = run_build(start_build(changed_only=changed_only))
     if build.error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from finetune_switch.askers import Asker
-from finetune_switch.index.building import run_build, start_build
+from finetune_switch.index.building import run_build
+from finetune_switch.index.builds import start_build
 from finetune_switch.models import IndexBuild
 from finetune_switch.retrieval import retrieve
 

@@ -15,8 +15,9 @@ from finetune_switch import embeddings
 from finetune_switch.askers import Asker
 from finetune_switch.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.exceptions import EmbeddingError, IndexBusy
-from finetune_switch.index import building, documents
-from finetune_switch.index.building import needs_rebuild, run_build, start_build, update_objects
+from finetune_switch.index import building, builds, documents
+from finetune_switch.index.building import run_build, update_objects
+from finetune_switch.index.builds import needs_rebuild, start_build
 from finetune_switch.models import (
     Chunk,
     Document,
@@ -66,7 +67,7 @@ def use(monkeypatch):
                 return wanted
             return EmbeddedEmbedder()
 
-        for module in (building, documents, embeddings):
+        for module in (building, builds, documents, embeddings):
             if hasattr(module, "get_embedder"):
                 monkeypatch.setattr(module, "get_embedder", get_embedder)
         from finetune_switch.index import searching

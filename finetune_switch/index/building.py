@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..embeddings import get_embedder, same_space
+from ..embeddings import get_embedder
 from ..embeddings.base import Embedder
 from ..exceptions import BackendError, IndexBusy
 from ..models import Document, EmbeddingSpace, IndexBuild, PendingUpdate, RemovedChunk
@@ -30,11 +29,6 @@ logger = logging.getLogger("finetune_switch.index")
 Progress = Callable[[IndexBuild], None]
 
 
-def active_space() -> EmbeddingSpace | None:
-    """What answers: ``None`` where nothing has been indexed yet."""
-    return EmbeddingSpace.objects.filter(is_active=True).first()
-
-
 def wanted_space(embedder: Embedder) -> EmbeddingSpace:
     """The space of the embedding model that the settings name, made where there is none yet."""
     dimensions = embedder.dimensions
@@ -47,35 +41,6 @@ def wanted_space(embedder: Embedder) -> EmbeddingSpace:
         dimensions=dimensions,
     )
     return space
-
-
-def needs_rebuild() -> bool:
-    """Whether the settings name another embedding model than the one that the index was made by."""
-    space = active_space()
-    return space is not None and not same_space(get_embedder(), space)
-
-
-def start_build(*, changed_only: bool = False, user: Any = None) -> IndexBuild:
-    """A build that waits to be run. Raises :class:`IndexBusy` where one is waiting or running."""
-    forget_killed_builds()
-    waiting = (IndexBuild.Status.QUEUED, IndexBuild.Status.RUNNING)
-    if IndexBuild.objects.filter(status__in=waiting).exists():
-        raise IndexBusy(_("The index is being built already. Wait until that is done."))
-    return IndexBuild.objects.create(
-        changed_only=changed_only, started_by=user if getattr(user, "pk", None) else None
-    )
-
-
-def forget_killed_builds() -> None:
-    """Mark as failed what has not been heard of for a while."""
-    silent = timezone.now() - IndexBuild.SILENCE
-    IndexBuild.objects.filter(
-        status__in=(IndexBuild.Status.RUNNING, IndexBuild.Status.QUEUED), heard_of_at__lt=silent
-    ).update(
-        status=IndexBuild.Status.FAILED,
-        error=_("It was broken off. Start it again: it goes on where it was."),
-        finished_at=timezone.now(),
-    )
 
 
 def run_build(build: IndexBuild, progress: Progress = lambda build: None) -> IndexBuild:

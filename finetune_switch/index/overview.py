@@ -20,7 +20,7 @@ from ..embeddings import get_embedder
 from ..exceptions import BackendError, ConnectionNotConfigured
 from ..models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
 from ..visibility import page_model
-from .building import active_space, needs_rebuild
+from .builds import active_space, needs_rebuild
 from .sources import Sources
 from .stores import get_store
 from .upkeep import runs_inside_the_request

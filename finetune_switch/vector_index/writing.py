@@ -11,7 +11,8 @@ from wagtail.models import AbstractPage
 
 from ..embeddings import get_embedder
 from ..exceptions import BackendError
-from ..index.building import needs_rebuild, run_build, start_build, update_objects, wanted_space
+from ..index.building import run_build, update_objects, wanted_space
+from ..index.builds import needs_rebuild, start_build
 from ..index.documents import DocumentWriter, Key
 from ..index.sources import Sources
 from ..index.stores import get_store

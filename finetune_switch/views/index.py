@@ -23,7 +23,7 @@ from wagtail.permission_policies.pages import PagePermissionPolicy
 from .. import permissions, tasks
 from ..exceptions import IndexBusy
 from ..index import overview
-from ..index.building import start_build
+from ..index.builds import start_build
 from ..index.upkeep import runs_inside_the_request
 from ..log_actions import INDEX_ACTION
 from ..models import Exclusion, IndexBuild

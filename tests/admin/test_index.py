@@ -12,7 +12,8 @@ from wagtail.models import ModelLogEntry, Page, PageViewRestriction
 from demo_site.models import ArticlePage
 from finetune_switch import adapters, checks, tasks
 from finetune_switch.exclusions import set_exclusion
-from finetune_switch.index.building import run_build, start_build
+from finetune_switch.index.building import run_build
+from finetune_switch.index.builds import start_build
 from finetune_switch.models import (
     Document,
     EmbeddingSpace,

@@ -7,7 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from finetune_switch.exclusions import set_exclusion
-from finetune_switch.index.building import run_build, start_build
+from finetune_switch.index.building import run_build
+from finetune_switch.index.builds import start_build
 from finetune_switch.models import IndexBuild, PendingUpdate
 
 WIDE, NARROW = (1440, 900), (320, 640)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from ... import conf
-from .base import VectorStore
 from .extension import is_supported
+
+if TYPE_CHECKING:
+    from .base import VectorStore
 
 __all__ = ["STORES", "get_store"]
 

@@ -13,7 +13,8 @@ from ... import conf
 from ...costs import embedding_cost
 from ...embeddings import get_embedder
 from ...exceptions import BackendError, IndexBusy
-from ...index.building import run_build, start_build, update_objects
+from ...index.building import run_build, update_objects
+from ...index.builds import start_build
 from ...index.documents import chunks_of, text_of
 from ...index.sources import Sources
 from ...models import IndexBuild

@@ -19,7 +19,7 @@ from wagtail.models import Site
 from ... import adapters, conf
 from ...exceptions import BackendError
 from ...index import overview, upkeep
-from ...index.building import active_space
+from ...index.builds import active_space
 from ...models import ChatBackend, Document, Exchange, Switch
 from ...preflight import run_check
 from .base import Subcommand
