@@ -118,7 +118,7 @@ class TestEveryWay:
         assert exchange.outcome == Outcome.COMPLETE
 
     def test_fails_with_a_safe_sentence(self, switch, chat):
-        use("fault-leaky-error", first_token_seconds=0.5)
+        use("fault-leaky-error", first_token_seconds=3)
         with pytest.raises(BackendError, match="could not run the model"):
             chat(MESSAGES)
         assert Exchange.objects.get().outcome == Outcome.FAILED
