@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from django.utils.html import escape, format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from .index.texts.words import content_words, language_name, stems
 
@@ -26,13 +26,10 @@ def excerpt(text: str, question: str, *, language: str = "") -> SafeString:
     position = start
     for left, right in found:
         if start <= left and right <= end:
-            parts += [
-                escape(text[position:left]),
-                format_html("<mark>{}</mark>", text[left:right]),
-            ]
+            parts += [text[position:left], format_html("<mark>{}</mark>", text[left:right])]
             position = right
-    parts += [escape(text[position:end]), " …" if end < len(text) else ""]
-    return mark_safe("".join(parts))  # noqa: S308 (each part is escaped)
+    parts += [text[position:end], " …" if end < len(text) else ""]
+    return format_html_join("", "{}", ([part] for part in parts))
 
 
 def _stem(word: str, name: str) -> str:

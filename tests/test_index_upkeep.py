@@ -211,6 +211,13 @@ class TestAFailingService:
         assert pending() == set()
 
 
+def test_a_mark_of_an_app_that_has_left_is_in_nobodys_way(lamp):
+    PendingUpdate.objects.create(model="gone.thing", object_id="1")
+    publish(lamp, title="Lantern")
+    assert counts(build(changed_only=True)) == (1, 0, 0, 0)
+    assert pending() == set()
+
+
 def test_a_mark_renewed_while_it_is_worked_off_stays(lamp, monkeypatch):
     from finetune_switch.index import building
 

@@ -101,7 +101,11 @@ def objects_that_use(model: str, pk: Any) -> Iterator[tuple[str, str]]:
     other models) are asked for here. Wagtail forgets the references to an object once it is
     deleted, so ask before that.
     """
-    target = apps.get_model(model)
+    try:
+        target = apps.get_model(model)
+    except LookupError:
+        # Its app has left the settings since it was marked.
+        return
     base = (target._meta.get_parent_list() or [target])[-1]
     kind = ContentType.objects.get_for_model(base, for_concrete_model=False)
     rows = ReferenceIndex.objects.filter(to_content_type=kind, to_object_id=str(pk))

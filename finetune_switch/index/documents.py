@@ -211,16 +211,17 @@ class DocumentWriter:
                 touched += before
                 continue
             by_digest = {row.digest: row for row in before}
+            kept: set[int] = set()
             for position, chunk in enumerate(change.chunks):
                 if chunk.digest in by_digest:
                     row = by_digest.pop(chunk.digest)
                     touched.append(row)
+                    kept.add(row.pk)
                 else:
                     row = Chunk(document=change.stored, space=self.space, digest=chunk.digest)
                     row.text, row.vector = chunk.text, change.vectors[chunk.digest]
                     new.append(row)
                 row.position, row.anchor = position, chunk.anchor
-            kept = {row.pk for row in touched}
             gone += [row.pk for row in before if row.pk not in kept]
         for row in (*touched, *new):
             row.version = version

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from django.db.models import Model
-from django.utils.translation import gettext_lazy
+from django.utils.translation import get_language, gettext_lazy
 
 from .. import conf
 from ..adapters import Scope
@@ -104,12 +104,14 @@ class SiteIndex:
 
     def _by_text(self, question: str, limit: int, scope: Scope) -> dict[int, float]:
         """What shares enough words with the question, with its score, best first."""
-        ranking = get_text_ranking()
-        found = ranking.search(question, space_id=self.space.pk, limit=limit, scope=scope)
+        language = get_language() or ""
+        found = get_text_ranking().search(
+            question, space_id=self.space.pk, limit=limit, scope=scope, language=language
+        )
         if not found:
             return {}
-        asked = content_words(question, language_name(""))
-        languages = {language_name(code) for code in language_codes("default", scope, "")}
+        asked = content_words(question, language_name(language))
+        languages = {language_name(code) for code in language_codes("default", scope, language)}
         rows = Chunk.objects.filter(pk__in=[one.chunk_id for one in found])
         telling = {
             pk

@@ -103,7 +103,10 @@ def mark_saved(instance: Model, update_fields: Collection[str] | None = None) ->
     elif isinstance(instance, Site):
         # It may have had another root before: every page may be on another site now.
         mark_everything()
-    elif instance._meta.label_lower in _other_models():
+    elif instance._meta.app_label != PendingUpdate._meta.app_label and (
+        instance._meta.label_lower in _other_models()
+    ):
+        # Our own rows are looked at no further: one is written with every question.
         mark(instance._meta.label_lower, instance.pk)
 
 
