@@ -142,7 +142,7 @@ class TestOverOurProvider:
         with pytest.raises(InvalidQuestion):
             query("  ")
         Switch.objects.update(
-            active=make_backend("ollama", "fault-leaky-error", first_token_seconds=0.5)
+            active=make_backend("ollama", "fault-leaky-error", first_token_seconds=3)
         )
         with pytest.raises(BackendError, match="could not run the model"):
             query(QUESTION)

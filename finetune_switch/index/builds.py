@@ -7,14 +7,19 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from ..compiled import CompiledLookup
 from ..embeddings import get_embedder, same_space
 from ..exceptions import IndexBusy
 from ..models import EmbeddingSpace, IndexBuild
 
+_ACTIVE_SPACE: CompiledLookup[EmbeddingSpace] = CompiledLookup(
+    lambda: EmbeddingSpace.objects.filter(is_active=True)
+)
+
 
 def active_space() -> EmbeddingSpace | None:
     """What answers: ``None`` where nothing has been indexed yet."""
-    return EmbeddingSpace.objects.filter(is_active=True).first()
+    return _ACTIVE_SPACE.first()
 
 
 def needs_rebuild() -> bool:

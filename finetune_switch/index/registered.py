@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..adapters import SearchableIndex
-from ..compiled import CompiledLookup
-from ..models import EmbeddingSpace
-
-_ACTIVE_SPACE: CompiledLookup[EmbeddingSpace] = CompiledLookup(
-    lambda: EmbeddingSpace.objects.filter(is_active=True)
-)
+from .builds import active_space
 
 
 class SiteIndexes:
     """Gives the site's own index once there is one. One query, and no numpy before that."""
 
     def indexes(self) -> Sequence[SearchableIndex]:
-        space = _ACTIVE_SPACE.first()
+        space = active_space()
         if space is None:
             return []
         from .searching import SiteIndex

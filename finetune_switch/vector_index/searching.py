@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from .. import conf
 from ..adapters import Scope
-from ..compiled import CompiledLookup
 from ..embeddings import get_embedder
 from ..exceptions import EmbeddingError
+from ..index.builds import active_space
 from ..index.searching import (
     LEAST_CANDIDATES,
     NOTHING_TO_SEARCH_BY,
@@ -39,14 +39,10 @@ MOST_OF_TEXT = 64
 # Databases take so many parameters.
 BATCH = 10_000
 
-_ACTIVE: CompiledLookup[EmbeddingSpace] = CompiledLookup(
-    lambda: EmbeddingSpace.objects.filter(is_active=True)
-)
-
 
 def current_space() -> EmbeddingSpace | None:
     """What answers. Until the whole site has been indexed once, what has been so far."""
-    return _ACTIVE.first() or EmbeddingSpace.objects.order_by("pk").last()
+    return active_space() or EmbeddingSpace.objects.order_by("pk").last()
 
 
 class Asked:
