@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 from wagtail.models import Site
 
@@ -16,6 +16,8 @@ ADD_BACKEND = f"{APP}.add_chatbackend"
 CHANGE_BACKEND = f"{APP}.change_chatbackend"
 VIEW_BACKEND = f"{APP}.view_chatbackend"
 RUN_INDEX = f"{APP}.run_indexbuild"
+COMPARE = f"{APP}.add_comparison"
+VIEW_COMPARISON = f"{APP}.view_comparison"
 
 GRANTABLE = (
     "activate_switch",
@@ -24,6 +26,15 @@ GRANTABLE = (
     "delete_chatbackend",
     "view_chatbackend",
     "run_indexbuild",
+    "add_comparison",
+    "view_comparison",
+    "delete_comparison",
+    "add_question",
+    "change_question",
+    "delete_question",
+    "add_questionset",
+    "change_questionset",
+    "delete_questionset",
 )
 
 
@@ -66,14 +77,34 @@ def may_see_index(user: Any) -> bool:
     return user.has_perm(RUN_INDEX) or editable_sites(user).exists()
 
 
+def may_compare(user: Any) -> bool:
+    """Whether a user may ask several backends at once, and judge what they answer."""
+    return bool(user.has_perm(COMPARE))
+
+
+def may_see_comparisons(user: Any) -> bool:
+    """Whether a user may read comparisons and what was thought of them."""
+    return may_compare(user) or bool(user.has_perm(VIEW_COMPARISON))
+
+
+def groups_to_ask_as(user: Any) -> QuerySet[Group]:
+    """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
+    return Group.objects.all() if user.is_superuser else user.groups.all()
+
+
 __all__ = [
     "ACTIVATE",
+    "COMPARE",
     "RUN_INDEX",
+    "VIEW_COMPARISON",
     "editable_sites",
     "grantable_permissions",
+    "groups_to_ask_as",
     "may_administer_backends",
+    "may_compare",
     "may_edit_settings",
     "may_see_backends",
+    "may_see_comparisons",
     "may_see_index",
     "may_switch",
 ]

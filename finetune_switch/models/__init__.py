@@ -1,4 +1,6 @@
 from .backend import ChatBackend, SystemPrompt
+from .comparison import Column, Comparison
+from .evaluation import Question, QuestionSet
 from .exchange import Exchange, Origin, Outcome
 from .index import (
     Chunk,
@@ -9,20 +11,28 @@ from .index import (
     PendingUpdate,
     RemovedChunk,
 )
+from .judgement import Grade, Preference, Reveal
 from .switch import Switch
 
 __all__ = [
     "ChatBackend",
     "Chunk",
+    "Column",
+    "Comparison",
     "Document",
     "EmbeddingSpace",
     "Exchange",
     "Exclusion",
+    "Grade",
     "IndexBuild",
     "Origin",
     "Outcome",
     "PendingUpdate",
+    "Preference",
+    "Question",
+    "QuestionSet",
     "RemovedChunk",
+    "Reveal",
     "Switch",
     "SystemPrompt",
 ]

@@ -1,0 +1,131 @@
+"""One retrieval for several backends, and what a person may see of how they answered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.utils.translation import gettext as _
+from wagtail.models import Site
+
+from .askers import Asker
+from .asking import MAX_QUESTION_LENGTH
+from .exceptions import InvalidQuestion
+from .models import ChatBackend, Column, Comparison, Exchange, Preference, Question, Reveal, Switch
+from .models.comparison import LETTERS
+from .passages import Passage
+from .retrieval import all_open_to, retrieve
+
+FEWEST, MOST = 2, len(LETTERS)
+
+
+def open_comparison(
+    question: str,
+    *,
+    backends: Sequence[ChatBackend],
+    site: Site | None,
+    locale: str,
+    user: Any,
+    as_group: Group | None = None,
+    is_blind: bool = True,
+    retrieval: bool = True,
+    limit: int | None = None,
+    indexes: Sequence[str] | None = None,
+    saved_question: Question | None = None,
+) -> Comparison:
+    """Retrieve once, freeze the passages, and give each backend its column; no model is asked yet.
+
+    As a visitor would ask, or as a member of ``as_group``. ``limit`` and ``indexes`` are those of
+    the site's switch unless they are given. Blind columns are shuffled. Raises
+    :class:`~finetune_switch.exceptions.InvalidQuestion` where there is nothing to ask or not two to
+    four different backends, and :class:`~finetune_switch.exceptions.BackendError` where the site's
+    pages cannot be searched.
+    """
+    question = question.replace("\x00", "").strip()
+    if not question:
+        raise InvalidQuestion(_("Write a question first."))
+    if len(question) > MAX_QUESTION_LENGTH:
+        raise InvalidQuestion(
+            _("The question has %(length)d characters; at most %(most)d can be asked.")
+            % {"length": len(question), "most": MAX_QUESTION_LENGTH}
+        )
+    chosen = list({backend.pk: backend for backend in backends}.values())
+    if not FEWEST <= len(chosen) <= MOST:
+        raise InvalidQuestion(
+            _("Choose %(fewest)d to %(most)d backends to compare; %(chosen)d were chosen.")
+            % {"fewest": FEWEST, "most": MOST, "chosen": len(chosen)}
+        )
+    switch = Switch.for_question(site)
+    passages: list[Passage] = []
+    if retrieval:
+        passages = retrieve(
+            question,
+            asker=asker_of(as_group),
+            site=switch.site_or_none,
+            locale=locale,
+            indexes=switch.indexes if indexes is None else indexes,
+            limit=limit or switch.passages,
+            threshold=switch.similarity_threshold,
+        )
+    if is_blind:
+        random.SystemRandom().shuffle(chosen)
+    with transaction.atomic():
+        comparison = Comparison.objects.create(
+            site=switch.site_or_none,
+            locale=locale,
+            question=question,
+            saved_question=saved_question,
+            user=user,
+            as_group=as_group,
+            is_blind=is_blind,
+            retrieval=retrieval,
+            passages=[passage.as_dict() for passage in passages],
+        )
+        Column.objects.bulk_create(
+            Column(
+                comparison=comparison, position=position, backend=backend, label=str(backend)[:255]
+            )
+            for position, backend in enumerate(chosen)
+        )
+    return comparison
+
+
+def asker_of(group: Group | None) -> Asker:
+    """A member of the group, or an anonymous visitor without one."""
+    return Asker.anonymous() if group is None else Asker.member_of(group)
+
+
+def may_read(asker: Asker, comparison: Comparison) -> bool:
+    """Whether somebody may open every page, as it is now, that the answers were made from."""
+    sources = [passage.source for passage in comparison.frozen_passages]
+    return all_open_to(asker, sources, comparison.site)
+
+
+def exchanges_of(columns: Iterable[Column]) -> dict[Any, Exchange]:
+    """The exchanges that these columns have by now, by their primary key."""
+    return Exchange.objects.in_bulk([column.exchange_id for column in columns])
+
+
+def knows_names(comparison: Comparison, user: Any) -> bool:
+    """Whether somebody may be told who answered: nobody before they judged, if it is blind."""
+    if not comparison.is_blind:
+        return True
+    return Reveal.objects.filter(comparison=comparison, judge=user).exists()
+
+
+def may_reveal(comparison: Comparison, user: Any) -> bool:
+    """Whether somebody has said which answer they prefer, or has nothing to prefer."""
+    judged = Preference.objects.filter(comparison=comparison, judge=user, is_current=True)
+    return knows_names(comparison, user) or judged.exists()
+
+
+def reveal(comparison: Comparison, user: Any) -> bool:
+    """Tell somebody from now on who answered. Returns whether they may know."""
+    if not may_reveal(comparison, user):
+        return False
+    if comparison.is_blind:
+        Reveal.objects.get_or_create(comparison=comparison, judge=user)
+    return True

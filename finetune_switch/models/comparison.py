@@ -1,0 +1,118 @@
+"""One question and one frozen list of passages, answered by several backends."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import models
+from django.urls import reverse
+from django.utils.translation import gettext_lazy
+from wagtail.models import Site
+
+from ..passages import Passage
+from .backend import ChatBackend
+from .evaluation import Question
+from .exchange import Exchange
+
+LETTERS = "ABCD"
+
+
+class Comparison(models.Model):
+    """A question as it was put to several backends, and the passages that all of them got.
+
+    ``passages`` is written once, before the first backend is asked. ``as_group`` is the group whose
+    member asked; without one it was an anonymous visitor.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    site = models.ForeignKey(Site, on_delete=models.SET_NULL, null=True, related_name="+")
+    locale = models.CharField(max_length=35, blank=True)
+    question = models.TextField(gettext_lazy("question"))
+    saved_question = models.ForeignKey(
+        Question, on_delete=models.SET_NULL, null=True, blank=True, related_name="comparisons"
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=gettext_lazy("asked by"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+    )
+    as_group = models.ForeignKey(
+        Group, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    is_blind = models.BooleanField(gettext_lazy("judged blind"), default=True)
+    retrieval = models.BooleanField(default=True)
+    passages = models.JSONField(default=list)
+    asked_at = models.DateTimeField(gettext_lazy("asked"), auto_now_add=True, db_index=True)
+
+    class Meta:
+        verbose_name = gettext_lazy("comparison")
+        verbose_name_plural = gettext_lazy("comparisons")
+        ordering = ["-asked_at"]
+
+    def __str__(self) -> str:
+        return self.question[:80]
+
+    def get_absolute_url(self) -> str:
+        """Its address in the admin, which can be sent to a colleague."""
+        return reverse("finetune_compare:comparison", args=[self.pk])
+
+    @property
+    def frozen_passages(self) -> list[Passage]:
+        """What every backend is given, best first."""
+        return [Passage.from_dict(data) for data in self.passages]
+
+
+class Column(models.Model):
+    """One backend's part of a comparison.
+
+    ``exchange`` is chosen before there is one, so that a request which comes twice asks once; the
+    database holds no constraint on it. Trying again chooses another.
+    """
+
+    comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="columns")
+    position = models.PositiveSmallIntegerField()
+    backend = models.ForeignKey(
+        ChatBackend, on_delete=models.SET_NULL, null=True, related_name="columns"
+    )
+    label = models.CharField(max_length=255)
+    """The backend's name when the question was asked, for when it is gone."""
+    exchange = models.ForeignKey(
+        Exchange,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        default=uuid.uuid4,
+        related_name="columns",
+    )
+
+    class Meta:
+        verbose_name = gettext_lazy("column")
+        verbose_name_plural = gettext_lazy("columns")
+        ordering = ["comparison", "position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["comparison", "position"], name="finetune_switch_column_position"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.letter
+
+    @property
+    def letter(self) -> str:
+        """What it is called as long as nobody may know its name: A, B, C or D."""
+        return LETTERS[self.position]
+
+    def try_again(self, instead_of: uuid.UUID) -> bool:
+        """Choose another exchange, unless a colleague did so meanwhile. Returns whether it did."""
+        fresh = uuid.uuid4()
+        chosen: Any = type(self).objects.filter(pk=self.pk, exchange_id=instead_of)
+        if not chosen.update(exchange_id=fresh):
+            self.refresh_from_db(fields=["exchange"])
+            return False
+        self.exchange_id = fresh
+        return True

@@ -1,0 +1,63 @@
+"""Questions that are worth asking again, and the sets that they are kept in."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy
+from taggit.managers import TaggableManager
+
+
+class QuestionSet(models.Model):
+    """Questions that belong together: those of a topic, or those that a release must answer."""
+
+    name = models.CharField(gettext_lazy("name"), max_length=255, unique=True)
+    description = models.TextField(gettext_lazy("description"), blank=True)
+    created_at = models.DateTimeField(gettext_lazy("added"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = gettext_lazy("question set")
+        verbose_name_plural = gettext_lazy("question sets")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Question(models.Model):
+    """A question with what a good answer says, and the pages that it is to be found on.
+
+    ``page_ids`` are primary keys of pages; no foreign key leads there, so that a page can go.
+    """
+
+    text = models.TextField(gettext_lazy("question"))
+    reference_answer = models.TextField(
+        gettext_lazy("reference answer"),
+        blank=True,
+        help_text=gettext_lazy("What a good answer says. Models are never shown it."),
+    )
+    page_ids = models.JSONField(gettext_lazy("pages"), default=list, blank=True)
+    sets = models.ManyToManyField(
+        QuestionSet,
+        verbose_name=gettext_lazy("question sets"),
+        related_name="questions",
+        blank=True,
+    )
+    tags = TaggableManager(verbose_name=gettext_lazy("tags"), blank=True)
+    created_at = models.DateTimeField(gettext_lazy("added"), auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+
+    class Meta:
+        verbose_name = gettext_lazy("question")
+        verbose_name_plural = gettext_lazy("questions")
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.text[:80]
