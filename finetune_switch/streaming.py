@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
 from typing import Any
 
@@ -29,37 +29,43 @@ ASGI_HEARTBEAT_SECONDS = 15.0
 _COMMENT = b": \n\n"
 
 
-def stream_answer(request: HttpRequest, question: str, **options: Any) -> StreamingHttpResponse:
+Show = Callable[[Event], dict[str, Any]]
+
+
+def stream_answer(
+    request: HttpRequest, question: str, *, show: Show = event_data, **options: Any
+) -> StreamingHttpResponse:
     """A response that streams the answer to a question; options as for ``answering.answer``.
 
-    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. The
-    reader's departure stops the model on its server.
+    ``show`` says what of an event the reader may see, as JSON can hold it. Raises
+    :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. The reader's
+    departure stops the model on its server.
     """
     options.setdefault("request", request)
     if isinstance(request, ASGIRequest):
-        content: Any = _aencode(aanswer(question, **options))
+        content: Any = _aencode(aanswer(question, **options), show)
         _release_connections_of_view()
     else:
-        content = _encode(answer(question, **options))
+        content = _encode(answer(question, **options), show)
     response = StreamingHttpResponse(content, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "private, no-store"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-def encode_event(event: Event) -> bytes:
+def encode_event(event: Event, show: Show = event_data) -> bytes:
     """One event as bytes of the stream."""
     if isinstance(event, WaitingEvent):
         return _COMMENT
-    data = json.dumps(event_data(event), ensure_ascii=False)
+    data = json.dumps(show(event), ensure_ascii=False)
     return f"event: {event.name}\ndata: {data}\n\n".encode()
 
 
-def _encode(pending: Answer) -> Generator[bytes, None, None]:
+def _encode(pending: Answer, show: Show) -> Generator[bytes, None, None]:
     yield _COMMENT
     with closing(pending.iterate(heartbeat=WSGI_HEARTBEAT_SECONDS)) as events:
         for event in events:
-            yield encode_event(event)
+            yield encode_event(event, show)
 
 
 def _release_connections_of_view() -> None:
@@ -74,7 +80,7 @@ def _release_connections_of_view() -> None:
         release_connections()
 
 
-async def _aencode(pending: AsyncAnswer) -> AsyncGenerator[bytes, None]:
+async def _aencode(pending: AsyncAnswer, show: Show) -> AsyncGenerator[bytes, None]:
     # What middleware looked up after the view, and a view that is a coroutine at any time.
     await sync_to_async(release_connections)()
     yield _COMMENT
@@ -92,7 +98,7 @@ async def _aencode(pending: AsyncAnswer) -> AsyncGenerator[bytes, None]:
                 except StopAsyncIteration:
                     return
                 following = None
-                yield encode_event(event)
+                yield encode_event(event, show)
         finally:
             if following is not None and not following.done():
                 following.cancel()

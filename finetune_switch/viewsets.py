@@ -14,7 +14,7 @@ from wagtail.admin.viewsets.model import ModelViewSet
 from . import permissions
 from .models import ChatBackend
 from .panels import backend_edit_handler
-from .views import backends, index, one_backend, switch
+from .views import backends, compare, index, one_backend, switch
 
 
 class SwitchMenuItem(MenuItem):
@@ -109,8 +109,34 @@ class IndexViewSet(ViewSet):
         ]
 
 
+class CompareMenuItem(MenuItem):
+    def is_shown(self, request: HttpRequest) -> bool:
+        return permissions.may_compare(request.user)
+
+
+class CompareViewSet(ViewSet):
+    name = "finetune_compare"
+    url_prefix = "finetune/compare"
+    menu_label = gettext_lazy("Compare")
+    menu_icon = icon = "view"
+    menu_item_class = CompareMenuItem
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        column = "<uuid:pk>/<int:position>/"
+        return [
+            path("", compare.CompareView.as_view(), name="index"),
+            path("<uuid:pk>/", compare.ComparisonView.as_view(), name="comparison"),
+            path("<uuid:pk>/prefer/", compare.PreferView.as_view(), name="prefer"),
+            path("<uuid:pk>/reveal/", compare.RevealView.as_view(), name="reveal"),
+            path(column, compare.ColumnView.as_view(), name="column"),
+            path(f"{column}stream/", compare.StreamView.as_view(), name="stream"),
+            path(f"{column}again/", compare.AgainView.as_view(), name="again"),
+            path(f"{column}grade/", compare.GradeView.as_view(), name="grade"),
+        ]
+
+
 class FinetuneSwitchGroup(ViewSetGroup):
     menu_label = gettext_lazy("AI answers")
     menu_icon = "finetune-switch"
     menu_order = 250
-    items = (SwitchViewSet, ChatBackendViewSet, IndexViewSet)
+    items = (CompareViewSet, SwitchViewSet, ChatBackendViewSet, IndexViewSet)

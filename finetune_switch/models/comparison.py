@@ -107,10 +107,11 @@ class Column(models.Model):
         """What it is called as long as nobody may know its name: A, B, C or D."""
         return LETTERS[self.position]
 
-    def try_again(self, instead_of: uuid.UUID) -> bool:
+    def try_again(self, instead_of: uuid.UUID | None) -> bool:
         """Choose another exchange, unless a colleague did so meanwhile. Returns whether it did."""
         fresh = uuid.uuid4()
-        chosen: Any = type(self).objects.filter(pk=self.pk, exchange_id=instead_of)
+        mine: Any = type(self).objects
+        chosen = mine.filter(pk=self.pk, exchange_id=instead_of)
         if not chosen.update(exchange_id=fresh):
             self.refresh_from_db(fields=["exchange"])
             return False

@@ -10,9 +10,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand
 
+from demo_site.content import read_questions
+from demo_site.models import HomePage
 from finetune_switch import conf
 from finetune_switch.exceptions import BackendError
-from finetune_switch.models import ChatBackend
+from finetune_switch.models import ChatBackend, Question, QuestionSet
 from finetune_switch.registration import free_alias, synchronise_backends
 from finetune_switch.servers import ModelServer
 
@@ -47,6 +49,8 @@ STAND_INS_ON_OLLAMA: list[dict[str, Any]] = [
     },
 ]
 MOST_REAL_MODELS = 5
+SET_NAME = "The ten questions"
+SET_DESCRIPTION = "In the spirit of the case that the project starts from; two have no answer."
 
 
 class Command(BaseCommand):
@@ -62,7 +66,25 @@ class Command(BaseCommand):
                 self._restore(**values)
                 self._add(**values)
         self.stdout.write("Chat backends: " + ", ".join(map(str, ChatBackend.objects.all())) + ".")
+        self._add_questions()
         self._add_team()
+
+    def _add_questions(self) -> None:
+        """The ten questions of the case, with their reference answers, to compare with."""
+        home = HomePage.objects.first()
+        if home is None or QuestionSet.objects.filter(name=SET_NAME).exists():
+            return
+        group = QuestionSet.objects.create(name=SET_NAME, description=SET_DESCRIPTION)
+        by_path = {page.get_url(): page.pk for page in home.get_descendants(inclusive=True)}
+        # The list begins with the newest.
+        for asked in reversed(read_questions()):
+            question = Question.objects.create(
+                text=asked["question"],
+                reference_answer=asked["answer"],
+                page_ids=[by_path[path] for path in asked["pages"] if path in by_path],
+            )
+            question.sets.add(group)
+            question.tags.add(*asked["tags"])
 
     def _fit_hosted_to_settings(self) -> None:
         """A key that was set, or taken away, since the last time changes what the row asks for."""
@@ -116,10 +138,27 @@ class Command(BaseCommand):
                     "add_chatbackend",
                     "change_chatbackend",
                     "view_chatbackend",
+                    "delete_comparison",
+                    "delete_question",
+                    "delete_questionset",
                 ],
             ),
             Permission.objects.get(codename="access_admin"),
         )
+        editors = Group.objects.filter(name="Editors")
+        for comparers in (group, *editors):
+            comparers.permissions.add(
+                *Permission.objects.filter(
+                    content_type__app_label="finetune_switch",
+                    codename__in=[
+                        "add_comparison",
+                        "add_question",
+                        "change_question",
+                        "add_questionset",
+                        "change_questionset",
+                    ],
+                )
+            )
         if not settings.DEBUG:
             return
         lead, created = get_user_model().objects.get_or_create(
@@ -133,7 +172,7 @@ class Command(BaseCommand):
         if created:
             lead.set_password("demo")
             lead.save()
-        lead.groups.add(group, *Group.objects.filter(name="Editors"))
+        lead.groups.add(group, *editors)
         self.stdout.write("Log in as lead, password demo, to switch between them.")
 
 

@@ -1,0 +1,266 @@
+"""What of a comparison its page shows to this very reader."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Count, Q
+from django.template.defaultfilters import floatformat
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from .. import permissions
+from ..comparing import exchanges_of, may_reveal
+from ..grounding import Sentence, assess
+from ..models import (
+    Column,
+    Comparison,
+    Exchange,
+    Grade,
+    Origin,
+    Outcome,
+    Preference,
+    Question,
+    Switch,
+)
+from ..visibility import page_model
+
+EXAMPLES = 5
+WAITING, ANSWERING, ANSWERED = "waiting", "answering", "answered"
+FAILED, STOPPED, GONE = "failed", "stopped", "gone"
+STATES = {
+    Outcome.OPEN: ANSWERING,
+    Outcome.COMPLETE: ANSWERED,
+    Outcome.NO_ANSWER: ANSWERED,
+    Outcome.FAILED: FAILED,
+    Outcome.CANCELLED: STOPPED,
+    Outcome.INTERRUPTED: STOPPED,
+}
+
+
+def columns_shown(
+    comparison: Comparison, columns: Sequence[Column], user: Any, *, knows_names: bool
+) -> list[dict[str, Any]]:
+    """Each column as its part of the page needs it, without a name where that is hidden."""
+    exchanges = exchanges_of(columns)
+    grades: dict[Any, list[Grade]] = {}
+    for grade in Grade.objects.filter(exchange__in=exchanges, is_current=True).select_related(
+        "judge"
+    ):
+        grades.setdefault(grade.exchange_id, []).append(grade)
+    return [
+        {
+            **_answer_shown(comparison, column, exchanges.get(column.exchange_id), knows_names),
+            **_grades_shown(grades.get(column.exchange_id, []), user),
+            "position": column.position,
+            "letter": column.letter,
+            "label": (str(column.backend) if column.backend else column.label)
+            if knows_names
+            else "",
+            **{
+                f"{name}_url": reverse(
+                    f"finetune_compare:{name}", args=[comparison.pk, column.position]
+                )
+                for name in ("column", "stream", "again", "grade")
+            },
+        }
+        for column in columns
+    ]
+
+
+def _answer_shown(
+    comparison: Comparison, column: Column, exchange: Exchange | None, knows_names: bool
+) -> dict[str, Any]:
+    if exchange is None:
+        state = GONE if column.backend is None else WAITING
+        return {"state": state, "exchange": None}
+    state = STATES[exchange.current_outcome]
+    passages = comparison.frozen_passages
+    return {
+        "state": state,
+        "exchange": exchange,
+        "sentences": [
+            _sentence_shown(sentence)
+            for sentence in assess(exchange.answer, passages, comparison.locale)
+        ],
+        "knows_nothing": exchange.outcome == Outcome.NO_ANSWER,
+        "error": exchange.error,
+        "details": details(exchange) if knows_names else [],
+        "may_try_again": state in (FAILED, STOPPED) and column.backend is not None,
+        "may_grade": state == ANSWERED,
+    }
+
+
+def _sentence_shown(sentence: Sentence) -> dict[str, Any]:
+    """A sentence in pieces, those that state a fact which stands in no passage apart."""
+    pieces: list[tuple[str, bool]] = []
+    at = 0
+    for fact in sentence.unfounded:
+        start, end = fact.start - sentence.start, fact.end - sentence.start
+        pieces += [(sentence.text[at:start], False), (sentence.text[start:end], True)]
+        at = end
+    pieces.append((sentence.text[at:], False))
+    return {
+        "passage": sentence.passage,
+        "is_supported": sentence.supported,
+        "pieces": [piece for piece in pieces if piece[0]],
+    }
+
+
+def _grades_shown(grades: Sequence[Grade], user: Any) -> dict[str, Any]:
+    """One's own grade and, once there is one, what colleagues think."""
+    own = next((grade for grade in grades if grade.judge_id == user.pk), None)
+    others = [grade for grade in grades if grade.judge_id != user.pk] if own else []
+    return {
+        "grade": own,
+        "other_grades": others,
+        "values": Grade.Value.choices,
+        "tones": Grade.Tone.choices,
+    }
+
+
+def details(exchange: Exchange) -> list[tuple[str, str]]:
+    """How long an answer took, what was read and written, and what it cost; what is known of it."""
+    first, load = exchange.first_token_seconds, exchange.load_seconds
+    total, written = exchange.duration_seconds, exchange.completion_tokens
+    rows: list[tuple[str, str | None]] = [
+        (_("Model loaded in"), _seconds(load)),
+        (_("First word after"), _seconds(first and max(0.0, first - (load or 0)))),
+        (_("Whole answer in"), _seconds(total)),
+        (_("Speed"), _speed(exchange)),
+        (_("Read"), _tokens(exchange.prompt_tokens)),
+        (_("Written"), _tokens(written)),
+    ]
+    if exchange.cost is not None:
+        rows += [
+            (_("Cost of this answer"), _dollars(float(exchange.cost), 6)),
+            (_("Cost of 1,000 such"), _dollars(1000 * float(exchange.cost), 2)),
+        ]
+    if exchange.backend is not None:
+        rows.append((_("The question went to"), exchange.backend.data_destination))
+    if exchange.left_out:
+        left_out = ngettext(
+            "%d passage, for lack of room", "%d passages, for lack of room", exchange.left_out
+        )
+        rows.append((_("Left out"), left_out % exchange.left_out))
+    return [(label, value) for label, value in rows if value]
+
+
+def _speed(exchange: Exchange) -> str | None:
+    written, total = exchange.completion_tokens, exchange.duration_seconds
+    if not written or total is None:
+        return None
+    writing = total - (exchange.first_token_seconds or 0)
+    if writing <= 0:
+        return None
+    return _("%s tokens a second") % floatformat(written / writing, 0)
+
+
+def _seconds(seconds: float | None) -> str | None:
+    if not seconds:
+        return None
+    return _("%s s") % floatformat(seconds, 1 if seconds >= 1 else 2)
+
+
+def _tokens(count: int | None) -> str | None:
+    return None if count is None else ngettext("%d token", "%d tokens", count) % count
+
+
+def _dollars(amount: float, digits: int) -> str:
+    return f"$ {floatformat(amount, digits)}"
+
+
+def passages_shown(comparison: Comparison, user: Any) -> list[dict[str, Any]]:
+    """The passages, each with where its page is edited, for those who may edit it."""
+    passages = comparison.frozen_passages
+    label = page_model()._meta.label_lower
+    ids = [passage.source.object_id for passage in passages]
+    pages = page_model()._default_manager.in_bulk([pk for pk in ids if pk.isdecimal()])
+    shown = []
+    for passage in passages:
+        page = pages.get(int(passage.source.object_id)) if _is_page(passage, label) else None
+        edits = page and page.permissions_for_user(user).can_edit()
+        shown.append(
+            {
+                "passage": passage,
+                "percent": round(100 * max(0.0, min(1.0, passage.score))),
+                "edit_url": page and edits and reverse("wagtailadmin_pages:edit", args=[page.pk]),
+            }
+        )
+    return shown
+
+
+def _is_page(passage: Any, label: str) -> bool:
+    try:
+        model = apps.get_model(passage.source.model)
+    except (LookupError, ValueError):
+        return False
+    return issubclass(model, page_model()) and passage.source.object_id.isdecimal()
+
+
+def verdict_shown(
+    comparison: Comparison, columns: Sequence[Column], user: Any, *, knows_names: bool
+) -> dict[str, Any]:
+    """What the bar beneath the columns says: one's own choice, and what came of it."""
+    current = comparison.preferences.filter(is_current=True).select_related("judge", "column")
+    preferences = list(current)
+    own = next((one for one in preferences if one.judge_id == user.pk), None)
+    choices = [(column.letter, column.letter) for column in columns]
+    middle = len(choices) // 2 if len(choices) == 2 else len(choices)
+    both = [
+        (
+            Preference.Outcome.BOTH_GOOD.value,
+            _("Both good") if len(columns) == 2 else _("All good"),
+        ),
+        (Preference.Outcome.BOTH_BAD.value, _("Both bad") if len(columns) == 2 else _("All bad")),
+    ]
+    switch = Switch.for_question(comparison.site)
+    site = switch.site_or_none
+    may_switch = knows_names and site is not None and permissions.may_switch(user, site)
+    return {
+        "choices": [*choices[:middle], *both, *choices[middle:]],
+        "preference": own,
+        "chosen": (own.column.letter if own.column else own.outcome) if own else "",
+        "others": [one for one in preferences if one.judge_id != user.pk] if own else [],
+        "knows_names": knows_names,
+        "may_reveal": not knows_names and may_reveal(comparison, user),
+        "wins": wins(columns) if knows_names else [],
+        "switch": switch,
+        "usable": [
+            column
+            for column in columns
+            if may_switch and column.backend and column.backend != switch.active
+        ],
+    }
+
+
+def wins(columns: Sequence[Column]) -> list[tuple[str, int]]:
+    """How often each of these backends was preferred, wherever just these were compared."""
+    backends = [column.backend_id for column in columns]
+    same = Comparison.objects.annotate(
+        every=Count("columns"), known=Count("columns", filter=Q(columns__backend__in=backends))
+    ).filter(every=len(backends), known=len(backends))
+    rows = Preference.objects.filter(comparison__in=same, is_current=True)
+    counted: Counter[Any] = Counter(rows.values_list("outcome", "column__backend"))
+    said = [
+        (str(column.backend or column.label), counted[Preference.Outcome.COLUMN, column.backend_id])
+        for column in columns
+    ]
+    both = sum(count for (outcome, _of), count in counted.items() if outcome == "both_good")
+    neither = sum(count for (outcome, _of), count in counted.items() if outcome == "both_bad")
+    return [*said, (_("all good"), both), (_("all bad"), neither)]
+
+
+def question_examples() -> list[str]:
+    """Real questions to begin with: those that were saved, else what visitors asked last."""
+    return list(dict.fromkeys(_examples()))[:EXAMPLES]
+
+
+def _examples() -> Iterator[str]:
+    yield from Question.objects.values_list("text", flat=True)[:EXAMPLES]
+    asked = Exchange.objects.filter(origin=Origin.SITE, outcome=Outcome.COMPLETE)
+    yield from asked.values_list("question", flat=True)[: 4 * EXAMPLES]
