@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
@@ -41,9 +41,17 @@ class Judgement(models.Model):
         abstract = True
 
     @classmethod
-    @transaction.atomic
     def record(cls, about: Any, *, judge: Any, was_blind: bool, **values: Any) -> Self:
         """What the judge thinks from now on; the values that are not given stay as they were."""
+        try:
+            return cls._replace(about, judge, was_blind, values)
+        except IntegrityError:
+            # From another window, at the same moment. There is something to replace now.
+            return cls._replace(about, judge, was_blind, values)
+
+    @classmethod
+    @transaction.atomic
+    def _replace(cls, about: Any, judge: Any, was_blind: bool, values: dict[str, Any]) -> Self:
         before = cls._of(about, judge).select_for_update().first()
         if before is not None:
             kept = {name: getattr(before, name) for name in cls.VALUES}

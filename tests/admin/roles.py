@@ -31,6 +31,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "switcher": ("access_admin", "activate_switch", "change_switch"),
     # May build the index, and nothing else.
     "indexer": ("access_admin", "run_indexbuild"),
+    # May ask several backends at once and judge them, and nothing else.
+    "comparer": ("access_admin", "add_comparison"),
     **{role: ("access_admin", name) for role, name in BACKEND_PERMISSIONS.items()},
     "superuser": (),
 }

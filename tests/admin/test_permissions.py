@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from wagtail.models import ModelLogEntry
 
-from finetune_switch.models import ChatBackend, IndexBuild, Switch, SystemPrompt
+from finetune_switch.models import (
+    ChatBackend,
+    Column,
+    Comparison,
+    Exchange,
+    Grade,
+    IndexBuild,
+    Origin,
+    Outcome,
+    Preference,
+    Reveal,
+    Switch,
+    SystemPrompt,
+)
 
 from .pages import address
 from .roles import BACKEND_PERMISSIONS, ROLES, make_user
@@ -18,6 +32,7 @@ ADDERS = {"adder", "superuser"}
 CHANGERS = {"changer", "superuser"}
 DELETERS = {"deleter", "superuser"}
 INDEXERS = {"indexer", "superuser"}
+COMPARERS = {"comparer", "superuser"}
 
 NEW = {
     "label": "New",
@@ -65,6 +80,20 @@ VIEWS = {
     "its progress": ("get", "index:progress", "", SETTINGS | INDEXERS | {"other_site"}, {}),
     "build it": ("post", "index:build", "", INDEXERS, {}),
     "bring it up to date": ("post", "index:build", "", INDEXERS, {"changed": "on"}),
+    "form to compare": ("get", "compare:index", "", COMPARERS, {}),
+    "compare": (
+        "post",
+        "compare:index",
+        "",
+        COMPARERS,
+        {"question": "When?", "backends": ["hosted", "tuned"]},
+    ),
+    "a comparison": ("get", "compare:comparison", "comparison", COMPARERS, {}),
+    "a column": ("get", "compare:column", "column", COMPARERS, {}),
+    "grade": ("post", "compare:grade", "column", COMPARERS, {"value": "wrong"}),
+    "try again": ("post", "compare:again", "other column", COMPARERS, {}),
+    "prefer": ("post", "compare:prefer", "comparison", COMPARERS, {"choice": "A"}),
+    "reveal": ("post", "compare:reveal", "judged comparison", COMPARERS, {}),
     "restore a wording": ("post", "backends:prompts", "backend", CHANGERS, {"number": "1"}),
 }
 
@@ -76,6 +105,10 @@ def everything():
         "backends": list(ChatBackend.objects.order_by("pk").values()),
         "wordings": list(SystemPrompt.objects.order_by("pk").values()),
         "builds": list(IndexBuild.objects.order_by("pk").values()),
+        "columns": list(Column.objects.order_by("pk").values()),
+        "grades": list(Grade.objects.order_by("pk").values()),
+        "preferences": list(Preference.objects.order_by("pk").values()),
+        "reveals": list(Reveal.objects.order_by("pk").values()),
         "log": ModelLogEntry.objects.count(),
     }
 
@@ -89,24 +122,51 @@ def backend(tuned):
     return tuned
 
 
+@pytest.fixture
+def comparison(site, hosted, backend):
+    """One column has answered, the other has failed."""
+    comparison = Comparison.objects.create(site=site, question="When?", retrieval=False)
+    ends = ((hosted, Outcome.COMPLETE), (backend, Outcome.FAILED))
+    for position, (row, outcome) in enumerate(ends):
+        column = Column.objects.create(comparison=comparison, position=position, backend=row)
+        Exchange.objects.create(
+            pk=column.exchange_id,
+            question="When?",
+            origin=Origin.COMPARE,
+            outcome=outcome,
+            deadline_at=timezone.now(),
+        )
+    return comparison
+
+
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("what", VIEWS)
-def test_a_view_for_a_role(what, role, site, other_site, switch, hosted, backend, standin):
+def test_a_view_for_a_role(
+    what, role, site, other_site, switch, hosted, backend, comparison, standin
+):
     method, view, names, may, data = VIEWS[what]
     arguments = {
         "": (),
         "site": (site.pk,),
         "backend": (backend.pk,),
         "setting": ("finetune_switch", "switch", site.pk),
+        "comparison": (comparison.pk,),
+        "judged comparison": (comparison.pk,),
+        "column": (comparison.pk, 0),
+        "other column": (comparison.pk, 1),
     }[names]
-    values = {"hosted": hosted.pk}
-    data = {name: values.get(value, value) for name, value in data.items()}
+    data = {
+        name: _filled(value, {"hosted": hosted.pk, "tuned": backend.pk})
+        for name, value in data.items()
+    }
     if what == "activate":
         data["backend"] = backend.pk
     client = Client()
     user = make_user(role, other_site=other_site)
     if user.pk:
         client.force_login(user)
+    if names == "judged comparison" and user.pk:
+        Preference.record(comparison, judge=user, was_blind=True, outcome="both_bad", column=None)
     before = everything()
     standin.clear()
 
@@ -126,6 +186,13 @@ def test_a_view_for_a_role(what, role, site, other_site, switch, hosted, backend
         assert response.url.startswith("/admin/login/") if login else response.url == "/admin/"
         assert everything() == before
         assert standin.requests == []
+
+
+def _filled(value, known):
+    """What is posted, with primary keys in place of names."""
+    if isinstance(value, list):
+        return [known[one] for one in value]
+    return known.get(value, value)
 
 
 @pytest.mark.parametrize("view", ["switch:activate", "switch:back", "switch:check"])

@@ -1,0 +1,369 @@
+"""The side-by-side page: asking, judging, and who may see what of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.contrib.auth.models import Group
+from wagtail.models import PageViewRestriction
+
+from demo_site.models import ArticlePage
+from finetune_switch.models import Comparison, Exchange, Grade, Outcome, Preference, Switch
+from tests.index_helpers import build
+
+from .pages import Page, address
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+QUESTION = "When does the harbour open?"
+PARTIAL = {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}
+
+
+@pytest.fixture
+def site(transactional_db, site):
+    """Answers are given in threads, which see what is committed."""
+    return site
+
+
+@pytest.fixture
+def article(site):
+    page = ArticlePage(
+        title="Opening hours",
+        introduction="The harbour opens at nine.",
+        body=[("paragraph", "<p>The harbour opens at nine in summer.</p>")],
+    )
+    site.root_page.add_child(instance=page)
+    build()
+    return page
+
+
+@pytest.fixture
+def models(standin, hosted, tuned):
+    """Two backends that the stand-in has models for."""
+    for backend, answer in ((hosted, "At nine, I hear. [1]"), (tuned, "Nine, me hearty! [1]")):
+        backend.model_name = f"{backend.alias}-model"
+        backend.save()
+        standin.add_model(backend.model_name, answer=answer)
+    return hosted, tuned
+
+
+def ask(person, models, **more):
+    data = {"question": QUESTION, "backends": [row.pk for row in models], "retrieval": "on", **more}
+    return person.post("compare:index", **data)
+
+
+@pytest.fixture
+def blind(admin, article, models):
+    """A comparison that nobody has judged yet, and that was answered."""
+    ask(admin, models, is_blind="on")
+    comparison = Comparison.objects.get()
+    for position in (0, 1):
+        stream(admin, comparison, position)
+    return comparison
+
+
+def stream(person, comparison, position):
+    response = person.client.post(address("compare:stream", comparison.pk, position))
+    assert response.status_code == 200
+    return b"".join(response.streaming_content).decode()
+
+
+def events(said):
+    blocks = [block for block in said.split("\n\n") if block.startswith("event")]
+    return [
+        (block.split("\n")[0].removeprefix("event: "), json.loads(block.split("data: ")[1]))
+        for block in blocks
+    ]
+
+
+def column_of(comparison, backend):
+    return comparison.columns.get(backend=backend)
+
+
+class TestAsking:
+    def test_page_begins_with_what_is_active_and_one_beside_it(self, admin, switch, hosted, tuned):
+        page = admin.get("compare:index")
+        chosen = {int(box["value"]) for box in page.main.select("[name=backends][checked]")}
+        assert chosen == {hosted.pk, tuned.pk}
+        assert page.main.select_one("[name=is_blind]").has_attr("checked")
+        [active] = [chip for chip in page.main.select(".finetune-chip") if chip.select("small")]
+        assert " ".join(active.get_text().split()) == "The hosted model on the site now"
+
+    def test_leads_to_the_comparisons_own_address(self, admin, article, models):
+        page = ask(admin, models)
+        comparison = Comparison.objects.get()
+        assert page.response.redirect_chain == [(comparison.get_absolute_url(), 302)]
+        assert QUESTION in page.text
+        assert "The harbour opens at nine" in page.text
+        assert comparison.user == admin.user
+
+    def test_next_time_begins_with_the_same_models(self, admin, article, models, extractive):
+        ask(admin, [extractive, models[1]])
+        page = admin.get("compare:index")
+        chosen = {int(box["value"]) for box in page.main.select("[name=backends][checked]")}
+        assert chosen == {extractive.pk, models[1].pk}
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"question": " "}, "Write a question first."),
+            ({"question": "x" * 20_001}, "at most 20000 characters"),
+            ({"backends": []}, "Choose two to four models to compare."),
+            ({"backends": [999_999]}, "999999 is not one of the available choices"),
+            ({"limit": "21"}, "less than or equal to 20"),
+            ({"index": "nothing"}, "nothing is not one of the available choices"),
+        ],
+    )
+    def test_what_is_wrong_is_said_and_nothing_is_lost(self, admin, article, models, change, said):
+        page = ask(admin, models, **change)
+        assert said in page.text
+        assert not Comparison.objects.exists()
+        if "question" not in change:
+            assert page.main.select_one("[name=question]").get_text().strip() == QUESTION
+
+    def test_one_model_alone(self, admin, article, models):
+        page = ask(admin, models[:1])
+        assert "Choose 2 to 4 models to compare; 1 were chosen." in page.text
+
+    def test_backend_that_is_gone(self, admin, article, hosted, gone):
+        page = ask(admin, [hosted, gone])
+        assert "the settings no longer declare" in page.text
+
+    def test_group_of_somebody_else(self, log_in, article, models):
+        person = log_in("comparer")
+        group = Group.objects.create(name="Board")
+        assert "Select a valid choice" in ask(person, models, as_group=group.pk).text
+
+    def test_asking_again_takes_the_question_over(self, admin, blind):
+        page = admin.get("compare:index", again=blind.pk)
+        assert page.main.select_one("[name=question]").get_text().strip() == QUESTION
+
+    def test_what_a_query_must_not_break(self, admin, article):
+        for value in ("x", "1", "00000000-0000-0000-0000-000000000000", "%00"):
+            assert admin.get("compare:index", again=value, saved=value).status == 200
+
+
+class TestStreaming:
+    def test_tells_the_text_alone(self, admin, article, models, standin):
+        ask(admin, models)
+        comparison = Comparison.objects.get()
+        said = events(stream(admin, comparison, column_of(comparison, models[0]).position))
+        assert said[0][0] == "sources"
+        assert said[-1] == ("done", {})
+        assert "".join(data.get("text", "") for _name, data in said) == "At nine, I hear. [1]"
+        assert {key for _name, data in said for key in data} == {"text"}
+
+    def test_asks_once(self, admin, article, models, standin):
+        ask(admin, models)
+        comparison = Comparison.objects.get()
+        first, second = (events(stream(admin, comparison, 0)) for _ in range(2))
+        text = "".join(data.get("text", "") for _name, data in first)
+        assert "".join(data.get("text", "") for _name, data in second) == text
+        assert len(standin.requests) == 1
+
+    def test_leaves_an_exchange_of_its_own(self, blind, models):
+        exchange = Exchange.objects.get(pk=column_of(blind, models[1]).exchange_id)
+        assert (exchange.origin, exchange.outcome) == ("compare", Outcome.COMPLETE)
+        assert exchange.backend == models[1]
+        assert [p["source"] for p in exchange.passages] == [p["source"] for p in blind.passages]
+
+    def test_of_a_backend_that_was_deleted(self, admin, article, models):
+        ask(admin, models)
+        comparison = Comparison.objects.get()
+        position = column_of(comparison, models[1]).position
+        models[1].delete()
+        response = admin.client.post(address("compare:stream", comparison.pk, position))
+        assert response.status_code == 410
+        page = admin.get("compare:comparison", comparison.pk)
+        assert f"{'AB'[position]}'s backend was deleted before it was asked." in page.text
+
+    def test_failure_and_trying_again(self, admin, article, models, standin):
+        standin.add_model(models[0].model_name, fault="load-failure", once=True, answer="Nine.")
+        models[0].first_token_seconds = 5
+        models[0].save()
+        ask(admin, models)
+        comparison = Comparison.objects.get()
+        column = column_of(comparison, models[0])
+        Exchange.objects.create(
+            id=column.exchange_id,
+            question=QUESTION,
+            origin="compare",
+            backend=models[0],
+            deadline_at=comparison.asked_at,
+            outcome=Outcome.FAILED,
+            error="The model server does not take connections.",
+        )
+        page = admin.get("compare:comparison", comparison.pk)
+        sentence = f"{column.letter} didn't answer: The model server does not take connections."
+        assert sentence in page.text
+        assert f"Try {column.letter} again" in page.buttons
+        admin.post("compare:again", comparison.pk, column.position)
+        said = events(stream(admin, comparison, column.position))
+        assert said[-1][0] == "done"
+        assert Exchange.objects.filter(pk=column.exchange_id, outcome="failed").exists()
+
+
+class TestBlind:
+    def secrets(self, models):
+        return [text for row in models for text in (row.label, row.model_name, row.alias)]
+
+    def test_hides_who_answered(self, admin, blind, models):
+        html = [
+            admin.get("compare:comparison", blind.pk).main.decode(),
+            *(admin.get("compare:column", blind.pk, position).html for position in (0, 1)),
+            *(stream(admin, blind, position) for position in (0, 1)),
+        ]
+        for text in html:
+            for secret in self.secrets(models):
+                assert secret not in text
+            for name in ("First word after", "Cost of", "Whole answer in", "a test of"):
+                assert name not in text
+
+    def test_cannot_be_lifted_before_judging(self, admin, blind):
+        response = admin.client.post(address("compare:reveal", blind.pk), **PARTIAL)
+        assert response.status_code == 409
+        assert "Choose, and you may see who answered." in response.content.decode()
+
+    def test_tells_everything_after(self, admin, blind, models):
+        admin.post("compare:prefer", blind.pk, choice="B")
+        page = admin.post("compare:reveal", blind.pk)
+        for backend in models:
+            assert backend.label in page.text
+        assert "Whole answer in" in page.text
+        assert "The question went to a test of OpenAI" in page.text
+
+    def test_is_each_judges_own(self, admin, log_in, blind, models):
+        admin.post("compare:prefer", blind.pk, choice="A")
+        admin.post("compare:reveal", blind.pk)
+        page = log_in("comparer").get("compare:comparison", blind.pk)
+        assert models[0].label not in page.text
+        assert "chose" not in page.text
+
+
+class TestJudging:
+    def test_grade_is_saved_at_once(self, admin, blind):
+        answer = admin.client.post(
+            address("compare:grade", blind.pk, 0), {"value": "wrong"}, **PARTIAL
+        )
+        pressed = Page(answer).soup.select("[aria-pressed=true]")
+        assert [button["value"] for button in pressed] == ["wrong"]
+        assert "Saved. Undo" in " ".join(Page(answer).soup.get_text(" ").split())
+        grade = Grade.objects.get()
+        assert (grade.judge, grade.value, grade.was_blind) == (admin.user, "wrong", True)
+
+    def test_without_the_script_it_leads_back(self, admin, blind):
+        page = admin.post("compare:grade", blind.pk, 0, tone="nearly")
+        assert page.response.redirect_chain == [(blind.get_absolute_url(), 302)]
+        assert Grade.objects.get().tone == "nearly"
+
+    def test_undo(self, admin, blind):
+        for value in ("wrong", "correct"):
+            admin.post("compare:grade", blind.pk, 0, value=value)
+        admin.post("compare:grade", blind.pk, 0, undo="1")
+        assert Grade.objects.get(is_current=True).value == "wrong"
+
+    def test_correction_and_note_are_kept(self, admin, blind):
+        admin.post("compare:grade", blind.pk, 1, correction="At nine sharp.", note="Add the day.")
+        page = admin.get("compare:comparison", blind.pk)
+        written = [field.get_text().strip() for field in page.main.select("textarea")]
+        assert "At nine sharp." in written
+        assert "Add the day." in written
+
+    @pytest.mark.parametrize("data", [{"value": "superb"}, {"tone": "x"}])
+    def test_grades_that_are_none(self, admin, blind, data):
+        response = admin.client.post(address("compare:grade", blind.pk, 0), data, **PARTIAL)
+        assert response.status_code == 400
+        assert not Grade.objects.exists()
+
+    def test_answer_that_is_not_there_yet(self, admin, article, models):
+        ask(admin, models)
+        url = address("compare:grade", Comparison.objects.get().pk, 0)
+        assert admin.client.post(url, {"value": "wrong"}, **PARTIAL).status_code == 409
+        assert not Grade.objects.exists()
+
+    @pytest.mark.parametrize("choice", ["", "C", "E", "column", "x" * 300])
+    def test_choices_that_are_none(self, admin, blind, choice):
+        url = address("compare:prefer", blind.pk)
+        assert admin.client.post(url, {"choice": choice}, **PARTIAL).status_code == 400
+        assert not Preference.objects.exists()
+
+    def test_colleagues_choice_is_shown_after_ones_own(self, admin, log_in, blind):
+        sam = log_in("comparer")
+        sam.post("compare:prefer", blind.pk, choice="B")
+        assert "Comparer" not in admin.get("compare:comparison", blind.pk).text
+        page = admin.post("compare:prefer", blind.pk, choice="A")
+        assert "Comparer chose B." in page.text
+        assert Preference.objects.filter(is_current=True).count() == 2
+
+    def test_what_it_comes_to_so_far(self, admin, article, models):
+        for choice in (models[0], models[0], "both_good", models[1]):
+            ask(admin, models)
+            comparison = Comparison.objects.first()
+            if choice != "both_good":
+                choice = column_of(comparison, choice).letter
+            page = admin.post("compare:prefer", comparison.pk, choice=choice)
+        said = page.main.select_one("#finetune-wins").get_text()
+        assert " ".join(said.split()) == (
+            "So far: Our fine-tune 1, The hosted model 2, all good 1, all bad 0"
+        )
+
+    def test_use_on_site(self, admin, site, switch, blind, models):
+        admin.post("compare:prefer", blind.pk, choice="A")
+        page = admin.post("compare:reveal", blind.pk)
+        form = next(
+            form for form in page.main.select("form") if "Use Our fine-tune" in form.get_text()
+        )
+        data = {field["name"]: field["value"] for field in form.select("input[name]")}
+        admin.client.post(form["action"], data)
+        assert Switch.for_question(site).backend == models[1]
+
+    def test_only_for_those_who_may_switch(self, log_in, switch, blind):
+        sam = log_in("comparer")
+        sam.post("compare:prefer", blind.pk, choice="A")
+        assert "on site" not in sam.post("compare:reveal", blind.pk).text
+
+
+class TestReadersAccess:
+    @pytest.fixture
+    def closed(self, article, blind):
+        """Opened to a group alone, after the question was asked."""
+        restriction = PageViewRestriction.objects.create(
+            page=article, restriction_type=PageViewRestriction.GROUPS
+        )
+        restriction.groups.add(Group.objects.create(name="Board"))
+        return blind
+
+    def test_shows_the_question_and_why(self, log_in, closed):
+        page = log_in("comparer").get("compare:comparison", closed.pk)
+        assert QUESTION in page.text
+        assert "The answers rest on pages that you may not open" in page.text
+        for secret in ("opens at nine", "hear", "hearty", "Opening hours"):
+            assert secret not in page.html
+
+    @pytest.mark.parametrize(
+        ("method", "view", "named"),
+        [
+            ("get", "column", (0,)),
+            ("post", "stream", (0,)),
+            ("post", "again", (0,)),
+            ("post", "grade", (0,)),
+            ("post", "prefer", ()),
+            ("post", "reveal", ()),
+        ],
+    )
+    def test_refuses_the_parts(self, log_in, closed, method, view, named):
+        person = log_in("comparer")
+        url = address(f"compare:{view}", closed.pk, *named)
+        response = getattr(person.client, method)(url, {"value": "wrong", "choice": "A"}, **PARTIAL)
+        assert response.status_code in (302, 403)
+        assert not Grade.objects.exists()
+        assert not Preference.objects.exists()
+
+    def test_does_not_take_the_question_over(self, log_in, closed):
+        page = log_in("comparer").get("compare:index", again=closed.pk)
+        assert page.main.select_one("[name=question]").get_text().strip() == ""
+
+    def test_of_a_page_that_is_gone(self, admin, article, blind):
+        article.delete()
+        assert "hear" not in admin.get("compare:comparison", blind.pk).text
