@@ -14,7 +14,7 @@ from demo_site.models import ArticlePage
 from finetune_switch import embeddings
 from finetune_switch.askers import Asker
 from finetune_switch.embeddings.embedded import EmbeddedEmbedder
-from finetune_switch.exceptions import EmbeddingError, IndexBusy
+from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.index import building, builds, documents
 from finetune_switch.index.building import run_build, update_objects
 from finetune_switch.index.builds import needs_rebuild, start_build
@@ -276,22 +276,6 @@ class TestFailures:
         embedder = use(Counting())
         assert counts(build()) == (7 - written, written, 0, 0)
         assert len(embedder.texts) == 7 - written
-
-    def test_two_at_once(self, pages):
-        waiting = start_build()
-        with pytest.raises(IndexBusy, match="already"):
-            start_build()
-        run_build(waiting)
-        assert start_build().status == IndexBuild.Status.QUEUED
-
-    def test_a_killed_one_is_in_nobodys_way_for_long(self, pages):
-        killed = start_build()
-        long_ago = killed.heard_of_at - 2 * IndexBuild.SILENCE
-        IndexBuild.objects.update(status="running", heard_of_at=long_ago)
-        build()
-        killed.refresh_from_db()
-        assert killed.status == IndexBuild.Status.FAILED
-        assert "Start it again" in killed.error
 
 
 class TestOnePage:

@@ -197,9 +197,17 @@ class TestFailed:
         assert build.status == Status.RUNNING
 
     def test_a_build_that_nobody_began(self, site, admin):
-        long_ago = timezone.now() - IndexBuild.SILENCE - timedelta(seconds=1)
-        make_build(Status.QUEUED, queued_at=long_ago, heard_of_at=long_ago)
-        assert "No worker took it up." in admin.get("index:index").text
+        """A worker may come; meanwhile it can be asked for once more, and is one build still."""
+        make_build(Status.QUEUED, queued_at=timezone.now() - timedelta(hours=2), changed_only=True)
+        page = admin.get("index:index")
+        assert "It still waits for a worker. Is one running?" in page.text
+        assert "The last build failed." not in page.text
+        assert page.buttons == ["Build the whole index"]
+        page = build_now(admin)
+        assert "Waiting for a worker to begin…" in page.text
+        assert page.buttons == []
+        build = IndexBuild.objects.get()
+        assert (build.changed_only, build.started_by) == (False, admin.user)
 
     def test_a_queue_that_is_down(
         self, site, admin, monkeypatch, django_capture_on_commit_callbacks
@@ -215,6 +223,19 @@ class TestFailed:
         page = admin.get("index:index")
         assert "could not be given to a worker" in page.text
         assert "secret" not in page.html
+
+    def test_a_queue_that_is_down_stops_no_build_that_was_begun(
+        self, site, admin, monkeypatch, django_capture_on_commit_callbacks
+    ):
+        def refuse(task, build_id):
+            IndexBuild.objects.update(status=Status.RUNNING)
+            raise ConnectionError
+
+        start_build()
+        monkeypatch.setattr(type(tasks.build_index), "enqueue", refuse)
+        with django_capture_on_commit_callbacks(execute=True):
+            build_now(admin)
+        assert IndexBuild.objects.get().status == Status.RUNNING
 
     def test_the_build_is_given_to_a_worker_once_it_is_committed(
         self, site, admin, monkeypatch, django_capture_on_commit_callbacks
