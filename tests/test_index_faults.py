@@ -152,25 +152,44 @@ class Outage:
                 cursor.execute(f"{allow} true")
 
     def wait(self):
-        self.thread.join(20)
+        if self.is_down.is_set():
+            self.thread.join(20)
+
+
+@pytest.fixture
+def outage(site):
+    """Makes one of so many seconds; ``start()`` begins it."""
+    made = []
+
+    def make(seconds):
+        made.append(Outage(seconds))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.wait()
+    # A test that failed leaves a lost connection to nobody else.
+    connection.close()
 
 
 @needs_postgresql
 class TestARestartOfTheDatabase:
     @pytest.mark.parametrize("seconds", [0, 1.2], ids=["sessions lost", "away for a while"])
-    def test_between_two_batches(self, pages, choose, standin, monkeypatch, caplog, seconds):
+    def test_between_two_batches(
+        self, pages, choose, standin, monkeypatch, caplog, outage, seconds
+    ):
         monkeypatch.setattr(heartbeat, "EVERY_SECONDS", 0.1)
         build()
         standin.add_model("slow-embed", fault="slow-load", seconds=0.3)
         choose("openai", "slow-embed", DIMENSIONS=256)
-        outage = Outage(seconds)
+        down = outage(seconds)
 
         def strike(build):
-            if not outage.is_down.is_set():
-                outage.start()
+            if not down.is_down.is_set():
+                down.start()
 
         failed = run_build(start_build(), strike)
-        outage.wait()
+        down.wait()
         assert (failed.status, failed.error) == (Status.FAILED, LOST)
         assert "Traceback" not in caplog.text
         failed.refresh_from_db()
@@ -182,14 +201,14 @@ class TestARestartOfTheDatabase:
         assert active_space().model_name == "slow-embed"
         assert titles() == ALL
 
-    def test_what_somebody_in_a_shell_sees(self, pages, command, standin):
+    def test_what_somebody_in_a_shell_sees(self, pages, command, standin, outage):
         build()
         process = command(seconds=1)
         processes.wait_for(lambda: standin.active_streams, seconds=60)
-        outage = Outage(1)
-        outage.start()
+        down = outage(1)
+        down.start()
         _output, errors = process.communicate(timeout=30)
-        outage.wait()
+        down.wait()
         connection.close()
         assert process.returncode == 1
         assert LOST in errors
@@ -199,14 +218,14 @@ class TestARestartOfTheDatabase:
         assert build().failed == 0
         assert titles() == ALL
 
-    def test_one_that_does_not_come_back(self, pages, monkeypatch, caplog):
+    def test_one_that_does_not_come_back(self, pages, monkeypatch, caplog, outage):
         """The process ends all the same, and says why; the row reads so after a while."""
         monkeypatch.setattr("finetune_switch.index.building.PAUSES", (0, 0.1))
-        outage = Outage(2)
-        failed = run_build(start_build(), lambda build: outage.start())
+        down = outage(2)
+        failed = run_build(start_build(), lambda build: down.start())
         assert (failed.status, failed.error) == (Status.FAILED, LOST)
         assert "could not be written" in caplog.text
-        outage.wait()
+        down.wait()
         row = IndexBuild.objects.get()
         assert row.status == Status.RUNNING
         IndexBuild.objects.update(heard_of_at=row.heard_of_at - IndexBuild.SILENCE)
