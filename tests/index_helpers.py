@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from demo_site.standin import StandIn
 from finetune_switch.askers import Asker
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
@@ -29,3 +30,8 @@ def titles(question: str = "harbour", asker: Asker | None = None, **options: Any
     options = {"limit": 200, "threshold": ANYTHING, "indexes": ["pages"], **options}
     found = retrieve(question, asker=asker or Asker.anonymous(), **options)
     return {passage.source.title for passage in found}
+
+
+def embedded(standin: StandIn) -> list[str]:
+    """Every text whose vector the stand-in was asked for."""
+    return [text for request in standin.requests for text in request.json["input"]]

@@ -19,7 +19,7 @@ from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import active_space, start_build
 from finetune_switch.models import Document, IndexBuild
 from tests.embedding_helpers import chooser
-from tests.index_helpers import build, counts, titles
+from tests.index_helpers import build, counts, embedded, titles
 from tests.servers import processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,11 +67,6 @@ def command(standin, choose):
         if process.poll() is None:
             process.kill()
         process.communicate()
-
-
-def embedded(standin):
-    """Every text that the stand-in was sent."""
-    return [text for request in standin.requests for text in request.json["input"]]
 
 
 def test_a_process_that_was_killed(make_page, standin, command):
