@@ -116,6 +116,7 @@ class Command(BaseCommand):
                     "add_chatbackend",
                     "change_chatbackend",
                     "view_chatbackend",
+                    "run_indexbuild",
                 ],
             ),
             Permission.objects.get(codename="access_admin"),
