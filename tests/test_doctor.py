@@ -174,10 +174,10 @@ class TestBuilds:
         assert len(to_mend) == 1
 
     def test_one_that_no_worker_took_up(self, indexed):
-        silent = timezone.now() - IndexBuild.SILENCE - timedelta(seconds=1)
-        IndexBuild.objects.create(status="queued", heard_of_at=silent)
-        found, _to_mend = examine()
-        assert any("The last build failed: No worker took it up." in one for one in found), found
+        IndexBuild.objects.create(status="queued", queued_at=timezone.now() - timedelta(minutes=1))
+        found, to_mend = examine()
+        assert line("✗", "index", "A build waits, and no worker took it up.") in found
+        assert to_mend == [f"1. Start a worker of TASKS, or run {COMMAND}."]
 
     def test_one_is_running(self, indexed):
         IndexBuild.objects.create(status="running", total=10, done=4, added=4)

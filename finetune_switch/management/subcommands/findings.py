@@ -103,6 +103,13 @@ def _examine_last_build() -> Iterator[Finding]:
             f"The last build failed: {overview.reason_of(build)}",
             f"Run {INDEX_COMMAND} again, once that is mended.",
         )
+    elif overview.lacks_worker(build):
+        yield Finding(
+            "index",
+            False,
+            "A build waits, and no worker took it up.",
+            f"Start a worker of TASKS, or run {INDEX_COMMAND}.",
+        )
     elif overview.is_at_work(build):
         yield Finding("index", True, f"It is being built. {overview.sentence_of(build)}")
 
