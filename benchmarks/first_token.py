@@ -98,7 +98,7 @@ def _prepare(connection: str) -> tuple[list[Any], dict[str, Any]]:
 
     from finetune_switch.askers import Asker
     from finetune_switch.asking import Asking
-    from finetune_switch.backends.litellm import import_litellm
+    from finetune_switch.backends.calls import import_litellm
     from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
     from finetune_switch.passages import Passage, Source
 

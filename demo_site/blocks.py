@@ -146,6 +146,9 @@ class BodyBlock(blocks.StreamBlock):
     contact = ContactCardBlock()
     faq = FAQBlock()
 
+    class Meta:
+        template = "demo_site/blocks/body.html"
+
 
 class HomeBlock(blocks.StreamBlock):
     cards = blocks.ListBlock(
@@ -155,3 +158,6 @@ class HomeBlock(blocks.StreamBlock):
         features=TEXT_FEATURES, label=_("Text"), template="demo_site/blocks/paragraph.html"
     )
     quote = QuoteBlock()
+
+    class Meta:
+        template = "demo_site/blocks/body.html"

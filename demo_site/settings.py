@@ -248,6 +248,8 @@ FINETUNE_SWITCH = {
         "CONTEXT_WINDOW": 16_384,
     },
     "RETENTION_DAYS": 30,
+    # As templates/demo_site/blocks/body.html writes them: sources lead to the very block.
+    "INDEX": {"BLOCK_ANCHOR": "block-{id}"},
 }
 
 WAGTAIL_VECTOR_INDEX = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from django.db.models import QuerySet
 from django.db.models.sql import Query
@@ -52,7 +52,7 @@ class CompiledLookup(Generic[R]):
     def _compiled(self) -> QuerySet[Any, R]:
         rows = self._rows().order_by()
         rows.query.__class__ = _CompiledQuery
-        rows.query.made = {}  # type: ignore[attr-defined]
+        cast(_CompiledQuery, rows.query).made = {}
         return rows
 
     def all(self, *parameters: Any) -> list[R]:
@@ -61,7 +61,7 @@ class CompiledLookup(Generic[R]):
         Without any, for those that the queryset was made with.
         """
         rows = self._compiled.all()
-        rows.query.parameters = parameters  # type: ignore[attr-defined]
+        cast(_CompiledQuery, rows.query).parameters = parameters
         return list(rows)
 
     def first(self, *parameters: Any) -> R | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .backends.base import Usage
-from .backends.litellm import import_litellm
+from .backends.calls import import_litellm
 from .models import ChatBackend
 
 OWN_SERVERS = ("ollama", "ollama_chat")

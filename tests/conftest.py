@@ -128,3 +128,35 @@ def ask(request: pytest.FixtureRequest) -> Any:
     from tests.helpers import ask_async, ask_sync
 
     return ask_sync if request.param == "sync" else ask_async
+
+
+@pytest.fixture
+def collections(site: Any) -> None:
+    from wagtail.models import Collection
+
+    if Collection.get_first_root_node() is None:
+        Collection.add_root(name="Root")
+
+
+@pytest.fixture
+def image(collections: None) -> Any:
+    from wagtail.images.models import Image
+
+    def make(title: str) -> Image:
+        # Without a file on disk, which nothing here opens.
+        image = Image(title=title, file="x.png", width=1, height=1)
+        Image.objects.bulk_create([image])
+        return Image.objects.get(title=title)
+
+    return make
+
+
+@pytest.fixture
+def document(collections: None) -> Any:
+    from wagtail.documents.models import Document
+
+    def make(title: str) -> Document:
+        Document.objects.bulk_create([Document(title=title, file="x.pdf")])
+        return Document.objects.get(title=title)
+
+    return make

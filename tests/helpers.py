@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import io
 import itertools
+import json
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from demo_site.standin import StandIn
 from finetune_switch.answering import Answer, AsyncAnswer, aanswer, answer
@@ -127,3 +132,27 @@ def ask_async(question: str = QUESTION, **options: Any) -> Asked:
         return [event async for event in pending]
 
     return Asked(pending, run(read()), time.monotonic() - started)
+
+
+class Ran:
+    """A command that was run: its exit code as the shell sees it, and what it wrote where."""
+
+    def __init__(self, *arguments: str) -> None:
+        out, err = io.StringIO(), io.StringIO()
+        self.code: Any = 0
+        try:
+            call_command("finetune_switch", *arguments, stdout=out, stderr=err, no_color=True)
+        except SystemExit as end:
+            self.code = end.code
+        except CommandError as error:
+            self.code = error.returncode
+            err.write(str(error))
+        self.out, self.err = out.getvalue(), err.getvalue()
+        assert API_KEY not in self.out + self.err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+manage = Ran

@@ -54,3 +54,5 @@ FINETUNE_SWITCH = FINETUNE_SWITCH | {
         },
     },
 }
+if embeddings := env.str("TEST_EMBEDDINGS", default=""):
+    FINETUNE_SWITCH["INDEX"] = {"EMBEDDINGS": json.loads(embeddings)}

@@ -15,7 +15,8 @@ import pytest
 from demo_site.standin import StandIn
 from finetune_switch.answering import aanswer, answer
 from finetune_switch.backends.base import BackendConfig, BaseChatBackend
-from finetune_switch.backends.litellm import LiteLLMChatBackend, aimport_litellm
+from finetune_switch.backends.calls import aimport_litellm
+from finetune_switch.backends.litellm import LiteLLMChatBackend
 from finetune_switch.conf import Deadlines
 from finetune_switch.events import SourcesEvent, TextEvent, WaitingEvent
 from finetune_switch.exceptions import DeadlineExceeded
@@ -284,7 +285,7 @@ class TestAddressThatTakesItsTime:
 def test_litellm_is_quiet_even_where_somebody_else_imported_it():
     code = (
         "import litellm, django, asyncio, logging; django.setup()\n"
-        "from finetune_switch.backends.litellm import aimport_litellm\n"
+        "from finetune_switch.backends.calls import aimport_litellm\n"
         "assert not litellm.suppress_debug_info\n"
         "assert asyncio.run(aimport_litellm()) is litellm\n"
         "print(litellm.suppress_debug_info, logging.getLogger('LiteLLM').level)"

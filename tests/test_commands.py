@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import json
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 
 import pytest
-from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.utils import timezone
 from wagtail.models import ModelLogEntry, Page, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters, asking
-from finetune_switch.management.subcommands import installing
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
-from tests.conftest import API_KEY
-from tests.helpers import make_backend, make_passages
+from tests.helpers import make_backend, make_passages, manage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,30 +29,6 @@ class Broken:
 
     def search(self, question, *, limit):
         raise RuntimeError("no such table")
-
-
-class Ran:
-    """A command that was run: its exit code as the shell sees it, and what it wrote where."""
-
-    def __init__(self, *arguments):
-        out, err = io.StringIO(), io.StringIO()
-        self.code = 0
-        try:
-            call_command("finetune_switch", *arguments, stdout=out, stderr=err, no_color=True)
-        except SystemExit as end:
-            self.code = end.code
-        except CommandError as error:
-            self.code = error.returncode
-            err.write(str(error))
-        self.out, self.err = out.getvalue(), err.getvalue()
-        assert API_KEY not in self.out + self.err
-
-    @property
-    def json(self):
-        return json.loads(self.out)
-
-
-manage = Ran
 
 
 @pytest.fixture
@@ -348,61 +317,6 @@ class TestInit:
         exec(entry["lines"], written)
         settings.FINETUNE_SWITCH = written["FINETUNE_SWITCH"]
         assert manage("init").code == 0
-
-
-def without_vector_index(name):
-    if name == "wagtail-vector-index":
-        raise PackageNotFoundError(name)
-    return version(name)
-
-
-class TestDoctor:
-    def test_nothing_to_mend(self, tuned):
-        manage("use", "fine-tune")
-        ran = manage("doctor")
-        assert "Nothing to mend." in ran.out, ran.out
-        assert ran.code == 0
-        assert "“Our fine-tune” answers." in ran.out
-        assert "To remove the plugin" in ran.out
-        areas = {finding["area"] for finding in manage("doctor", "--json").json}
-        assert {"install", "database", "settings", "index", "connections", "workers", "cache"} <= (
-            areas
-        )
-
-    def test_what_to_mend(self, tuned, connections, settings):
-        manage("use", "fine-tune")
-        connections["ollama"]["API_KEYS"] = "x"
-        make_backend("ollama", "nobody-made-this", alias="unknown")
-        manage("use", "unknown")
-        ran = manage("doctor")
-        assert ran.code == 1
-        assert "To mend:" in ran.out
-        assert '"API_KEYS"' in ran.out
-        assert "no model of this name" in ran.out
-        failed = [f for f in manage("doctor", "--json").json if not f["passed"]]
-        assert {finding["area"] for finding in failed} == {"settings", "connections"}
-        assert all(finding["remedy"] for finding in failed)
-
-    @pytest.mark.parametrize("theirs", [False, True])
-    def test_what_gives_an_index(self, site, connections, monkeypatch, theirs):
-        """The adapter is of use beside wagtail-vector-index alone; our own index needs neither."""
-        monkeypatch.setattr(adapters, "_index_sources", [])
-        installed = {"wagtail_vector_index": theirs, "finetune_switch.vector_index": False}
-        monkeypatch.setattr(installing.apps, "is_installed", lambda name: installed.get(name, True))
-        if not theirs:
-            monkeypatch.setattr(installing, "version", without_vector_index)
-        findings = manage("doctor", "--offline", "--json").json
-        (remedy,) = [f["remedy"] for f in findings if f["area"] == "index" and not f["passed"]]
-        assert "manage.py finetune_switch index" in remedy
-        everything = " ".join(f"{f['message']} {f['remedy']}" for f in findings)
-        assert ("finetune_switch.vector_index" in everything) == theirs
-        assert ("finetune_switch.vector_index" in remedy) == theirs
-        assert ("--no-deps" in everything) is False
-
-    def test_offline_asks_nothing(self, tuned, standin):
-        manage("use", "fine-tune")
-        assert "(not asked)" in manage("doctor", "--offline").out
-        assert standin.requests == []
 
 
 class TestPurge:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import threading
 
-import numpy as np
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from wagtail.models import Page, PageViewRestriction
 
 from demo_site.models import ArticlePage
-from finetune_switch import embeddings
 from finetune_switch.askers import Asker
 from finetune_switch.embeddings.embedded import EmbeddedEmbedder
-from finetune_switch.exceptions import EmbeddingError, IndexBusy
-from finetune_switch.index import building, builds, documents
+from finetune_switch.index import documents
 from finetune_switch.index.building import run_build, update_objects
 from finetune_switch.index.builds import needs_rebuild, start_build
 from finetune_switch.models import (
@@ -26,7 +23,8 @@ from finetune_switch.models import (
     IndexBuild,
     PendingUpdate,
 )
-from tests.index_helpers import build, counts, titles
+from tests.embedding_helpers import chooser
+from tests.index_helpers import build, counts, embedded, titles
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,48 +32,16 @@ LAMP = "The lighthouse lamp was first lit in 1871 by Ada Pender, the keeper's da
 SOUP = "The café serves kipper soup with brown bread from noon until three."
 
 
-class OtherModel(EmbeddedEmbedder):
-    """Another embedding model: as good, and its vectors lie elsewhere."""
-
-    model_name = "other-model"
-
-    def embed(self, texts):
-        return np.ascontiguousarray(np.roll(super().embed(texts), 7, axis=1))
-
-
-class Counting(EmbeddedEmbedder):
-    """The embedded model, which counts what it is asked and fails where it is told to."""
-
-    def __init__(self, fails_on: str = ""):
-        self.texts: list[str] = []
-        self.fails_on = fails_on
-
-    def embed(self, texts):
-        if self.fails_on and any(self.fails_on in text for text in texts):
-            raise EmbeddingError("The embedding service refused the connection.", code="refused")
-        self.texts += texts
-        return super().embed(texts)
-
-
 @pytest.fixture
-def use(monkeypatch):
-    """Makes the settings name another embedding model, as far as the index can tell."""
+def served(settings, connections, standin):
+    """Makes the settings name a model of the stand-in, which records the texts it is sent."""
 
-    def install(wanted):
-        def get_embedder(space=None):
-            if space is None or embeddings.same_space(wanted, space):
-                return wanted
-            return EmbeddedEmbedder()
+    def use(model, **behaviour):
+        standin.add_model(model, **behaviour)
+        standin.clear()
+        chooser(settings)("openai", model, DIMENSIONS=256)
 
-        for module in (building, builds, documents, embeddings):
-            if hasattr(module, "get_embedder"):
-                monkeypatch.setattr(module, "get_embedder", get_embedder)
-        from finetune_switch.index import searching
-
-        monkeypatch.setattr(searching, "get_embedder", get_embedder)
-        return wanted
-
-    return install
+    return use
 
 
 @pytest.fixture
@@ -98,13 +64,16 @@ class TestWhole:
         assert (lamp.model, lamp.object_id) == ("demo_site.articlepage", str(pages[0].pk))
         assert (lamp.site_id, lamp.locale_id) == (site.pk, pages[0].locale_id)
 
-    def test_nothing_changed_costs_no_embedding(self, pages, use):
-        build()
-        embedder = use(Counting())
+    def test_nothing_changed_costs_no_embedding(self, pages, served, standin):
+        served("counted")
+        assert counts(build()) == (3, 0, 0, 0)
+        assert len(embedded(standin)) == 3
+        standin.clear()
         assert counts(build()) == (0, 3, 0, 0)
-        assert embedder.texts == []
+        assert embedded(standin) == []
 
-    def test_only_the_chunks_that_changed_are_embedded_again(self, make_page, use):
+    def test_only_the_chunks_that_changed_are_embedded_again(self, make_page, served, standin):
+        served("counted")
         paragraphs = [f"Paragraph {n} about the harbour. " * 20 for n in range(5)]
         page = make_page("Long", "Short.")
         publish(page, body=[("paragraph", f"<p>{text}</p>") for text in paragraphs])
@@ -112,10 +81,10 @@ class TestWhole:
         kept = set(Chunk.objects.filter(document__title="Long").values_list("pk", flat=True))
         paragraphs[2] = "Something else is said here, of gulls and of herring. " * 12
         publish(page, body=[("paragraph", f"<p>{text}</p>") for text in paragraphs])
-        embedder = use(Counting())
+        standin.clear()
         assert counts(build())[:2] == (1, 1)
-        assert 1 <= len(embedder.texts) <= 2
-        assert all("gulls" in text for text in embedder.texts)
+        assert 1 <= len(embedded(standin)) <= 2
+        assert all("gulls" in text for text in embedded(standin))
         now = set(Chunk.objects.filter(document__title="Long").values_list("pk", flat=True))
         assert len(now & kept) >= len(kept) - 2
 
@@ -201,10 +170,10 @@ class TestLeftOut:
 
 
 class TestAnotherEmbeddingModel:
-    def test_the_old_index_answers_until_the_new_one_is_complete(self, pages, use):
+    def test_the_old_index_answers_until_the_new_one_is_complete(self, pages, served):
         build()
         assert not needs_rebuild()
-        use(OtherModel())
+        served("other-model")
         assert needs_rebuild()
         seen = []
         run_build(start_build(), lambda build: seen.append((active().model_name, titles())))
@@ -216,23 +185,12 @@ class TestAnotherEmbeddingModel:
         assert EmbeddingSpace.objects.count() == 1
         assert not needs_rebuild()
 
-    def test_everything_is_embedded_anew(self, pages, use):
+    def test_everything_is_embedded_anew(self, pages, served):
         build()
         old = {bytes(v) for v in Chunk.objects.values_list("vector", flat=True)}
-        use(OtherModel())
+        served("other-model")
         assert counts(build()) == (3, 0, 0, 0)
         assert not old & {bytes(v) for v in Chunk.objects.values_list("vector", flat=True)}
-
-    def test_one_that_fails_leaves_the_old_index_answering(self, pages, use):
-        build()
-        broken = OtherModel()
-        broken.embed = Counting(fails_on="a").embed
-        use(broken)
-        failed = run_build(start_build())
-        assert failed.status == IndexBuild.Status.FAILED
-        assert "refused the connection" in failed.error
-        assert active().model_name == "wordllama-256"
-        assert titles() == {"Harbour", "Lamp", "Café"}
 
 
 def active():
@@ -240,14 +198,15 @@ def active():
 
 
 class TestFailures:
-    def test_a_failing_service_loses_nothing(self, pages, use):
+    def test_a_failing_service_loses_nothing(self, pages, served):
+        served("failing")
         build()
         publish(pages[0], title="Lantern")
-        use(Counting(fails_on="Lantern"))
+        served("failing", fault="unauthorized")
         failed = run_build(start_build())
         assert (failed.status, failed.added) == (IndexBuild.Status.FAILED, 0)
         assert "Lamp" in set(Document.objects.values_list("title", flat=True))
-        use(EmbeddedEmbedder())
+        served("failing")
         assert counts(build())[0] == 1
         assert "Lantern" in titles()
 
@@ -258,44 +217,32 @@ class TestFailures:
         assert "site's log" in failed.error
         assert "division" not in failed.error
 
-    def test_one_that_was_killed_goes_on_where_it_was(self, make_page, use, monkeypatch):
+    def test_one_that_was_stopped_goes_on_where_it_was(
+        self, make_page, served, standin, monkeypatch
+    ):
         from finetune_switch.index import sources
 
         monkeypatch.setattr(sources, "BATCH", 2)
+        served("counted")
         for number in range(6):
             make_page(f"Page {number}", f"Number {number} of the harbour's pages.")
 
-        def kill(build):
+        def stop(build):
             if build.done >= 4:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            run_build(start_build(), kill)
+            run_build(start_build(), stop)
         written = Document.objects.count()
         assert 0 < written < 7
-        embedder = use(Counting())
+        assert "Start it again" in IndexBuild.objects.get().error
+        standin.clear()
         assert counts(build()) == (7 - written, written, 0, 0)
-        assert len(embedder.texts) == 7 - written
-
-    def test_two_at_once(self, pages):
-        waiting = start_build()
-        with pytest.raises(IndexBusy, match="already"):
-            start_build()
-        run_build(waiting)
-        assert start_build().status == IndexBuild.Status.QUEUED
-
-    def test_a_killed_one_is_in_nobodys_way_for_long(self, pages):
-        killed = start_build()
-        long_ago = killed.heard_of_at - 2 * IndexBuild.SILENCE
-        IndexBuild.objects.update(status="running", heard_of_at=long_ago)
-        build()
-        killed.refresh_from_db()
-        assert killed.status == IndexBuild.Status.FAILED
-        assert "Start it again" in killed.error
+        assert len(embedded(standin)) == 7 - written
 
 
 class TestOnePage:
-    def test_is_brought_up_to_date_alone(self, pages, use):
+    def test_is_brought_up_to_date_alone(self, pages):
         build()
         publish(pages[0], title="Lantern")
         publish(pages[1], title="Restaurant")

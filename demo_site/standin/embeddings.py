@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from .voices import stems
 
@@ -39,7 +40,7 @@ def _last_number(value: float) -> Callable[[list[list[float]]], list[list[float]
 VECTOR_FAULTS: Mapping[str, Callable[[list[list[float]]], list[list[float]]]] = {
     "nan-vectors": _last_number(math.nan),
     "infinite-vectors": _last_number(math.inf),
-    "null-vectors": lambda vectors: [None] * len(vectors),  # type: ignore[list-item]
+    "null-vectors": lambda vectors: cast("list[list[float]]", [None] * len(vectors)),
     "zero-vectors": lambda vectors: [*vectors[:-1], [0.0] * len(vectors[-1])],
     "half-batch": lambda vectors: vectors[: len(vectors) // 2],
     "wrong-dimensions": lambda vectors: [vector[:-1] for vector in vectors],

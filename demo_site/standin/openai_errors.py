@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -133,7 +133,7 @@ def refusal_of_ollama(name: str, model_name: str) -> web.Response:
     native = ollama_refusal(name, model_name)
     if not native.body or "json" not in native.content_type:
         return native
-    return ollama_error(native.status, json.loads(bytes(native.body))["error"])  # type: ignore[arg-type]
+    return ollama_error(native.status, json.loads(cast(bytes, native.body))["error"])
 
 
 def ollama_error(status: int, text: str) -> web.Response:

@@ -7,95 +7,21 @@ closing it leaves the model generating.
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import logging
-import os
-import threading
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential, wait_random
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 from ..conf import Connection
-from ..exceptions import BackendError, DeadlineExceeded
+from ..exceptions import BackendError
 from ..parameters import is_cloud_model
 from ..prompts import Message
 from . import errors
 from .background import run
-from .base import BackendConfig, BaseChatBackend, Chunk, Completion, Text, Usage
+from .base import BaseChatBackend, Chunk, Completion, Text, Usage
+from .calls import Clock, address_of, aimport_litellm, import_litellm, insist, key_for
 from .taps import StreamTap, open_tap
 from .thinking import ThinkingFilter, strip_thinking
 
-logger = logging.getLogger("finetune_switch.backends")
-T = TypeVar("T")
-
-ATTEMPTS = 3
-NO_KEY = "none"
 _registered: set[str] = set()
-# litellm as we use it: quiet. Somebody else may have imported it before, as it comes.
-_quieted: Any = None
-_import_lock = threading.Lock()
-
-
-def import_litellm() -> Any:
-    """litellm, imported when the first question is asked: it takes 1.4 s and 160 MB.
-
-    With its local price map, since the default one is fetched over the network at import.
-    """
-    global _quieted
-    if _quieted is not None:
-        return _quieted
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    with _import_lock:
-        litellm: Any = importlib.import_module("litellm")
-        # It prints advice to standard output at each failure, and logs the server's words as they
-        # came, keys included. What we log of a failure is enough, and without them.
-        litellm.suppress_debug_info = True
-        logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
-        _quieted = litellm
-        return litellm
-
-
-async def aimport_litellm() -> Any:
-    """The same from an event loop, which it does not hold up."""
-    if _quieted is not None:
-        return _quieted
-    return await asyncio.to_thread(import_litellm)
-
-
-class Clock:
-    """The deadlines of one question, in seconds since it was asked."""
-
-    def __init__(self, config: BackendConfig) -> None:
-        self.deadlines = config.deadlines
-        self.started = time.monotonic()
-        self.has_text = False
-
-    def left(self) -> float:
-        """Seconds until the next of the deadlines."""
-        elapsed = time.monotonic() - self.started
-        total = self.deadlines.total - elapsed
-        if self.has_text:
-            return min(self.deadlines.idle, total)
-        return min(self.deadlines.first_token - elapsed, total)
-
-    async def wait(self, awaitable: Awaitable[T]) -> T:
-        """The awaitable's result, or :class:`DeadlineExceeded` once its time is up."""
-        try:
-            async with asyncio.timeout(max(self.left(), 0)):
-                return await awaitable
-        except TimeoutError as error:
-            raise self.exceeded() from error
-
-    def exceeded(self) -> DeadlineExceeded:
-        if time.monotonic() - self.started >= self.deadlines.total:
-            return errors.total_deadline(self.deadlines.total)
-        if self.has_text:
-            return errors.idle_deadline(self.deadlines.idle)
-        return errors.first_token_deadline(self.deadlines.first_token)
 
 
 class LiteLLMChatBackend(BaseChatBackend):
@@ -183,36 +109,13 @@ class LiteLLMChatBackend(BaseChatBackend):
         self, litellm: Any, messages: Sequence[Message], clock: Clock, *, stream: bool
     ) -> Any:
         """Send the question, again where the server asks for it, but never after a first token."""
-        api_base = await self._api_base(clock)
+        api_base = await address_of(self.connection, clock)
         arguments = self._arguments(litellm, messages, api_base, stream=stream)
-        refused: BackendError | None = None
-
-        async def attempt() -> Any:
-            nonlocal refused
-            try:
-                return await clock.wait(litellm.acompletion(**arguments))
-            except DeadlineExceeded as error:
-                # What the server said to the try before explains more than that time is up now.
-                raise refused or error from error
-            except Exception as error:
-                refused = errors.translate(error, self.config)
-                raise refused from error
-
-        async for trial in AsyncRetrying(
-            stop=lambda state: stop_after_attempt(ATTEMPTS)(state) or _pause(state) >= clock.left(),
-            wait=_pause,
-            retry=retry_if_exception(errors.is_worth_another_try),
-            reraise=True,
-        ):
-            with trial:
-                return await attempt()
-
-    async def _api_base(self, clock: Clock) -> str | None:
-        """The address. A callable or a file may take its time, which other questions have not."""
-        connection = self.connection
-        if connection.api_base_file is None and not callable(connection.api_base):
-            return connection.get_api_base()
-        return await clock.wait(asyncio.to_thread(connection.get_api_base))
+        return await insist(
+            lambda: clock.wait(litellm.acompletion(**arguments)),
+            clock,
+            lambda error: errors.translate(error, self.config),
+        )
 
     def _arguments(
         self,
@@ -234,7 +137,7 @@ class LiteLLMChatBackend(BaseChatBackend):
             "messages": list(messages),
             "stream": stream,
             "api_base": api_base,
-            "api_key": _key(connection, api_base),
+            "api_key": key_for(connection, api_base),
             # Ours come first; this one only ends a read that nobody waits for any more.
             "timeout": config.deadlines.total + 5,
             "max_retries": 0,
@@ -243,15 +146,6 @@ class LiteLLMChatBackend(BaseChatBackend):
         if stream:
             arguments["stream_options"] = {"include_usage": True}
         return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _key(connection: Connection, api_base: str | None) -> str | None:
-    """The connection's own key. Without one litellm sends what the environment holds, anywhere."""
-    if connection.api_key or api_base is None:
-        return connection.api_key
-    if connection.provider == "openai" or (connection.is_ollama and "OLLAMA_API_KEY" in os.environ):
-        return NO_KEY
-    return None
 
 
 def _provider_parameters(provider: str, parameters: Any) -> dict[str, Any]:
@@ -296,17 +190,3 @@ def _usage(response: Any) -> Usage | None:
     if usage is None or usage.prompt_tokens is None:
         return None
     return Usage(usage.prompt_tokens, usage.completion_tokens)
-
-
-_backoff: Callable[[RetryCallState], float] = wait_exponential(0.3, max=4) + wait_random(0, 1)
-
-
-def _pause(state: RetryCallState) -> float:
-    """Seconds before the next try: what the server asked for, else a growing pause."""
-    error = state.outcome.exception() if state.outcome else None
-    if not isinstance(error, BackendError):
-        return 0.0
-    if error.retry_after is None:
-        # Kept: the pause that is weighed against the deadline has to be the one that is made.
-        error.retry_after = _backoff(state)
-    return error.retry_after

@@ -12,14 +12,18 @@ import numpy as np
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
 from ..backends import errors
 from ..backends.background import run
 from ..backends.base import BackendConfig
-from ..backends.litellm import ATTEMPTS, Clock, aimport_litellm, import_litellm
-from ..backends.litellm import _key as connection_key
-from ..backends.litellm import _pause as pause
+from ..backends.calls import (
+    Clock,
+    address_of,
+    aimport_litellm,
+    import_litellm,
+    insist,
+    key_for,
+)
 from ..conf import EMBEDDING_BATCH_SIZE, EMBEDDING_MAX_TOKENS, Connection
 from ..exceptions import BackendError, DeadlineExceeded, EmbeddingError
 from ..parameters import is_cloud_model
@@ -119,29 +123,20 @@ class LiteLLMEmbedder:
         """One batch, again where the server asks for it, within one deadline."""
         config = self._config(is_question=len(texts) == 1)
         clock = Clock(config)
-        refused: EmbeddingError | None = None
 
-        async def attempt() -> Vectors:
-            nonlocal refused
-            try:
-                response = await clock.wait(litellm.aembedding(**self._arguments(texts, config)))
-            except DeadlineExceeded as error:
-                # What the server said to the try before explains more than that time is up now.
-                raise refused or _too_slow(config) from error
-            except BackendError as error:
-                raise _as_ours(error) from error
-            except Exception as error:
-                refused = _as_ours(_translate(error, config))
-                raise refused from error
+        async def call() -> Vectors:
+            arguments = self._arguments(texts, config, await address_of(self._server, clock))
+            response = await clock.wait(litellm.aembedding(**arguments))
             return check_vectors(_rows(response, config), len(texts), self.dimensions)
 
-        retrying = AsyncRetrying(
-            stop=lambda state: stop_after_attempt(ATTEMPTS)(state) or pause(state) >= clock.left(),
-            wait=pause,
-            retry=retry_if_exception(errors.is_worth_another_try),
-            reraise=True,
-        )
-        return await retrying(attempt)
+        try:
+            return await insist(call, clock, lambda error: _as_ours(_translate(error, config)))
+        except DeadlineExceeded as error:
+            raise _too_slow(config) from error
+        except EmbeddingError:
+            raise
+        except BackendError as error:
+            raise _as_ours(error) from error
 
     def _config(self, *, is_question: bool) -> BackendConfig:
         deadlines = self._server.deadlines
@@ -155,10 +150,12 @@ class LiteLLMEmbedder:
             deadlines=deadlines,
         )
 
-    def _arguments(self, texts: list[str], config: BackendConfig) -> dict[str, Any]:
+    def _arguments(
+        self, texts: list[str], config: BackendConfig, api_base: str | None
+    ) -> dict[str, Any]:
         if is_cloud_model(self._server.provider, self.model_name):
             raise errors.cloud_model(config)
-        provider, api_base = self._server.provider, self._server.get_api_base()
+        provider = self._server.provider
         if self._server.is_ollama:
             provider = "ollama"
             if self._server.api_key:
@@ -169,7 +166,7 @@ class LiteLLMEmbedder:
             "model": f"{provider}/{self.model_name}",
             "input": texts,
             "api_base": api_base,
-            "api_key": connection_key(self._server, api_base),
+            "api_key": key_for(self._server, api_base),
             # Ours come first; this one only ends a read that nobody waits for any more.
             "timeout": config.deadlines.total + 5,
             "max_retries": NO_RETRIES,

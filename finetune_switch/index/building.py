@@ -7,19 +7,22 @@ written is found unchanged, and costs no embedding.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 
-from django.db import IntegrityError, transaction
+from django.db import InterfaceError, OperationalError, connections, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..embeddings import get_embedder
 from ..embeddings.base import Embedder
-from ..exceptions import BackendError, IndexBusy
+from ..exceptions import BackendError
 from ..models import Document, EmbeddingSpace, IndexBuild, PendingUpdate, RemovedChunk
 from ..visibility import page_model
+from .builds import claim
 from .content import objects_that_use
 from .documents import Counts, DocumentWriter, Key
+from .heartbeat import heartbeat
 from .sources import BATCH, Sources
 from .stores import get_store
 from .texts import get_text_ranking
@@ -27,6 +30,10 @@ from .texts import get_text_ranking
 logger = logging.getLogger("finetune_switch.index")
 
 Progress = Callable[[IndexBuild], None]
+
+PROGRESS = ("space", "total", "done", "added", "kept", "removed", "failed", "heard_of_at")
+# Seconds. A PostgreSQL that restarts is away for some of them.
+PAUSES = (0, 0.5, 1, 2, 4, 8)
 
 
 def wanted_space(embedder: Embedder) -> EmbeddingSpace:
@@ -46,19 +53,31 @@ def wanted_space(embedder: Embedder) -> EmbeddingSpace:
 def run_build(build: IndexBuild, progress: Progress = lambda build: None) -> IndexBuild:
     """Run a build to its end, however it ends; ``progress`` is called after each batch.
 
-    Raises :class:`IndexBusy` where another one is running. Every other failure is recorded on the
-    build, whose ``error`` is safe to show; what was indexed before goes on answering.
+    Raises :class:`IndexBusy` where it does not wait any more. Every other failure is recorded on
+    the build, whose ``error`` is safe to show; what was indexed before goes on answering.
     """
-    try:
-        with transaction.atomic():
-            build.status, build.heard_of_at = IndexBuild.Status.RUNNING, timezone.now()
-            build.save()
-    except IntegrityError as error:
-        raise IndexBusy(_("The index is being built already. Wait until that is done.")) from error
+    claim(build)
+    with heartbeat(build):
+        _run(build, progress)
+    return build
+
+
+def _run(build: IndexBuild, progress: Progress) -> None:
     try:
         _Run(build, progress).run()
+    except _GivenUp:
+        # What its row says of it was written by whoever gave it up.
+        build.status = IndexBuild.Status.FAILED
+        build.error = _("It was broken off. Start it again: it goes on where it was.")
     except BackendError as error:
         _close(build, IndexBuild.Status.FAILED, str(error))
+    except (OperationalError, InterfaceError) as error:
+        logger.error("The index could not be built: %s", error)
+        _close(
+            build,
+            IndexBuild.Status.FAILED,
+            _("The database did not answer. Start it again: it goes on where it was."),
+        )
     except Exception:
         logger.exception("The index could not be built.")
         _close(
@@ -71,7 +90,6 @@ def run_build(build: IndexBuild, progress: Progress = lambda build: None) -> Ind
         raise
     else:
         _close(build, IndexBuild.Status.COMPLETE, "")
-    return build
 
 
 def update_objects(keys: Iterable[Key]) -> Counts:
@@ -102,6 +120,10 @@ def _documents_of(space: EmbeddingSpace, keys: Iterable[Key]) -> list[int]:
         rows = Document.objects.filter(space=space, model=model, object_id__in=object_ids)
         ids += rows.values_list("pk", flat=True)
     return ids
+
+
+class _GivenUp(Exception):
+    """Somebody took the build for dead meanwhile: another one is running, or has run."""
 
 
 class _Run:
@@ -175,7 +197,9 @@ class _Run:
         build.removed += counts.removed
         build.failed += counts.failed
         build.heard_of_at = timezone.now()
-        build.save()
+        running = IndexBuild.objects.filter(pk=build.pk, status=IndexBuild.Status.RUNNING)
+        if not running.update(**{name: getattr(build, name) for name in PROGRESS}):
+            raise _GivenUp
         self.progress(build)
 
 
@@ -240,6 +264,19 @@ def _activate(space: EmbeddingSpace) -> None:
 
 
 def _close(build: IndexBuild, status: IndexBuild.Status, error: str) -> None:
+    """Write how it ended, also where the database is only just coming back."""
     build.status, build.error = status, error
     build.finished_at = build.heard_of_at = timezone.now()
-    build.save()
+    connection = connections[build._state.db or router.db_for_write(IndexBuild)]
+    for pause in (*PAUSES, None):
+        try:
+            build.save()
+            return
+        except (OperationalError, InterfaceError) as lost:
+            if pause is None or connection.in_atomic_block:
+                # It reads "broken off" as soon as it has not been heard of for a while.
+                logger.error("How the build of the index ended could not be written: %s", lost)
+                return
+            # The next try opens a new one.
+            connection.close()
+            time.sleep(pause)

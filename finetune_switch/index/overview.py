@@ -192,27 +192,31 @@ def last_builds(limit: int = 10) -> list[IndexBuild]:
 
 
 def status_of(build: IndexBuild) -> IndexBuild.Status:
-    """How a build stands: one that has not been heard of for long has failed. Writes nothing."""
+    """How a build stands: one that runs and is not heard of has failed. Writes nothing."""
     status = IndexBuild.Status(build.status)
-    is_open = status in (IndexBuild.Status.QUEUED, IndexBuild.Status.RUNNING)
-    if is_open and build.heard_of_at < timezone.now() - IndexBuild.SILENCE:
+    is_running = status == IndexBuild.Status.RUNNING
+    if is_running and build.heard_of_at < timezone.now() - IndexBuild.SILENCE:
         return IndexBuild.Status.FAILED
     return status
 
 
 def is_at_work(build: IndexBuild | None) -> bool:
     """Whether a build waits to be run, or runs."""
-    return build is not None and status_of(build) in (
-        IndexBuild.Status.QUEUED,
-        IndexBuild.Status.RUNNING,
-    )
+    return build is not None and status_of(build) in IndexBuild.OPEN
+
+
+def lacks_worker(build: IndexBuild | None) -> bool:
+    """Whether a build has waited for longer than a worker takes to begin."""
+    if build is None or build.status != IndexBuild.Status.QUEUED:
+        return False
+    return build.queued_at < timezone.now() - SOON
 
 
 def sentence_of(build: IndexBuild) -> str:
     """What an editor wants to know of a build."""
     status = status_of(build)
     if status == IndexBuild.Status.QUEUED:
-        if build.queued_at < timezone.now() - SOON:
+        if lacks_worker(build):
             return _("It still waits for a worker. Is one running? Your developer knows.")
         return _("Waiting for a worker to begin…")
     if status == IndexBuild.Status.RUNNING:
@@ -242,11 +246,7 @@ def counts_of(build: IndexBuild) -> str:
 
 def reason_of(build: IndexBuild) -> str:
     """Why a build failed."""
-    if build.error:
-        return build.error
-    if build.status == IndexBuild.Status.QUEUED:
-        return _("No worker took it up. Is one running? Your developer knows.")
-    return _("It was broken off. Start it again: it goes on where it was.")
+    return build.error or _("It was broken off. Start it again: it goes on where it was.")
 
 
 def advice(*, has_other_indexes: bool) -> str:

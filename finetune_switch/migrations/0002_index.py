@@ -97,6 +97,7 @@ class Migration(migrations.Migration):
                 ('failed', models.PositiveIntegerField(default=0)),
                 ('error', models.TextField(blank=True)),
                 ('queued_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('started_at', models.DateTimeField(null=True)),
                 ('heard_of_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('finished_at', models.DateTimeField(null=True)),
                 ('space', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, to='finetune_switch.embeddingspace')),
@@ -153,7 +154,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='indexbuild',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'running')), fields=('status',), name='finetune_switch_one_running_build'),
+            constraint=models.UniqueConstraint(models.Value(1), condition=models.Q(('status__in', ['queued', 'running'])), name='finetune_switch_one_open_build'),
         ),
         migrations.AddIndex(
             model_name='removedchunk',

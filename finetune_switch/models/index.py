@@ -184,8 +184,10 @@ class IndexBuild(models.Model):
         COMPLETE = "complete", gettext_lazy("Complete")
         FAILED = "failed", gettext_lazy("Failed")
 
-    # A running build that has not been heard of for so long was killed.
-    SILENCE = timedelta(minutes=2)
+    OPEN = (Status.QUEUED, Status.RUNNING)
+    # A running build says every few seconds that it is alive (index/heartbeat.py): one that has not
+    # been heard of for so long was killed. One that waits for its worker may wait for days.
+    SILENCE = timedelta(minutes=1)
 
     space = models.ForeignKey(EmbeddingSpace, on_delete=models.SET_NULL, null=True)
     changed_only = models.BooleanField(default=False)
@@ -201,6 +203,7 @@ class IndexBuild(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
     queued_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
     heard_of_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 
@@ -210,10 +213,11 @@ class IndexBuild(models.Model):
         ordering = ["-queued_at"]
         permissions = [("run_indexbuild", gettext_lazy("Can build the index"))]
         constraints = [
+            # One in all that waits or runs, whichever of the two it does.
             models.UniqueConstraint(
-                fields=["status"],
-                condition=Q(status="running"),
-                name="finetune_switch_one_running_build",
+                models.Value(1),
+                condition=Q(status__in=["queued", "running"]),
+                name="finetune_switch_one_open_build",
             )
         ]
 

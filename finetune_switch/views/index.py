@@ -66,6 +66,7 @@ class IndexView(IndexMixin, WagtailAdminTemplateMixin, TemplateView):
             "index": state,
             "model_name": overview.model_name(state.space) if state.space else "",
             "at_work": at_work,
+            "may_start": not at_work or overview.lacks_worker(latest),
             "latest": latest,
             "progress": progress_of(latest),
             "builds": [_row(build) for build in (builds[1:] if at_work else builds)],
@@ -110,6 +111,8 @@ class BuildView(View):
         try:
             with transaction.atomic():
                 build = start_build(changed_only=changed_only, user=request.user)
+                # Of one that waits already, somebody may have asked for more.
+                changed_only = build.changed_only
                 log(build, INDEX_ACTION, user=request.user, data={"changed_only": changed_only})
         except IndexBusy as error:
             messages.error(request, str(error))
@@ -129,9 +132,13 @@ def _enqueue(build: IndexBuild) -> None:
         tasks.build_index.enqueue(build.pk)
     except Exception:  # whatever the queue's client raises, nobody will run this build
         logger.exception("The build of the index could not be given to a worker.")
-        build.status, build.finished_at = IndexBuild.Status.FAILED, timezone.now()
-        build.error = _("It could not be given to a worker. The site's log says why.")
-        build.save(update_fields=["status", "finished_at", "error"])
+        # Unless it was begun: a worker may have it from somebody who asked for it before.
+        waiting = IndexBuild.objects.filter(pk=build.pk, status=IndexBuild.Status.QUEUED)
+        waiting.update(
+            status=IndexBuild.Status.FAILED,
+            finished_at=timezone.now(),
+            error=_("It could not be given to a worker. The site's log says why."),
+        )
 
 
 def progress_of(build: IndexBuild | None) -> dict[str, Any]:
@@ -159,7 +166,7 @@ def _row(build: IndexBuild) -> dict[str, Any]:
         "failed": failed,
         "counts": overview.counts_of(build),
         "reason": overview.reason_of(build) if failed else "",
-        "seconds": (build.finished_at - build.queued_at).total_seconds()
+        "seconds": (build.finished_at - (build.started_at or build.queued_at)).total_seconds()
         if build.finished_at
         else None,
     }

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from wagtail.models import Locale, Page, Site
+from wagtail.models import Locale, Page, PageViewRestriction, Site
 
-from demo_site.models import HomePage
-from finetune_switch.models import ChatBackend, Switch
+from demo_site.models import ArticlePage, HomePage
+from finetune_switch.index.building import run_build
+from finetune_switch.index.builds import start_build
+from finetune_switch.models import ChatBackend, IndexBuild, PendingUpdate, Switch
 from finetune_switch.registration import synchronise_backends
 
 from .pages import Admin
@@ -105,6 +107,27 @@ def switcher(log_in: Callable[[str], Admin]) -> Admin:
     return log_in("switcher")
 
 
+@pytest.fixture
+def full(site: Site, other_site: Site) -> IndexBuild:
+    """Two articles and the home page, one of them private, all of them indexed."""
+    add_page(site, "Boats")
+    secret = add_page(site, "Wages")
+    PageViewRestriction.objects.create(page=secret, restriction_type=PageViewRestriction.LOGIN)
+    build = run_build(start_build())
+    assert build.status == IndexBuild.Status.COMPLETE, build.error
+    PendingUpdate.objects.all().delete()
+    return build
+
+
+@pytest.fixture
+def another_model(settings: Any) -> None:
+    """The settings name an embedding model on a connection."""
+    settings.FINETUNE_SWITCH = {
+        **settings.FINETUNE_SWITCH,
+        "INDEX": {"EMBEDDINGS": {"CONNECTION": "openai", "MODEL_NAME": "embed-large"}},
+    }
+
+
 def declare_alias(setting: dict[str, Any], alias: str) -> dict[str, Any]:
     declared = {
         "CLASS": "wagtail_vector_index.ai_utils.backends.echo.EchoChatBackend",
@@ -117,3 +140,10 @@ def _backend(alias: str, **values: Any) -> ChatBackend:
     backend = ChatBackend(alias=alias, **{"model_name": "test-model", **values})
     backend.save()
     return backend
+
+
+def add_page(site: Site, title: str, parent: Any = None, **values: Any) -> Any:
+    page = ArticlePage(
+        title=title, introduction=title, body=[("paragraph", f"<p>{title}.</p>")], **values
+    )
+    return Page.objects.get(pk=(parent or site.root_page).pk).add_child(instance=page)

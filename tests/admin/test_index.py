@@ -5,56 +5,25 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.core import checks as django_checks
 from django.utils import timezone
-from wagtail.models import ModelLogEntry, Page, PageViewRestriction
+from wagtail.models import ModelLogEntry, Page
 
-from demo_site.models import ArticlePage
-from finetune_switch import adapters, checks, tasks
+from finetune_switch import tasks
 from finetune_switch.exclusions import set_exclusion
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
 from finetune_switch.models import (
     Document,
-    EmbeddingSpace,
     IndexBuild,
     PendingUpdate,
 )
 
+from .conftest import add_page
 from .pages import address
-from .test_markup import inline_in
 
 Status = IndexBuild.Status
 DATABASE_TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
 IMMEDIATE = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
-
-
-def add_page(site, title, parent=None, **values):
-    page = ArticlePage(
-        title=title, introduction=title, body=[("paragraph", f"<p>{title}.</p>")], **values
-    )
-    return Page.objects.get(pk=(parent or site.root_page).pk).add_child(instance=page)
-
-
-@pytest.fixture
-def full(site, other_site):
-    """Two articles and the home page, one of them private, all of them indexed."""
-    add_page(site, "Boats")
-    secret = add_page(site, "Wages")
-    PageViewRestriction.objects.create(page=secret, restriction_type=PageViewRestriction.LOGIN)
-    build = run_build(start_build())
-    assert build.status == Status.COMPLETE, build.error
-    PendingUpdate.objects.all().delete()
-    return build
-
-
-@pytest.fixture
-def another_model(settings):
-    """The settings name an embedding model on a connection."""
-    settings.FINETUNE_SWITCH = {
-        **settings.FINETUNE_SWITCH,
-        "INDEX": {"EMBEDDINGS": {"CONNECTION": "openai", "MODEL_NAME": "embed-large"}},
-    }
 
 
 def make_build(status, **values):
@@ -150,7 +119,7 @@ class TestRebuild:
         page = admin.get("index:index")
         assert "A rebuild is needed." in page.text
         assert "The settings name another embedding model, embed-large." in page.text
-        assert "texts go to a test of OpenAI for that" in page.text
+        assert "For that, texts go to: a test of OpenAI." in page.text
         # What answers now is still the old one.
         assert "wordllama-256" in page.text
         assert "Texts go to this website only" in page.text
@@ -185,6 +154,15 @@ class TestFailed:
         page = admin.get("index:index")
         assert "2 changes could not be indexed. It is down. Out of date since:" in page.text
 
+    def test_what_waits_for_too_long(self, full, site, admin):
+        add_page(site, "New")
+        assert "Is a worker running?" not in admin.get("index:index").text
+        PendingUpdate.objects.update(marked_at=timezone.now() - timedelta(hours=1))
+        page = admin.get("index:index")
+        assert "1 change waits to be indexed. Is a worker running? Your developer knows." in (
+            page.text
+        )
+
     def test_a_build_that_was_killed(self, full, admin):
         long_ago = timezone.now() - IndexBuild.SILENCE - timedelta(seconds=1)
         build = make_build(Status.RUNNING, total=9, done=3, heard_of_at=long_ago)
@@ -197,9 +175,17 @@ class TestFailed:
         assert build.status == Status.RUNNING
 
     def test_a_build_that_nobody_began(self, site, admin):
-        long_ago = timezone.now() - IndexBuild.SILENCE - timedelta(seconds=1)
-        make_build(Status.QUEUED, queued_at=long_ago, heard_of_at=long_ago)
-        assert "No worker took it up." in admin.get("index:index").text
+        """A worker may come; meanwhile it can be asked for once more, and is one build still."""
+        make_build(Status.QUEUED, queued_at=timezone.now() - timedelta(hours=2), changed_only=True)
+        page = admin.get("index:index")
+        assert "It still waits for a worker. Is one running?" in page.text
+        assert "The last build failed." not in page.text
+        assert page.buttons == ["Build the whole index"]
+        page = build_now(admin)
+        assert "Waiting for a worker to begin…" in page.text
+        assert page.buttons == []
+        build = IndexBuild.objects.get()
+        assert (build.changed_only, build.started_by) == (False, admin.user)
 
     def test_a_queue_that_is_down(
         self, site, admin, monkeypatch, django_capture_on_commit_callbacks
@@ -215,6 +201,19 @@ class TestFailed:
         page = admin.get("index:index")
         assert "could not be given to a worker" in page.text
         assert "secret" not in page.html
+
+    def test_a_queue_that_is_down_stops_no_build_that_was_begun(
+        self, site, admin, monkeypatch, django_capture_on_commit_callbacks
+    ):
+        def refuse(task, build_id):
+            IndexBuild.objects.update(status=Status.RUNNING)
+            raise ConnectionError
+
+        start_build()
+        monkeypatch.setattr(type(tasks.build_index), "enqueue", refuse)
+        with django_capture_on_commit_callbacks(execute=True):
+            build_now(admin)
+        assert IndexBuild.objects.get().status == Status.RUNNING
 
     def test_the_build_is_given_to_a_worker_once_it_is_committed(
         self, site, admin, monkeypatch, django_capture_on_commit_callbacks
@@ -333,106 +332,3 @@ class TestWithoutWorker:
     def test_changes_wait_for_somebody(self, full, site, switch, admin):
         add_page(site, "New")
         assert "1 change waits to be indexed." in admin.get("wagtailadmin_home").text
-
-
-class TestHome:
-    @pytest.fixture(autouse=True)
-    def all_is_well(self, site, switch, hosted, admin):
-        admin.post("backends:check", hosted.pk)
-        PendingUpdate.objects.all().delete()
-
-    def next_thing(self, person):
-        page = person.get("wagtailadmin_home")
-        return [link.text for link in page.soup.select(".finetune-home p:last-child > a")]
-
-    def test_nothing_is_indexed_at_all(self, admin, monkeypatch):
-        monkeypatch.setattr(adapters, "_index_sources", [])
-        page = admin.get("wagtailadmin_home")
-        assert page.links("Nothing is indexed yet.") == [address("index:index")]
-
-    def test_other_indexes_are_enough(self, admin):
-        assert "Nothing is indexed" not in admin.get("wagtailadmin_home").text
-
-    def test_a_rebuild_is_needed(self, full, admin, another_model):
-        page = admin.get("wagtailadmin_home")
-        assert page.links("The index needs a rebuild") == [address("index:index")]
-
-    def test_a_worker_is_given_its_time(self, full, site, admin):
-        add_page(site, "New")
-        assert "to be indexed" not in admin.get("wagtailadmin_home").text
-        long_ago = timezone.now() - timedelta(hours=1)
-        PendingUpdate.objects.update(marked_at=long_ago)
-        assert "1 change waits to be indexed." in admin.get("wagtailadmin_home").text
-
-    def test_what_failed_is_said_at_once(self, full, site, admin):
-        PendingUpdate.objects.create(model="a.b", object_id="1", error="It is down.")
-        assert "1 change could not be indexed." in admin.get("wagtailadmin_home").text
-
-
-class TestMenu:
-    @pytest.mark.parametrize(
-        ("role", "shown"),
-        [("editor", False), ("viewer", False), ("settings", True), ("indexer", True)],
-    )
-    def test_who_has_it(self, site, switch, log_in, role, shown):
-        html = log_in(role).get("wagtailadmin_home").html
-        assert (address("index:index") in html) == shown
-
-    def test_the_permission_is_in_wagtails_group_form(self, site, admin):
-        page = admin.get("wagtailusers_groups:add")
-        assert "Can build the index" in page.text
-
-
-@pytest.mark.parametrize("state", ["empty", "full", "running", "failed"])
-def test_the_markup(state, site, admin, request):
-    if state != "empty":
-        request.getfixturevalue("full")
-    if state == "running":
-        make_build(Status.RUNNING, total=10, done=1)
-    if state == "failed":
-        make_build(Status.FAILED, error="No.")
-        PendingUpdate.objects.create(model="a.b", object_id="1", error="It is down.")
-    page = admin.get("index:index")
-    assert inline_in(page.main) == []
-    assert [tag.get_text(" ").strip() for tag in page.soup.select("h1")] == ["Index"]
-    ids = [tag["id"] for tag in page.soup.select("[id]")]
-    assert len(ids) == len(set(ids))
-    for tag in page.main.select("[aria-labelledby]"):
-        assert tag["aria-labelledby"] in ids
-
-
-class TestChecks:
-    def test_a_rebuild_is_a_warning_of_the_database(self, full, another_model):
-        assert checks.check_index_is_current(None) == []
-        found = checks.check_index_is_current(None, databases=["default"])
-        assert [message.id for message in found] == ["finetune_switch.W006"]
-        assert "manage.py finetune_switch index" in found[0].hint
-
-    def test_nothing_to_say(self, full):
-        assert checks.check_index_is_current(None, databases=["default"]) == []
-
-    def test_before_the_first_migration(self, site, another_model, monkeypatch):
-        monkeypatch.setattr(EmbeddingSpace._meta, "db_table", "not_there_yet")
-        assert checks.check_index_is_current(None, databases=["default"]) == []
-
-    def test_it_is_asked_with_the_database_alone(self, full, another_model):
-        ids = {message.id for message in django_checks.run_checks()}
-        assert "finetune_switch.W006" not in ids
-        with_database = django_checks.run_checks(databases=["default"])
-        assert "finetune_switch.W006" in {message.id for message in with_database}
-
-    @pytest.mark.parametrize(
-        ("index", "task_backends", "warned"),
-        [
-            ({"MODELS": []}, None, True),
-            ({"MODELS": []}, IMMEDIATE, True),
-            ({"MODELS": []}, DATABASE_TASKS, False),
-            ({}, None, False),
-            (None, IMMEDIATE, False),
-        ],
-    )
-    def test_tasks_without_a_worker(self, settings, index, task_backends, warned):
-        settings.FINETUNE_SWITCH = {} if index is None else {"INDEX": index}
-        settings.TASKS = task_backends
-        ids = [message.id for message in checks.check_workers(None)]
-        assert ids == (["finetune_switch.W005"] if warned else [])

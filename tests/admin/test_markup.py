@@ -10,6 +10,7 @@ from django.utils import timezone
 from finetune_switch.models import ChatBackend
 from finetune_switch.preflight import run_check
 from tests.conftest import API_KEY
+from tests.index_states import STATES, IndexStates
 
 SCREENS = (
     "switch:index",
@@ -30,11 +31,13 @@ SCREENS = (
     "home",
     "history",
     "report",
+    "index:progress",
+    *(f"index, {state}" for state in STATES),
 )
 
 
 @pytest.fixture
-def shown(site, switch, hosted, tuned, gone, declared, admin, connections):
+def shown(site, switch, hosted, tuned, gone, declared, admin, connections, make_page, settings):
     """Opens a screen, with everything on it that there could be."""
     ChatBackend.objects.filter(pk=tuned.pk).update(
         model_name="standin-deaf:latest", system_prompt="One.\nTwo.", shutdown_date=timezone.now()
@@ -44,7 +47,12 @@ def shown(site, switch, hosted, tuned, gone, declared, admin, connections):
     switch.activate(tuned, expected=hosted.pk, user=admin.user)
     switch.activate(hosted, expected=tuned.pk, user=admin.user)
 
+    index_states = IndexStates(site, make_page, settings)
+
     def show(screen):
+        if screen.startswith("index, "):
+            index_states.show(screen.removeprefix("index, "))
+            return admin.get("index:index")
         match screen:
             case "confirm":
                 return admin.post("switch:activate", site.pk, backend=tuned.pk, expected=hosted.pk)
@@ -60,7 +68,7 @@ def shown(site, switch, hosted, tuned, gone, declared, admin, connections):
                 return admin.get(screen, connection="openai")
             case "switch:site" | "switch:state":
                 return admin.get(screen, site.pk)
-            case "switch:index" | "backends:index" | "backends:add":
+            case "switch:index" | "backends:index" | "backends:add" | "index:progress":
                 return admin.get(screen)
         return admin.get(screen, tuned.pk)
 
@@ -90,7 +98,14 @@ def test_no_screen_shows_an_address_or_a_key(broken, shown, connections, standin
 HTML = [
     screen
     for screen in SCREENS
-    if screen not in ("switch:index", "switch:state", "backends:models", "backends:modelfile")
+    if screen
+    not in (
+        "switch:index",
+        "switch:state",
+        "backends:models",
+        "backends:modelfile",
+        "index:progress",
+    )
 ]
 
 
@@ -121,6 +136,8 @@ def test_every_page_says_what_it_is(shown):
         assert page.soup.title.get_text().strip(), screen
         ids = [tag["id"] for tag in page.soup.select("[id]")]
         assert [found for found in set(ids) if ids.count(found) > 1] == [], screen
+        for tag in page.main.select("[aria-labelledby^=finetune-]"):
+            assert set(str(tag["aria-labelledby"]).split()) <= set(ids), screen
 
 
 def test_a_name_is_text_wherever_it_stands(site, switch, hosted, tuned, admin):

@@ -75,6 +75,7 @@ class Photographer:
         self.take("backend-form", self._form_with_models())
         self.take("check-passed", self._check_page(FINE_TUNE, height=1000))
         self.take("check-deaf", self._check_page(DEAF, height=960))
+        self.take("index", self.open("admin/finetune/index/", height=1240))
         self.take("home-panel", self.open("admin/", height=620))
         page = self.open("admin/settings/finetune_switch/switch/", height=1180)
         self.take("settings", page)

@@ -2,49 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from finetune_switch.exclusions import set_exclusion
 from finetune_switch.index.building import run_build
-from finetune_switch.index.builds import start_build
-from finetune_switch.models import IndexBuild, PendingUpdate
-
-WIDE, NARROW = (1440, 900), (320, 640)
-
-
-def show_empty(site, make_page):
-    pass
-
-
-def show_full(site, make_page):
-    for number in range(5):
-        make_page(f"Page {number}", f"Text {number} about boats.")
-    set_exclusion(make_page("Wages", "What we earn."), left_out=True, subtree=True)
-    run_build(start_build())
-    make_page("New", "New.")
-
-
-def show_failed(site, make_page):
-    show_full(site, make_page)
-    error = "Embeddings: the server of the embedding model does not take connections."
-    IndexBuild.objects.create(status="failed", total=200, done=7, failed=200, error=error)
-    for number in range(3):
-        PendingUpdate.objects.create(model="a.b", object_id=str(number), error=error)
-
-
-def show_running(site, make_page):
-    show_full(site, make_page)
-    IndexBuild.objects.create(status="running", total=1200, done=300, added=12, kept=288)
-
-
-STATES = {
-    "empty": show_empty,
-    "full": show_full,
-    "failed": show_failed,
-    "running": show_running,
-}
+from finetune_switch.models import IndexBuild
 
 
 def test_the_bar_moves_and_the_page_ends_with_the_figures(lead, site, make_page):
@@ -119,19 +81,3 @@ def test_the_tick_on_the_settings_tab(lead, site, make_page):
     expect(box).to_be_visible()
     found = Axe().run(lead.page, context="#tab-settings").response["violations"]
     assert [violation["id"] for violation in found] == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("state", STATES)
-def test_how_it_looks(lead, site, make_page, state, scheme):
-    STATES[state](site, make_page)
-    lead.page.emulate_media(color_scheme=scheme)
-    found = {}
-    for width, height in (WIDE, NARROW):
-        lead.page.set_viewport_size({"width": width, "height": height})
-        lead.go("finetune/index/")
-        violations = Axe().run(lead.page).response["violations"]
-        if violations:
-            found[width] = [(v["id"], v["nodes"][0]["html"][:160]) for v in violations]
-        assert lead.page.evaluate("document.documentElement.scrollWidth") <= width
-    assert found == {}

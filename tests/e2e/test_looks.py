@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Route
+from playwright.sync_api import Route, expect
 
 from demo_site.middleware import POLICY
-from finetune_switch.models import ChatBackend, Exchange, Outcome, Switch
+from finetune_switch.models import ChatBackend, Exchange, IndexBuild, Outcome, Switch
 from finetune_switch.preflight import run_check
+from tests.index_states import STATES, IndexStates
 
 WIDE, NARROW = (1280, 900), (320, 640)
 
@@ -49,29 +50,43 @@ def screens(lead, site, backends):
         "settings": f"settings/finetune_switch/switch/{site.pk}/",
         "home": "",
         "confirm": "",
+        **{f"index, {state}": "finetune/index/" for state in STATES},
     }
 
 
-def show(lead, screens, name):
-    if name == "confirm":
-        lead.go(screens["switch"])
-        lead.use("A fine-tune that hears nothing")
-        lead.sees("did not pass its last check")
-    else:
-        lead.go(screens[name])
-    if name == "add":
-        lead.page.get_by_label("Connection").select_option(value="openai")
-        lead.press("Show models")
-        lead.page.get_by_role("button", name="standin-hosted", exact=True).wait_for()
+@pytest.fixture
+def index_states(site, make_page, settings):
+    return IndexStates(site, make_page, settings)
+
+
+@pytest.fixture
+def show(lead, screens, index_states):
+    """Opens a screen as somebody comes to it."""
+
+    def show(name):
+        if name.startswith("index, "):
+            index_states.show(name.removeprefix("index, "))
+        if name == "confirm":
+            lead.go(screens["switch"])
+            lead.use("A fine-tune that hears nothing")
+            lead.sees("did not pass its last check")
+        else:
+            lead.go(screens[name])
+        if name == "add":
+            lead.page.get_by_label("Connection").select_option(value="openai")
+            lead.press("Show models")
+            lead.page.get_by_role("button", name="standin-hosted", exact=True).wait_for()
+
+    return show
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(lead, screens, scheme):
+def test_axe_finds_nothing(lead, screens, show, scheme):
     lead.page.emulate_media(color_scheme=scheme)
     found = {}
     for name in screens:
         lead.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
-        show(lead, screens, name)
+        show(name)
         for width, height in (WIDE, NARROW):
             lead.page.set_viewport_size({"width": width, "height": height})
             if violations := look(lead.page):
@@ -88,10 +103,10 @@ def look(page):
     ]
 
 
-def test_nothing_is_wider_than_a_telephone(lead, screens):
+def test_nothing_is_wider_than_a_telephone(lead, screens, show):
     lead.page.set_viewport_size({"width": 320, "height": 640})
     for name in screens:
-        show(lead, screens, name)
+        show(name)
         wide = lead.page.evaluate(
             """() => [...document.querySelectorAll('main .nice-padding *, .finetune-home *')]
               .filter((el) => el.getBoundingClientRect().width > 0)
@@ -108,7 +123,7 @@ def test_nothing_is_wider_than_a_telephone(lead, screens):
         assert lead.page.evaluate("document.documentElement.scrollWidth") <= 320, name
 
 
-def test_a_strict_policy_breaks_nothing_of_ours(lead, screens):
+def test_a_strict_policy_breaks_nothing_of_ours(lead, screens, show):
     """The header stands on each page; what is refused is heard of across pages."""
     violations = []
 
@@ -140,6 +155,9 @@ def test_a_strict_policy_breaks_nothing_of_ours(lead, screens):
     assert lead.page.locator("#id_model_name").input_value() == "standin-finetuned:latest"
     for name in ("check failed", "wordings", "list", "inspect", "delete", "settings", "home"):
         lead.go(screens[name])
+    show("index, running")
+    IndexBuild.objects.update(status="complete")
+    expect(lead.page.locator("progress")).to_have_count(0)
     # An offence of our own comes last, to see that each would have been heard of by now.
     assert lead.complaints == []
     lead.page.evaluate(

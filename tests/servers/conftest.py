@@ -7,7 +7,6 @@ engine. While a test of this folder runs, this process's ``default`` connection 
 from __future__ import annotations
 
 import itertools
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -88,20 +87,13 @@ def standin() -> Iterator[StandIn]:
 def environment(database_name: str, standin: StandIn) -> dict[str, str]:
     """What the server processes find in their environment: the database, set up, and models."""
     variables = {
-        "DATABASE_URL": _database_url(database_name),
+        "DATABASE_URL": processes.database_url(database_name),
         "TEST_OPENAI_BASE": standin.openai_url,
         "TEST_OLLAMA_BASE": standin.url,
     }
     # Only a demo is set up with log-ins that everybody knows.
     processes.manage({**variables, "DEBUG": "1"}, "run_demo", "--setup-only")
     return variables
-
-
-def _database_url(name: str) -> str:
-    if not ON_POSTGRESQL:
-        return f"sqlite:///{name}"
-    base, _, query = os.environ["DATABASE_URL"].partition("?")
-    return f"{base.rpartition('/')[0]}/{name}{'?' if query else ''}{query}"
 
 
 @pytest.fixture(autouse=True)

@@ -117,6 +117,29 @@ def site_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def database_url(name: str) -> str:
+    """``DATABASE_URL`` of another database beside the one of this process's environment."""
+    given = os.environ.get("DATABASE_URL", "")
+    if not given.startswith("postgres"):
+        return f"sqlite:///{name}"
+    base, _, query = given.partition("?")
+    return f"{base.rpartition('/')[0]}/{name}{'?' if query else ''}{query}"
+
+
+def start_command(environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
+    """Start a management command and return at once."""
+    return subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=site_environment(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,
+    )
+
+
 def manage(environment: Mapping[str, str], *arguments: str) -> str:
     """What a management command printed; an ``AssertionError`` with its words where it failed."""
     finished = subprocess.run(

@@ -138,6 +138,7 @@ class Command(BaseCommand):
                     "add_chatbackend",
                     "change_chatbackend",
                     "view_chatbackend",
+                    "run_indexbuild",
                     "delete_comparison",
                     "delete_question",
                     "delete_questionset",

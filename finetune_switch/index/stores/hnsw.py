@@ -1,4 +1,8 @@
-"""Building and dropping an HNSW index in PostgreSQL."""
+"""Building and dropping an HNSW index in PostgreSQL.
+
+Into SQL go only names of our own tables and indexes, and what PostgreSQL takes as no parameter: two
+numbers of the settings, which are checked to be whole ones.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ Each embedding space has a table of its own, since an index wants vectors of one
 foreign key leads to the chunks: Django's ``flush`` empties the tables of models in one TRUNCATE,
 which PostgreSQL refuses where a table left out refers to them. Rows whose chunk is gone are never
 found instead.
+
+Into SQL go only names of our own tables, columns and types; every value is a parameter.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 What a search filters by is kept beside it, since chunks are wide rows: each has its vector in it.
 Triggers of the migration remove what belongs to chunks that are gone.
+
+Into SQL go only the names of our own tables, columns and indexes; every value is a parameter.
 """
 
 from __future__ import annotations

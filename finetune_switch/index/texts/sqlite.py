@@ -3,6 +3,8 @@
 FTS5 itself cuts the words of a whole table in one way, and knows the endings of English only: every
 language of a site would be handled as English. So each document is stemmed by its own language, and
 what is stored are the stems.
+
+Into SQL go only the names of our own tables, columns and indexes; every value is a parameter.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,18 +16,16 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 from wagtail.models import Site
 
-from ... import adapters, conf
+from ... import conf
 from ...exceptions import BackendError
-from ...index import overview, upkeep
-from ...index.builds import active_space
-from ...models import ChatBackend, Document, Exchange, Switch
+from ...index import upkeep
+from ...models import ChatBackend, Exchange, Switch
 from ...preflight import run_check
 from .base import Subcommand
+from .findings import ADAPTER, INDEX_COMMAND, Finding, examine_index
 
 MIDDLEWARE = "finetune_switch.middleware.CurrentSiteMiddleware"
-ADAPTER = "finetune_switch.vector_index"
 SWITCH_CLASS = f"{ADAPTER}.SwitchedChatBackend"
-INDEX_COMMAND = "manage.py finetune_switch index"
 REMOVAL = """\
 To remove the plugin: set CHAT_BACKENDS["default"] of WAGTAIL_VECTOR_INDEX back to what it was,
 run `manage.py migrate finetune_switch zero`, take its lines out of INSTALLED_APPS, MIDDLEWARE and
@@ -96,14 +94,6 @@ def _query_follows_the_switch() -> bool:
     )
 
 
-@dataclass(frozen=True)
-class Finding:
-    area: str
-    passed: bool
-    message: str
-    remedy: str = ""
-
-
 class Doctor(Subcommand):
     name = "doctor"
     help = "Go through the installation and say what to mend. Exit code 1 where something is wrong."
@@ -111,7 +101,9 @@ class Doctor(Subcommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--offline", action="store_true", help="Do not ask the active backends anything."
+            "--offline",
+            action="store_true",
+            help="Do not ask the active backends and the embedding model anything.",
         )
 
     def handle(self, options: dict[str, Any]) -> int:
@@ -151,7 +143,7 @@ def examine(*, ask_backends: bool) -> Iterator[Finding]:
     if pending:
         return
     yield from _examine_settings()
-    yield from _examine_indexes()
+    yield from examine_index(ask=ask_backends)
     yield from _examine_switches(ask_backends)
     yield _examine_workers()
     yield _examine_cache()
@@ -191,45 +183,6 @@ def _examine_settings() -> Iterator[Finding]:
             yield Finding("settings", False, f"{place} lacks a line.", f"{place}:\n{lines}")
     if not messages:
         yield Finding("settings", True, f"Connections: {', '.join(conf.connections()) or 'none'}.")
-
-
-def _examine_indexes() -> Iterator[Finding]:
-    known = adapters.indexes()
-    yield Finding(
-        "index",
-        bool(known),
-        f"{len(known)} can be asked: {', '.join(known)}." if known else "There is no index.",
-        "" if known else _what_gives_an_index(),
-    )
-    space = active_space()
-    if space is None:
-        yield Finding("index", True, "The site's own index is not built.")
-        return
-    documents = Document.objects.filter(space=space).count()
-    yield Finding("index", True, f"{documents} documents, by {space}.")
-    state = overview.rebuild_state()
-    if state.problem:
-        yield Finding("index", False, state.problem, state.remedy)
-    elif state.is_needed:
-        yield Finding(
-            "index", False, "A rebuild is needed: another embedding model is set.", INDEX_COMMAND
-        )
-    waiting = overview.waiting()
-    yield Finding(
-        "index",
-        not waiting.is_stuck,
-        f"{waiting.count} changes wait to be indexed, {waiting.failed} of them failed.",
-        f"{INDEX_COMMAND} --changed" if waiting.is_stuck else "",
-    )
-    for failure in overview.failures():
-        yield Finding("index", False, failure.reason, f"{INDEX_COMMAND} --changed, once mended.")
-
-
-def _what_gives_an_index() -> str:
-    ours = f"Index the site's pages: {INDEX_COMMAND}"
-    if not apps.is_installed("wagtail_vector_index") or apps.is_installed(ADAPTER):
-        return ours
-    return f'{ours}; or add "{ADAPTER}" to INSTALLED_APPS, to ask those of wagtail-vector-index.'
 
 
 def _examine_switches(ask_backends: bool) -> Iterator[Finding]:

@@ -1,0 +1,80 @@
+"""Saying that a build is alive, however long one of its steps takes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connections, router
+from django.utils import timezone
+
+from ..models import IndexBuild
+
+logger = logging.getLogger("finetune_switch.index")
+
+# A few of them may fail before the silence counts as death.
+EVERY_SECONDS = 10.0
+# For one that is on its way when the build ends. What is late does no harm: see _beat().
+LAST_SECONDS = 2.0
+
+
+@contextmanager
+def heartbeat(build: IndexBuild) -> Iterator[None]:
+    """Renew ``heard_of_at`` from a thread of its own for as long as the block runs.
+
+    One embedding batch or the making of an index in PostgreSQL may take minutes, in which the build
+    itself says nothing. Never raises.
+    """
+    using = build._state.db or router.db_for_write(IndexBuild)
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=_beat_until, args=(stop, build.pk, using), name="finetune-switch-build", daemon=True
+    )
+    is_started = _is_seen_by_others(using) and _start(thread)
+    try:
+        yield
+    finally:
+        stop.set()
+        if is_started:
+            thread.join(LAST_SECONDS)
+
+
+def _is_seen_by_others(using: str) -> bool:
+    """Whether anybody else could see the build at all, and take it for dead.
+
+    Nobody sees into an open transaction or into an SQLite in memory; there a second connection
+    would only wait for the first, or lock it out.
+    """
+    connection: Any = connections[using]
+    in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
+    return not (connection.in_atomic_block or in_memory)
+
+
+def _start(thread: threading.Thread) -> bool:
+    try:
+        thread.start()
+    except RuntimeError:
+        logger.warning("The build of the index got no thread that says that it is alive.")
+        return False
+    return True
+
+
+def _beat_until(stop: threading.Event, pk: int, using: str) -> None:
+    while not stop.wait(EVERY_SECONDS):
+        try:
+            _beat(pk, using)
+        except Exception as error:  # a build goes on without it
+            logger.warning("The build of the index could not say that it is alive: %s", error)
+        finally:
+            # Each beat has a connection of its own: none is held in between, none outlives a
+            # restart of the database.
+            connections[using].close()
+
+
+def _beat(pk: int, using: str) -> None:
+    # Only while it runs: one that has ended stays as it is.
+    running = IndexBuild.objects.using(using).filter(pk=pk, status=IndexBuild.Status.RUNNING)
+    running.update(heard_of_at=timezone.now())

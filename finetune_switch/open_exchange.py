@@ -1,0 +1,224 @@
+"""A question that is being answered, and the row that records how that ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Generator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from .backends.base import BaseChatBackend, Chunk, Text, Usage
+from .costs import cost_of
+from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
+from .exceptions import BackendError
+from .models import ChatBackend, Exchange, Outcome, Switch
+from .passages import Passage
+from .prompts import CitationFilter, Prompt, is_dont_know, parse_citations
+
+if TYPE_CHECKING:
+    from .asking import Asking
+
+# An exchange is given a little longer than its backend before it reads "interrupted".
+GRACE = timedelta(seconds=10)
+
+
+class OpenExchange:
+    """A question that was recorded as asked, until it is recorded how it ended."""
+
+    def __init__(self, asking: Asking, row: ChatBackend, switch: Switch) -> None:
+        self.asking = asking
+        self.row = row
+        self.prompt = Prompt([], [], 0)
+        self.backend: BaseChatBackend | None = None
+        self.nothing_found = switch.nothing_found_text(asking.locale)
+        self.ending: list[Event] = []
+        """Set where it is over before a backend was asked: refused, nothing found, or replayed."""
+        self.exchange = Exchange(
+            site=switch.site_or_none,
+            locale=asking.locale,
+            origin=asking.origin,
+            user_id=asking.user_id,
+            question=asking.question,
+            retrieval=asking.retrieval and asking.messages is None,
+            backend=row if row.pk else None,
+            backend_state=row.snapshot() | asking.own_wording,
+            deadline_at=timezone.now() + timedelta(seconds=row.deadlines.total) + GRACE,
+            **({"id": asking.exchange_id} if asking.exchange_id else {}),
+        )
+        self._citations: CitationFilter | None = None
+        self._text: list[str] = []
+        self._usage = Usage()
+        self._started = time.monotonic()
+        self._first_token: float | None = None
+
+    def use(self, backend: BaseChatBackend, prompt: Prompt) -> None:
+        """Ask this backend, with this prompt."""
+        self.backend, self.prompt = backend, prompt
+        # A ready prompt brings passages, if any, that only its maker knows the numbers of.
+        self._citations = CitationFilter(prompt.passages) if self.asking.messages is None else None
+        self.exchange.passages = [passage.as_dict() for passage in prompt.passages]
+        self.exchange.left_out = prompt.left_out
+
+    def insert(self) -> bool:
+        """Record that the question was asked; not where its id has been recorded meanwhile."""
+        if not self.asking.is_recorded:
+            return True
+        if self.asking.exchange_id is None:
+            self.exchange.save(force_insert=True)
+            return True
+        try:
+            with transaction.atomic():
+                self.exchange.save(force_insert=True)
+        except IntegrityError:
+            if not Exchange.objects.filter(pk=self.exchange.pk).exists():
+                raise
+            return False
+        return True
+
+    def end_early(self, error: BackendError | None) -> None:
+        """Close what needs no model: a failure, or a question that no passage speaks of."""
+        asking = self.asking
+        if error is not None:
+            self.ending = [self.fail(error)]
+        elif asking.retrieval and asking.messages is None and not self.prompt.passages:
+            self._text = [self.nothing_found]
+            self.ending = [TextEvent(self.nothing_found), self._close_done(Outcome.NO_ANSWER)]
+
+    @classmethod
+    def replay(cls, asking: Asking, exchange: Exchange) -> OpenExchange:
+        """A question that was asked before under the asker's own id, with what it came to."""
+        row = exchange.backend or ChatBackend.extractive()
+        self = cls(asking, row, Switch(site=exchange.site))
+        if not asking.may_replay(exchange):
+            self.ending = [FailedEvent(_("This question's id belongs to another."), "id_taken")]
+            return self
+        self.exchange = exchange
+        self.prompt = Prompt([], passages_of(exchange), exchange.left_out)
+        self.ending = [TextEvent(exchange.answer)] if exchange.answer else []
+        match exchange.current_outcome:
+            case Outcome.COMPLETE | Outcome.NO_ANSWER:
+                self.ending.append(self._done_event())
+            case Outcome.OPEN:
+                self.ending.append(
+                    FailedEvent(_("This question is being answered already."), "in_progress")
+                )
+            case Outcome.FAILED:
+                self.ending.append(FailedEvent(exchange.error, exchange.error_code))
+            case _:
+                self.ending.append(
+                    FailedEvent(_("This answer was broken off. Ask again."), "interrupted")
+                )
+        return self
+
+    def opening_events(self) -> Generator[Event, None, None]:
+        state = self.exchange.backend_state
+        with self.asking.in_its_language():
+            data_destination = self.row.data_destination
+        yield SourcesEvent(
+            exchange=str(self.exchange.pk),
+            backend=state.get("alias", ""),
+            label=state.get("label", ""),
+            data_destination=data_destination,
+            passages=self.prompt.passages,
+            left_out=self.prompt.left_out,
+        )
+        yield from self.ending
+
+    def stream(self, heartbeat: float | None) -> Generator[Chunk, None, None]:
+        assert self.backend is not None
+        self._started = time.monotonic()
+        return self.backend.stream(self.prompt.messages, heartbeat=heartbeat)
+
+    def astream(self) -> AsyncGenerator[Chunk, None]:
+        assert self.backend is not None
+        self._started = time.monotonic()
+        return self.backend.astream(self.prompt.messages)
+
+    def absorb(self, chunk: Chunk) -> Event | None:
+        """Take in what the backend said; what of it the reader may see now."""
+        if isinstance(chunk, Usage):
+            self._usage = chunk
+            return None
+        if not isinstance(chunk, Text):
+            return None
+        if self._first_token is None:
+            self._first_token = time.monotonic() - self._started
+        text = chunk.text.replace("\x00", "")
+        return self._say(self._citations.feed(text) if self._citations else text)
+
+    def _say(self, text: str) -> TextEvent | None:
+        if not text:
+            return None
+        self._text.append(text)
+        return TextEvent(text)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    def complete(self) -> list[Event]:
+        """It ended as it should: as an answer, or as the words for not knowing."""
+        rest = self._say(self._citations.finish().rstrip()) if self._citations else None
+        knows = not is_dont_know(self.text, self.nothing_found)
+        done = self._close_done(Outcome.COMPLETE if knows else Outcome.NO_ANSWER)
+        return [rest, done] if rest else [done]
+
+    def fail(self, error: BackendError) -> FailedEvent:
+        """It ended with a failure that has a sentence. What was said already is kept."""
+        with self.asking.in_its_language():
+            message = str(error)
+        self._close(Outcome.FAILED, error=message, error_code=error.code)
+        return FailedEvent(message, error.code, error.remedy)
+
+    def crash(self, error: BaseException) -> FailedEvent:
+        """It ended with a failure that nobody foresaw."""
+        return self.fail(self.asking.unforeseen(error))
+
+    def cancel(self) -> None:
+        """The reader left."""
+        self._close(Outcome.CANCELLED)
+
+    def _close_done(self, outcome: Outcome) -> DoneEvent:
+        self._close(outcome)
+        return self._done_event()
+
+    def _close(self, outcome: Outcome, **values: Any) -> None:
+        duration = time.monotonic() - self._started
+        was_asked = self._first_token is not None or self._usage != Usage()
+        recorded = {
+            "answer": self.text,
+            "citations": parse_citations(self.text, self.prompt.passages),
+            "prompt_tokens": self._usage.prompt_tokens,
+            "completion_tokens": self._usage.completion_tokens,
+            "load_seconds": self._usage.load_seconds,
+            "first_token_seconds": self._first_token,
+            "duration_seconds": duration,
+            "cost": cost_of(self.row, self._usage, duration) if was_asked else None,
+            **values,
+        }
+        if self.asking.is_recorded:
+            self.exchange.close(outcome, **recorded)
+        else:
+            for name, value in {**recorded, "outcome": outcome}.items():
+                setattr(self.exchange, name, value)
+
+    def _done_event(self) -> DoneEvent:
+        exchange = self.exchange
+        return DoneEvent(
+            outcome=str(exchange.outcome),
+            citations=exchange.citations,
+            first_token_seconds=exchange.first_token_seconds,
+            duration_seconds=exchange.duration_seconds or 0.0,
+            load_seconds=exchange.load_seconds,
+            prompt_tokens=exchange.prompt_tokens,
+            completion_tokens=exchange.completion_tokens,
+            cost=None if exchange.cost is None else float(exchange.cost),
+        )
+
+
+def passages_of(exchange: Exchange) -> list[Passage]:
+    return [Passage.from_dict(data) for data in exchange.passages]

@@ -1,0 +1,81 @@
+"""A source of the demo's answers leads to the very block that it came from."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urldefrag
+
+from bs4 import BeautifulSoup, Tag
+from django.test import TestCase
+from wagtail.models import Page
+
+from benchmarks import quality
+from finetune_switch.askers import Asker
+from finetune_switch.models import Chunk
+from finetune_switch.retrieval import retrieve
+
+QUESTIONS = (
+    "What does a family ticket cost?",
+    "When is the museum open in winter?",
+    "Can we take our dog on a boat trip?",
+)
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text))
+
+
+class AnchorTests(TestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        quality.build_demo()
+
+    def soup(self, url: str, **query: str) -> BeautifulSoup:
+        response = self.client.get(url, query)
+        assert response.status_code == 200, url
+        return BeautifulSoup(response.content, "html.parser")
+
+    def follow(self, url: str) -> Tag:
+        """The one element that a link leads to."""
+        page, anchor = urldefrag(url)
+        found = self.soup(page).find_all(id=anchor)
+        assert len(found) == 1, (url, found)
+        return found[0]
+
+    def test_the_ask_page_links_to_the_prices(self) -> None:
+        links = [a["href"] for a in self.soup("/ask/", q=QUESTIONS[0]).select(".sources a")]
+        blocks = [self.follow(link) for link in links if "#" in link]
+        prices = next(block for block in blocks if "block-prices" in block["class"])
+        assert {"Family", "£24"} <= set(prices.get_text(" ").split())
+
+    def test_the_block_is_the_one_that_the_passage_begins_in(self) -> None:
+        followed = 0
+        for question in QUESTIONS:
+            for passage in retrieve(question, asker=Asker.anonymous()):
+                if "#" in passage.source.url:
+                    block = self.follow(passage.source.url)
+                    first_line = words(passage.text.splitlines()[0])
+                    shared = first_line & words(block.get_text(" "))
+                    # The index writes "open" before hours, where the page has a table.
+                    assert len(shared) > 0.8 * len(first_line), passage
+                    followed += 1
+        assert followed >= 5
+
+    def test_a_question_with_its_answer_opens(self) -> None:
+        """A browser opens what is folded where the element it goes to is inside."""
+        page = self.soup("/visit/questions/")
+        folded = page.select("main details")
+        assert len(folded) > 5
+        for details in folded:
+            assert [tag.parent for tag in details.select("[id^=block-]")] == [details]
+
+    def test_no_anchor_leads_nowhere(self) -> None:
+        anchors: dict[str, set[str]] = {}
+        for chunk in Chunk.objects.exclude(anchor="").select_related("document"):
+            anchors.setdefault(chunk.document.object_id, set()).add(chunk.anchor)
+        assert len(anchors) >= 20
+        self.client.login(username="trustee", password="demo")
+        for page in Page.objects.filter(pk__in=anchors, live=True).public():
+            ids = [tag["id"] for tag in self.soup(page.get_url()).select("main [id]")]
+            assert anchors[str(page.pk)] <= set(ids), page
+            assert len(ids) == len(set(ids)), page
