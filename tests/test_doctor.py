@@ -174,6 +174,7 @@ class TestBuilds:
         assert len(to_mend) == 1
 
     def test_one_that_no_worker_took_up(self, indexed):
+        IndexBuild.objects.update(queued_at=timezone.now() - timedelta(hours=1))
         IndexBuild.objects.create(status="queued", queued_at=timezone.now() - timedelta(minutes=1))
         found, to_mend = examine()
         assert line("✗", "index", "A build waits, and no worker took it up.") in found
