@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
@@ -13,28 +14,47 @@ from django.db.models.sql.compiler import SQLCompiler
 R = TypeVar("R")
 
 # What a compiler knows after as_sql(), and needs to make objects of the rows.
-_MADE = ("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select")
+_STATE = ("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a compiler has made: the SQL, its parameters, and what it then knows."""
+
+    sql: str
+    columns: tuple[Any, ...]
+    """Parameters of what is selected, which stay."""
+    conditions: tuple[Any, ...]
+    """Those of the WHERE clause, which come after them."""
+    state: dict[str, Any]
+
+    @classmethod
+    def by(cls, compiler: SQLCompiler) -> _Made:
+        sql, parameters = compiler.as_sql()
+        where = cast(Any, compiler).where
+        conditions: Sequence[Any] = compiler.compile(where)[1] if where else ()
+        columns = tuple(parameters)[: len(parameters) - len(conditions)]
+        state = {name: value for name, value in vars(compiler).items() if name in _STATE}
+        return cls(sql, columns, tuple(conditions), state)
 
 
 class _CompiledQuery(Query):
     """Gives compilers that have done their work already, one kind for each kind of database."""
 
-    made: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]]
+    made: dict[str, _Made]
     parameters: tuple[Any, ...] = ()
 
     def get_compiler(self, *args: Any, **kwargs: Any) -> SQLCompiler:
         compiler = super().get_compiler(*args, **kwargs)
         vendor = compiler.connection.vendor
         if vendor not in self.made:
-            sql, own = compiler.as_sql()
-            state = {name: value for name, value in vars(compiler).items() if name in _MADE}
-            self.made[vendor] = sql, tuple(own), state
-        sql, own, state = self.made[vendor]
-        given = self.parameters or own
-        if len(given) != len(own):
-            raise TypeError(f"The query has {len(own)} parameters, not {len(given)}.")
-        vars(compiler).update(state)
-        compiler.as_sql = lambda *args, **kwargs: (sql, given)
+            self.made[vendor] = _Made.by(compiler)
+        made = self.made[vendor]
+        given = self.parameters or made.conditions
+        if len(given) != len(made.conditions):
+            raise TypeError(f"The query has {len(made.conditions)} parameters, not {len(given)}.")
+        vars(compiler).update(made.state)
+        compiler.as_sql = lambda *args, **kwargs: (made.sql, (*made.columns, *given))
         return compiler
 
 

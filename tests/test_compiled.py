@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from django.db import connection
+from django.db.models import Exists, OuterRef
 from wagtail.models import Page, Site
 
 from finetune_switch.compiled import CompiledLookup
@@ -77,3 +78,17 @@ def test_in_many_threads_at_once(lookup, sites):
 def test_one_parameter_too_many_is_an_error(lookup):
     with pytest.raises(TypeError, match="1 parameters, not 2"):
         lookup.first(1, 2)
+
+
+def test_parameters_of_what_is_selected_stay(sites):
+    """Those of an annotation come before the ones that a lookup is given."""
+    lookup = CompiledLookup(
+        lambda: Site.objects.annotate(
+            is_other=Exists(Page.objects.filter(pk=OuterRef("root_page_id"), slug="other"))
+        ).filter(pk=0)
+    )
+    found = [lookup.first(site.pk) for site in (*sites, *sites)]
+    assert [(site.pk, site.is_other) for site in found] == 2 * [
+        (sites[0].pk, False),
+        (sites[1].pk, True),
+    ]
