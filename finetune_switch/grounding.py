@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .facts import REGIONS, Fact, find_facts, read_passages
 from .facts.base import blank_out
@@ -92,9 +92,13 @@ def assess(
     known = [set(stems(words(text), name)) for text in texts]
     starts = [fact.start for fact in facts]
 
+    plain: dict[str, Sentence] = {}
+
     def judge(start: int, end: int) -> Sentence:
         text = answer[start:end]
         first, last = bisect_left(starts, start), bisect_left(starts, end)
+        if first == last and text in plain:
+            return replace(plain[text], start=start, end=end)
         said = [(fact.start - start, fact.end - start) for fact in facts[first:last]]
         said += [match.span() for match in CITATION.finditer(text)] if "[" in text else []
         spoken = (word for word in words(blank_out(text, said)) if word not in left_out)
@@ -103,14 +107,15 @@ def assess(
             fact for fact, found in zip(facts[first:last], where, strict=True) if not found
         )
         if not wanted and not where:
-            return Sentence(text, start, end, None, neutral=True)
+            return plain.setdefault(text, Sentence(text, start, end, None, neutral=True))
         shares = [
             (len(wanted & has) + sum(index in found for found in where))
             / (len(wanted) + len(where))
             for index, has in enumerate(known)
         ]
         cited = parse_citations(text, passages) if "[" in text else []
-        return Sentence(text, start, end, _best(shares, passages, cited), unfounded)
+        judged = Sentence(text, start, end, _best(shares, passages, cited), unfounded)
+        return judged if where else plain.setdefault(text, judged)
 
     return [judge(start, end) for start, end in _spans(answer, facts, language)]
 

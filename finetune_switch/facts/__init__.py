@@ -20,6 +20,7 @@ from .comparing import Founded
 from .contacts import addresses, emails, postcodes, telephones, urls
 from .dates import dates
 from .times import times
+from .wording import number_words
 
 __all__ = ["REGIONS", "Fact", "Kind", "find_facts", "read_passages", "unfounded"]
 
@@ -41,14 +42,17 @@ def find_facts(
     home = home_region(language, regions)
     rest = blank_out(text, (match.span() for match in CITATION.finditer(text)))
     facts: list[Fact] = []
-    for find in (emails, urls, accounts, prices):
+    for find in (emails, urls, accounts):
         rest = _take(rest, find(rest), facts)
+    worded = number_words(rest)
+    rest = _take(rest, prices(rest, worded), facts)
     rest = _take(rest, dates(rest, language), facts)
     rest = blank_out(rest, (match.span() for match in _LIST_NUMBER.finditer(rest)))
-    rest = _take(rest, times(rest, language), facts)
+    rest = _take(rest, times(rest, language, worded), facts)
     rest = _take(rest, telephones(rest, home, regions), facts)
-    for find in (addresses, postcodes, numbers):
+    for find in (addresses, postcodes):
         rest = _take(rest, find(rest), facts)
+    _take(rest, numbers(rest, worded), facts)
     return sorted(facts, key=lambda fact: fact.start)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from .base import AMOUNT, BLANK, DASH, MAX_DIGITS, Fact, amount, make, number
-from .wording import number_words
+from .wording import WordedNumber
 
 # Cents of whatever currency: the generic currency sign.
 CENTS = "¤"
@@ -55,7 +55,7 @@ _SMALL = re.compile(
     r"|(?P<p>p)\b(?!\.?m\b))",
     re.IGNORECASE,
 )
-_TOKEN = re.compile(r"\w++(?:[.,'’\u00a0\u202f]\d++)*+")
+_TOKEN = re.compile(r"\b[^\W\d]*+\d\w*+(?:[.,'’\u00a0\u202f]\d++)*+")
 _WITH_UNIT = re.compile(r"(\d[\d.,'’\u00a0\u202f]*)([^\W\d_]*)")
 _CODE = re.compile(r"[\d]+(?:[.,]\d+){2,}")
 _NUMBER_SCALE = re.compile(
@@ -67,7 +67,7 @@ _COUNTED = re.compile(r"\b(?:step|schritt|option|point|punkt)\W{1,4}$", re.IGNOR
 _ANNOUNCES = re.compile(r"[^.!?\n]{0,120}:\W{0,4}$", re.MULTILINE)
 
 
-def prices(text: str) -> Iterator[Fact]:
+def prices(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
     """Amounts with a currency: as a sign, a code or a word, before or behind."""
     for match in _PREFIXED.finditer(text):
         currency = _currency(match["currency"])
@@ -90,7 +90,7 @@ def prices(text: str) -> Iterator[Fact]:
                        f"{currency} {_scaled(match['first'], scale)}")  # fmt: skip
         start = match.start("amount")
         yield make("price", text, start, match.end(), f"{currency} {number(value)}")
-    for start, end, value in number_words(text):
+    for start, end, value in worded:
         if named := _NAMED.match(text, end):
             currency = _currency(named["currency"])
             yield make("price", text, start, named.end(), f"{currency} {number(value)}")
@@ -115,20 +115,20 @@ def accounts(text: str) -> Iterator[Fact]:
         yield make("number", text, *match.span(), re.sub(r"\s", "", match[0]))
 
 
-def numbers(text: str) -> Iterator[Fact]:
+def numbers(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
     """Numbers in digits and in words, and codes such as A61 or K2."""
     for match in _TOKEN.finditer(text):
         token = match[0]
-        if not any(character.isdecimal() for character in token):
-            continue
         start, end = match.span()
-        if _COUNTED.search(text, max(0, start - 12), start):
+        if len(token) < 3 and _COUNTED.search(text, max(0, start - 12), start):
             continue
         value = _value(token)
         if (scale := _NUMBER_SCALE.match(text, end)) and value.replace(".", "").isdecimal():
             end, value = scale.end(), _scaled(token, scale[1])
         yield make("number", text, start, end, value)
-    for start, end, words in number_words(text):
+    for start, end, words in worded:
+        if "\0" in text[start:end]:
+            continue
         if words <= 12 and _ANNOUNCES.match(text, end):
             continue
         yield make("number", text, start, end, number(words))

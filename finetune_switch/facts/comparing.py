@@ -33,7 +33,7 @@ class Founded:
         self._home, self._regions = home, regions
         self._given: dict[Key, set[int]] = {}
         self._texts: list[str] = []
-        self._runs: dict[str, set[int]] | None = None
+        self._runs: dict[str, list[int]] | None = None
 
     def add(self, text: str, facts: Sequence[Fact]) -> None:
         """Another passage; they count from 0."""
@@ -49,8 +49,10 @@ class Founded:
 
     def passages(self, fact: Fact) -> set[int]:
         """The passages that a fact stands in."""
-        found = self._verbatim(fact)
-        return found.union(*(self._given.get(key, ()) for key in self._readings(fact)))
+        found: set[int] = set()
+        for key in self._readings(fact):
+            found |= self._given.get(key, set())
+        return found or self._verbatim(fact)
 
     def __contains__(self, fact: Fact) -> bool:
         return bool(self.passages(fact))
@@ -60,8 +62,9 @@ class Founded:
         kind, value = fact.kind, fact.value
         yield kind, value
         if kind == "telephone":
-            yield from self._telephones(fact)
-            yield from [(kind, found.partition(";")[0]) for _, found in self._telephones(fact)]
+            for _, number in (given := list(self._telephones(fact))):
+                yield kind, number.partition(";")[0]
+            yield from given
         elif kind == "date" and not value.startswith("-W"):
             yield from _parts_of_date(value)
         elif kind == "time":
@@ -96,8 +99,9 @@ class Founded:
                 yield kind, f"{other} {sum_}"
 
     def _telephones(self, fact: Fact) -> Iterator[Key]:
-        for value in telephone_values(fact.text, self._home, self._regions):
-            yield "telephone", value
+        if fact.value.startswith("+"):
+            for value in telephone_values(fact.text, self._home, self._regions):
+                yield "telephone", value
         if "+" not in fact.text:
             yield "digits", re.sub(r"\D", "", fact.text)
 
@@ -115,8 +119,8 @@ class Founded:
             self._runs = {}
             for index, text in enumerate(self._texts):
                 for run in _runs(_words(text)):
-                    self._runs.setdefault(run, set()).add(index)
-        return self._runs.get(" ".join(words), set())
+                    self._runs.setdefault(run, []).append(index)
+        return set(self._runs.get(" ".join(words), ()))
 
 
 def _parts_of_date(value: str) -> Iterator[Key]:

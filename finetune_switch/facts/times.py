@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .base import BLANK, DASH, Fact, make
-from .wording import number_words
+from .wording import WordedNumber
 
 _HOUR = r"(?<![\w.,:/£€$-])(?P<hour>\d{1,2})(?:[.:](?P<minute>[0-5]\d))?"
 _FIRST = (
@@ -35,8 +35,10 @@ _HALF = re.compile(r"\b(?:(half past)|(halb)|(quarter past|viertel nach)|(quarte
                    r"$", re.IGNORECASE)  # fmt: skip
 
 # A bare number is an hour behind "at", where nothing is counted by it.
-_AT = re.compile(r"\b(?:at|until|till|um|by) $", re.IGNORECASE)
-_FROM = re.compile(r"\b(?:from|between|von|zwischen|ab) $", re.IGNORECASE)
+_AT = (" at ", " until ", " till ", " um ", " by ")
+_FROM = ("from ", "between ", " von ", "zwischen ", " ab ")
+_PARTS = ("past ", "to ", "halb ", "nach ", "vor ")
+_O_OR_U = frozenset("oOU")
 _AGES = re.compile(r"\b(?:aged?|ages|children|kids|kinder|alter|jahren?)\b", re.IGNORECASE)
 _TO = re.compile(rf"{BLANK}?(?:{DASH}|\b(?:to|and|until|till|bis|und)\b){BLANK}?")
 _THEN = re.compile(
@@ -48,7 +50,7 @@ _THEN = re.compile(
 _BARE = re.compile(r"(?<![\w.,:/£€$-])\d{1,2}(?![\w%°]|[.,:/]\d)")
 
 
-def times(text: str, language: str) -> Iterator[Fact]:
+def times(text: str, language: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
     """Times of day on a clock of 24 hours; ``5:00`` where only twelve are told apart."""
     yield from _with_halves(text)
     for match in _UHR.finditer(text):
@@ -62,7 +64,7 @@ def times(text: str, language: str) -> Iterator[Fact]:
         yield from _pair(text, match, "", exact=True)
     for match in _NAMED.finditer(text):
         yield make("time", text, *match.span(), "12:00" if match[1] else "00:00")
-    yield from _bare(text, exact)
+    yield from _bare(text, worded, exact)
 
 
 def _with_halves(text: str) -> Iterator[Fact]:
@@ -106,24 +108,24 @@ def _clock(hour: str, minute: str, exact: bool) -> str | None:
     return f"{int(hour)}:{minute}"
 
 
-def _bare(text: str, exact: bool) -> Iterator[Fact]:
+def _bare(text: str, worded: Sequence[WordedNumber], exact: bool) -> Iterator[Fact]:
     """Hours in words ("nine o'clock", "half past five") and bare ones ("opens at nine")."""
     spans = [(*match.span(), int(match[0])) for match in _BARE.finditer(text)]
-    spans += [(start, end, int(value)) for start, end, value in number_words(text) if value <= 24]
+    spans += [(start, end, int(value)) for start, end, value in worded if value <= 24]
     followers = {start: (end, value) for start, end, value in spans}
     for start, end, value in sorted(spans):
         if not 1 <= value <= 24:
             continue
-        hour = str(value) if not exact else f"{value:02}"
-        if said := _HALF.search(text, max(0, start - 14), start):
+        before = text[max(0, start - 14) : start].lower()
+        hour = f"{value:02}" if exact else str(value)
+        clock = _OCLOCK.match(text, end) if text[end : end + 2].strip()[:1] in _O_OR_U else None
+        if before.endswith(_PARTS) and (said := _HALF.search(text, max(0, start - 14), start)):
             yield make("time", text, said.start(), end, _part_of_hour(said, value))
-        elif clock := _OCLOCK.match(text, end):
+        elif clock:
             yield make("time", text, start, clock.end(), _clock(hour, "00", exact) or "")
-        elif _AT.search(text, max(0, start - 8), start) and _THEN.match(text, end):
+        elif before.endswith(_AT) and _THEN.match(text, end):
             yield make("time", text, start, end, _clock(hour, "00", exact) or "")
-        elif _FROM.search(text, max(0, start - 10), start) and not _AGES.search(
-            text, max(0, start - 25), start
-        ):
+        elif before.endswith(_FROM) and not _AGES.search(text, max(0, start - 25), start):
             then = _TO.match(text, end)
             other = followers.get(then.end()) if then else None
             if then and other and 1 <= other[1] <= 24 and _THEN.match(text, other[0]):

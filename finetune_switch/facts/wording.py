@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache, lru_cache
 
 from django.utils import dates, translation
+
+WordedNumber = tuple[int, int, Decimal]
 
 # What Django's lists leave out.
 _MORE_MONTHS = {"sept": 9, "jänner": 1, "feber": 2, "mrz": 3, "okt": 10, "dez": 12, "maerz": 3}
@@ -63,11 +64,12 @@ _SMALL = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{_UNIT})\b)?|{_UNIT})\b"
 _HUNDREDS = rf"(?:(?:a|{_SMALL})[- ]hundred\b(?: and {_SMALL}| {_SMALL})?)"
 _BELOW = rf"(?:{_HUNDREDS}|{_SMALL})"
 _ENGLISH = re.compile(
-    rf"\b(?=[aefnost])(?:(?:{_HUNDREDS}|a\b|{_SMALL}) (?:thousand|million)\b"
+    rf"(?:(?:{_HUNDREDS}|a\b|{_SMALL}) (?:thousand|million)\b"
     rf"(?:,?(?: and)? {_BELOW})?|{_BELOW})",
     re.IGNORECASE,
 )
-_GERMAN_WORD = re.compile(r"\b[^\W\d_]{3,40}\b")
+_STARTERS = frozenset([*_UNITS, *_TENS, "a"])
+_WORD = re.compile(r"[^\W\d_]++")
 
 _GERMAN_UNITS = "ein zwei drei vier fünf sechs sieben acht neun".split()
 _GERMAN_TENS = "zehn zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
@@ -117,13 +119,20 @@ def _read_english(text: str) -> int:
     return total + current
 
 
-def number_words(text: str) -> Iterator[tuple[int, int, Decimal]]:
-    """Where numbers from two up are written as words, and which they are."""
-    for match in _ENGLISH.finditer(text):
-        value = _read_english(match[0])
+def number_words(text: str) -> list[WordedNumber]:
+    """Where numbers from two up are written as words, in order, and which they are."""
+    found, position = [], 0
+    for match in _WORD.finditer(text):
+        start, word = match.start(), match[0].lower()
+        if start < position:
+            continue
+        value, end = 0, match.end()
+        if word in _STARTERS:
+            if english := _ENGLISH.match(text, start):
+                value, end = _read_english(english[0]), english.end()
+        elif len(word) > 2:
+            value = _read_german(word)
         if value > 1:
-            yield match.start(), match.end(), Decimal(value)
-    for match in _GERMAN_WORD.finditer(text):
-        value = _read_german(match[0].lower())
-        if value > 1:
-            yield match.start(), match.end(), Decimal(value)
+            found.append((start, end, Decimal(value)))
+            position = end
+    return found
