@@ -19,6 +19,9 @@ from .index.texts.words import language_name, stems, stop_words, words
 from .passages import Passage
 from .prompts import CITATION, parse_citations
 
+# Of the 75 sentences of tests/grounding.toml, English and German, many of the unsupported ones in
+# the pages' own words, this judges 70 as their reader did: it takes 2 of 32 for supported that are
+# not, and misses 3 of 33 that are. 0.4 takes 5 and misses 1, 0.65 takes none and misses 6.
 MIN_SHARE = 0.5
 
 _END = re.compile(
@@ -28,25 +31,24 @@ _END = re.compile(
 _WORD_BEFORE = re.compile(r"\w+\Z")
 _HALF_OF_DAY = re.compile(r"\d ?[ap]\. ?m\Z", re.IGNORECASE)
 _LINE_START = re.compile(r"(?:\A|\n)[ \t*#>-]{0,20}\Z")
-_ABBREVIATIONS = frozenset(
-    "dr mr mrs ms prof st str bzw ca inkl zzgl vgl evtl ggf geb hr fr vs approx incl dept".split()
-)
-_BEFORE_NUMBERS = frozenset("no nr tel fax art abs kap fig vol pp min max mobil".split())
+_SHORT = "dr mr mrs ms prof st str bzw ca inkl zzgl vgl evtl ggf geb hr fr vs approx incl dept"
+_ABBREVIATIONS = frozenset(_SHORT.split())
+_SHORT_BEFORE_NUMBERS = "no nr tel fax art abs kap fig vol pp min max mobil"
+_BEFORE_NUMBERS = frozenset(_SHORT_BEFORE_NUMBERS.split())
 
 # What answers say about themselves and to the visitor, beside the stop words.
-_COURTESY = frozenset(
-    """
+_COURTESIES = """
     hello hi hey dear welcome good morning afternoon evening thank thanks please sorry unfortunately
     afraid apologies yes no ok okay sure certainly course glad happy pleased help hope enjoy visit
     know sure answer answers question questions ask asked asking say says said tell information
     website site page pages passage passages provided given mention mentioned mentions contain
-    contains feel free let see here summary details
+    contains anything else ihnen feel free let see here summary details
     hallo guten tag morgen abend liebe lieber danke dank bitte leider entschuldigung ja nein gern
-    gerne natürlich helfen hilfe weiß weiss wissen antwort antworten frage fragen sagen sagt
+    gerne natürlich helfe helfen hilfe weiß weiss wissen antwort antworten frage fragen sagen sagt
     information informationen website webseite seite seiten passage passagen textstelle textstellen
     angaben angegeben enthalten enthält erwähnt finden steht hinweis freue freuen besuch viel spaß
-    """.split()
-)
+"""
+_COURTESY = frozenset(_COURTESIES.split())
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,12 @@ def assess(
         )
         if not wanted and not where:
             return plain.setdefault(text, Sentence(text, start, end, None, neutral=True))
-        shares = [
-            (len(wanted & has) + sum(index in found for found in where))
-            / (len(wanted) + len(where))
-            for index, has in enumerate(known)
-        ]
+        hits = [0] * len(known)
+        for found in where:
+            for index in found:
+                hits[index] += 1
+        total = len(wanted) + len(where)
+        shares = [(len(wanted & has) + hit) / total for has, hit in zip(known, hits, strict=True)]
         cited = parse_citations(text, passages) if "[" in text else []
         judged = Sentence(text, start, end, _best(shares, passages, cited), unfounded)
         return judged if where else plain.setdefault(text, judged)
@@ -146,7 +149,7 @@ def _spans(answer: str, facts: Sequence[Fact], language: str) -> Iterator[tuple[
 
 
 def _is_end(answer: str, match: re.Match[str], language: str) -> bool:
-    """Whether a mark ends a sentence, rather than an abbreviation, an ordinal or a list's number."""
+    """Whether a mark ends a sentence, not an abbreviation, an ordinal or the number of a list."""
     if match["mark"] != "." or "\n" in match[0] or match.end() == len(answer):
         return True
     follows = answer[match.end()]

@@ -28,12 +28,12 @@ REGIONS = ("GB", "DE", "US")
 """Where telephone numbers without a country code may be at home."""
 
 # "1. " at the beginning of a line counts the lines of a list.
-_LIST_NUMBER = re.compile(r"^[ \t>]{0,20}(?:[-*#]{1,6} )?(?:\*\*)?\d{1,3}[.)](?=[ \t*])", re.MULTILINE)
+_LIST_NUMBER = re.compile(
+    r"^[ \t>]{0,20}(?:[-*#]{1,6} )?(?:\*\*)?\d{1,3}[.)](?=[ \t*])", re.MULTILINE
+)
 
 
-def find_facts(
-    text: str, language: str = "en", regions: Sequence[str] = REGIONS
-) -> list[Fact]:
+def find_facts(text: str, language: str = "en", regions: Sequence[str] = REGIONS) -> list[Fact]:
     """The facts of a text, in order, none inside another.
 
     ``language`` says how dates and hours are written. ``03/04`` is the third of April everywhere
@@ -46,6 +46,7 @@ def find_facts(
         rest = _take(rest, find(rest), facts)
     worded = number_words(rest)
     rest = _take(rest, prices(rest, worded), facts)
+    worded = [found for found in worded if "\0" not in rest[found[0] : found[1]]]
     rest = _take(rest, dates(rest, language), facts)
     rest = blank_out(rest, (match.span() for match in _LIST_NUMBER.finditer(rest)))
     rest = _take(rest, times(rest, language, worded), facts)

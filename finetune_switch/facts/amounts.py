@@ -32,14 +32,16 @@ _SCALE = (
     rf"(?:(?P<short>k|m|bn)\b|{BLANK}?(?P<scale>thousand|tausend|million(?:en)?|billion"
     r"|milliarden?|mn|mio|mrd)\b\.?)"
 )
-_SIGN = r"(?:US\$|A\$|C\$|[£€$¥₹]|\b(?:GBP|EUR|USD|CHF|AUD|CAD|JPY|SEK|DKK|NOK|PLN|CZK|INR|Fr\.|SFr))"
+_CODES = "GBP|EUR|USD|CHF|AUD|CAD|JPY|SEK|DKK|NOK|PLN|CZK|INR"
+_SIGN = rf"(?:US\$|A\$|C\$|[£€$¥₹]|\b(?:{_CODES}|Fr\.|SFr))"
 _NAME = (
-    r"(?:€|(?:GBP|EUR|USD|CHF|AUD|CAD|JPY|SEK|DKK|NOK|PLN|CZK|INR"
+    rf"(?:€|(?:{_CODES}"
     r"|pounds? sterling|pounds?|pfund|quid|euros?|us[- ]dollars?|dollars?|franken|francs|yen)\b"
     r"|(?:[£$])(?!\d))"
 )
 _PREFIXED = re.compile(
-    rf"(?P<currency>{_SIGN}){BLANK}?(?P<amount>{AMOUNT})(?:[.,]{DASH}{{1,2}})?(?:{_SCALE})?"
+    rf"(?P<currency>{_SIGN}){BLANK}?(?P<amount>\d{{1,3}}(?: \d{{3}})+(?! ?\d)|{AMOUNT})"
+    rf"(?:[.,]{DASH}{{1,2}})?(?:{_SCALE})?"
     rf"(?:{BLANK}?{DASH}{BLANK}?(?P<second>{AMOUNT}))?",
     re.IGNORECASE,
 )
@@ -135,6 +137,8 @@ def numbers(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
 
 
 def _value(token: str) -> str:
+    if token.isdecimal() and len(token) <= MAX_DIGITS:
+        return token.lstrip("0") or "0"
     found = _WITH_UNIT.fullmatch(token)
     if found is None or len(token) > MAX_DIGITS + 5:
         return token.casefold()

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-Kind = Literal["e-mail", "url", "telephone", "price", "date", "time", "address", "postcode", "number"]
+Kind = Literal[
+    "e-mail", "url", "telephone", "price", "date", "time", "address", "postcode", "number"
+]
 
 # Every blank and every dash that word processors and models write; re's \s has line ends as well.
 BLANK = r"[ \t\u00a0\u2002-\u200a\u202f]"

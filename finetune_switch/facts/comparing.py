@@ -18,9 +18,12 @@ _EDGES = ".,;:!?()[]{}\"'“”„‘’«»*_`"
 _BREAKS = re.compile(r"[\s|]+")
 _DECIMALS = re.compile(r"\d[.,]\d\d(?!\d)")
 _RANGE = re.compile(
-    rf"\.?{BLANK}?(?:{DASH}|\b(?:to|until|till|through|bis(?: zum)?)\b){BLANK}?(?:the )?", re.IGNORECASE
+    rf"\.?{BLANK}?(?:{DASH}|\b(?:to|until|till|through|bis(?: zum)?)\b){BLANK}?(?:the )?",
+    re.IGNORECASE,
 )
-_EVERY_DAY = re.compile(r"\b(?:daily|every day|seven days a week|täglich|jeden tag)\b", re.IGNORECASE)
+_EVERY_DAY = re.compile(
+    r"\b(?:daily|every day|seven days a week|täglich|jeden tag)\b", re.IGNORECASE
+)
 _WEEKEND = re.compile(r"\bweekends?\b|\bwochenenden?\b", re.IGNORECASE)
 _WEEKDAYS = re.compile(r"\bweekdays?\b|\bwochentags?\b|\bwerktags?\b", re.IGNORECASE)
 _GROUPS = ((_EVERY_DAY, range(1, 8)), (_WEEKEND, (6, 7)), (_WEEKDAYS, range(1, 6)))

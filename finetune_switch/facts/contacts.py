@@ -62,6 +62,8 @@ _KINDS = {
     "gardens": "gdns", "crescent": "cres", "boulevard": "blvd", "parade": "pde", "mews": "mews",
     "wharf": "wharf", "alley": "alley", "embankment": "emb", "highway": "hwy",
 }  # fmt: skip
+# What a sentence may begin with before the name of a street.
+_LEADS = frozenset(["the", "our", "in", "at", "on", "from", "visit", "find", "come", "to", "near"])
 _CAPITAL = r"[A-Z][\w'’]{1,30}+"
 _ENGLISH_STREET = re.compile(
     rf"(?:(?<![\w.,])(?P<house>\d{{1,4}}[A-Za-z]?),? )?(?P<name>{_CAPITAL}(?: {_CAPITAL}){{0,3}})"
@@ -158,7 +160,7 @@ def _read(text: str, home: str, regions: tuple[str, ...]) -> tuple[int, str]:
     Two numbers with only a blank between them look like one: the longest beginning that could be a
     number at home is taken.
     """
-    cuts = [len(text)] + [m.start() for m in re.finditer(rf"{BLANK}+", text)][::-1]
+    cuts = [len(text), *[m.start() for m in re.finditer(rf"{BLANK}+", text)][::-1]]
     for size in cuts[:4]:
         if len(re.sub(r"\D", "", text[:size])) >= 6 and (
             found := telephone_values(text[:size], home, regions)
@@ -215,8 +217,10 @@ def addresses(text: str) -> Iterator[Fact]:
         name = " ".join(words[: last + 1])
         end = match.start("name") + len(name)
         skipped = 0 if match["house"] else _lead(words[:last])
-        start = match.start("house") if match["house"] else match.start("name") + sum(
-            len(word) + 1 for word in words[:skipped]
+        start = (
+            match.start("house")
+            if match["house"]
+            else match.start("name") + sum(len(word) + 1 for word in words[:skipped])
         )
         value = " ".join([*words[skipped:last], _KINDS[words[last].lower()]]).casefold()
         value = f"{value} {match['house'].lower()}" if match["house"] else value
@@ -231,9 +235,6 @@ def addresses(text: str) -> Iterator[Fact]:
         end -= len(match["house"]) - len(house) if house else 0
         value = f"{plain} {house.replace(' ', '').lower()}" if house else plain
         yield make("address", text, match.start(), end, value)
-
-
-_LEADS = {"the", "our", "in", "at", "on", "from", "visit", "find", "come", "to", "along", "near", "we"}
 
 
 def _lead(words: list[str]) -> int:

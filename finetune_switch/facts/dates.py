@@ -37,7 +37,8 @@ _WORD = re.compile(r"(?<!\w)[^\W\d_]{2,12}(?!\w)")
 # English has another "may" and "march", and short names of days are words as well.
 _AFTER_PREPOSITION = re.compile(
     r"\b(?:in|since|from|until|till|to|of|by|and|or|during|through|early|late|mid|each|every|this"
-    rf"|next|last|im|ab|seit|bis|und|oder|anfang|mitte|ende|bis zum){BLANK}$|{DASH}$|[(|,/]{BLANK}?$",
+    rf"|next|last|im|ab|seit|bis|und|oder|anfang|mitte|ende|bis zum){BLANK}$"
+    rf"|{DASH}$|[(|,/]{BLANK}?$",
     re.IGNORECASE,
 )
 _BEFORE_RANGE = re.compile(rf"{BLANK}?(?:{DASH}|\b(?:to|until|till|through|bis|and|und)\b)")
@@ -88,7 +89,7 @@ def _numeric(pattern: re.Pattern[str], text: str, day_first: bool) -> Iterator[F
     for match in pattern.finditer(text):
         found = match.groupdict()
         day, month, year = int(found["day"]), int(found["month"]), found.get("year") or ""
-        if (month > 12 or not day_first and found.get("mark") != ".") and day <= 12:
+        if (month > 12 or (not day_first and found.get("mark") != ".")) and day <= 12:
             day, month = month, day
         if not (1 <= day <= 31 and 1 <= month <= 12):
             continue
@@ -125,6 +126,5 @@ def is_plain(word: str) -> bool:
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
     return bool(
-        _AFTER_PREPOSITION.search(text, max(0, start - 9), start)
-        or _BEFORE_RANGE.match(text, end)
+        _AFTER_PREPOSITION.search(text, max(0, start - 9), start) or _BEFORE_RANGE.match(text, end)
     )

@@ -35,8 +35,8 @@ _HALF = re.compile(r"\b(?:(half past)|(halb)|(quarter past|viertel nach)|(quarte
                    r"$", re.IGNORECASE)  # fmt: skip
 
 # A bare number is an hour behind "at", where nothing is counted by it.
-_AT = (" at ", " until ", " till ", " um ", " by ")
-_FROM = ("from ", "between ", " von ", "zwischen ", " ab ")
+_AT = ("at ", "until ", "till ", "by ", "before ", "after ", "um ", "bis ", "vor ", "nach ", "ab ")
+_FROM = ("from ", "between ", "von ", "zwischen ", "ab ")
 _PARTS = ("past ", "to ", "halb ", "nach ", "vor ")
 _O_OR_U = frozenset("oOU")
 _AGES = re.compile(r"\b(?:aged?|ages|children|kids|kinder|alter|jahren?)\b", re.IGNORECASE)
@@ -47,7 +47,9 @@ _THEN = re.compile(
     r"|wednesdays?|thursdays?|fridays?|saturdays?|sundays?)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
-_BARE = re.compile(r"(?<![\w.,:/£€$-])\d{1,2}(?![\w%°]|[.,:/]\d)")
+_BARE = re.compile(
+    r"(?<![\w.,:/£€$-])(?P<hour>\d{1,2})(?:\.(?P<minute>[0-5]\d))?(?![\w%°]|[.,:/]\d)"
+)
 
 
 def times(text: str, language: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
@@ -110,28 +112,38 @@ def _clock(hour: str, minute: str, exact: bool) -> str | None:
 
 def _bare(text: str, worded: Sequence[WordedNumber], exact: bool) -> Iterator[Fact]:
     """Hours in words ("nine o'clock", "half past five") and bare ones ("opens at nine")."""
-    spans = [(*match.span(), int(match[0])) for match in _BARE.finditer(text)]
-    spans += [(start, end, int(value)) for start, end, value in worded if value <= 24]
-    followers = {start: (end, value) for start, end, value in spans}
-    for start, end, value in sorted(spans):
+    spans = [
+        (*match.span(), int(match["hour"]), match["minute"] or "00")
+        for match in _BARE.finditer(text)
+    ]
+    spans += [(start, end, int(value), "00") for start, end, value in worded if value <= 24]
+    followers = {start: (end, value, minute) for start, end, value, minute in spans}
+    for start, end, value, minute in sorted(spans):
         if not 1 <= value <= 24:
             continue
         before = text[max(0, start - 14) : start].lower()
-        hour = f"{value:02}" if exact else str(value)
+        time = _clock(f"{value:02}" if exact else str(value), minute, exact) or ""
         clock = _OCLOCK.match(text, end) if text[end : end + 2].strip()[:1] in _O_OR_U else None
         if before.endswith(_PARTS) and (said := _HALF.search(text, max(0, start - 14), start)):
             yield make("time", text, said.start(), end, _part_of_hour(said, value))
         elif clock:
-            yield make("time", text, start, clock.end(), _clock(hour, "00", exact) or "")
-        elif before.endswith(_AT) and _THEN.match(text, end):
-            yield make("time", text, start, end, _clock(hour, "00", exact) or "")
-        elif before.endswith(_FROM) and not _AGES.search(text, max(0, start - 25), start):
+            yield make("time", text, start, clock.end(), time)
+        elif _follows(before, _AT) and _THEN.match(text, end):
+            yield make("time", text, start, end, time)
+        elif _follows(before, _FROM) and not _AGES.search(text, max(0, start - 25), start):
             then = _TO.match(text, end)
             other = followers.get(then.end()) if then else None
             if then and other and 1 <= other[1] <= 24 and _THEN.match(text, other[0]):
-                yield make("time", text, start, end, _clock(hour, "00", exact) or "")
-                last = _clock(str(other[1]), "00", exact) or ""
+                yield make("time", text, start, end, time)
+                last = _clock(str(other[1]), other[2], exact) or ""
                 yield make("time", text, then.end(), other[0], last)
+
+
+def _follows(before: str, words: tuple[str, ...]) -> bool:
+    if not before.endswith(words):
+        return False
+    length = next(len(word) for word in words if before.endswith(word))
+    return not before[-length - 1 : -length].isalnum()
 
 
 def _part_of_hour(said: re.Match[str], hour: int) -> str:

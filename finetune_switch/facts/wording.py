@@ -43,20 +43,13 @@ def _names(language: str, lists: list[dict[int, str]], offset: int) -> dict[str,
     return found
 
 
-_UNITS = {
-    word: value
-    for value, word in enumerate(
-        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
-        " sixteen seventeen eighteen nineteen".split(),
-        1,
-    )
-}
-_TENS = {
-    word: value * 10
-    for value, word in enumerate(
-        "twenty thirty forty fifty sixty seventy eighty ninety".split(), 2
-    )
-}
+_ENGLISH_UNITS = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen"
+)
+_ENGLISH_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_UNITS = {word: value for value, word in enumerate(_ENGLISH_UNITS.split(), 1)}
+_TENS = {word: value * 10 for value, word in enumerate(_ENGLISH_TENS.split(), 2)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
@@ -71,9 +64,11 @@ _ENGLISH = re.compile(
 _STARTERS = frozenset([*_UNITS, *_TENS, "a"])
 _WORD = re.compile(r"[^\W\d_]++")
 
-_GERMAN_UNITS = "ein zwei drei vier fünf sechs sieben acht neun".split()
-_GERMAN_TENS = "zehn zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
-_GERMAN_TEENS = "elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn".split()
+_GERMAN_UNITS = ["ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"]
+_TWENTY_AND_MORE = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig"
+_GERMAN_TENS = ["zehn", *_TWENTY_AND_MORE.split()]
+_ELEVEN_AND_MORE = "elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn"
+_GERMAN_TEENS = _ELEVEN_AND_MORE.split()
 
 
 @cache
