@@ -89,7 +89,8 @@ class TestValues:
         "text",
         [
             "", "[1] and [2, 3]", "1. Ring us\n2) Come", "- **3.** Go", "You may march.",
-            "e.g. this", "One of us.", "Step 2: go.", "There are three ways:\nfirst", "Hallo, ein Boot.",
+            "e.g. this", "One of us.",
+            "Step 2: go.", "There are three ways:\nfirst", "Hallo, ein Boot.",
         ],
     )  # fmt: skip
     def test_what_is_no_fact(self, text):
@@ -130,6 +131,7 @@ class TestUnfounded:
             ("9.30pm", "9:30"),
             ("on Saturday", "Friday to Sunday"),
             ("on Saturday", "open daily"),
+            ("on Wednesday", "Mon 6 to Fri 10 April"),
             ("in January", "1 November to 31 March"),
             ("£160", "| An hour more | 160.00 |"),
             ("High Street", "12 High Street"),
@@ -145,6 +147,9 @@ class TestUnfounded:
         [
             ("3 March 2026", "3 March 2027"),
             ("at nine", "nine boats"),
+            ("one pound", "one boat"),
+            ("at one o'clock", "one boat"),
+            ("half past one", "half past two"),
             ("at 9.", "9 boats"),
             ("9.30pm", "9.30am"),
             ("5 pounds", "5 euros"),

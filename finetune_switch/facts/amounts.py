@@ -52,6 +52,7 @@ _SUFFIXED = re.compile(
     re.IGNORECASE,
 )
 _NAMED = re.compile(rf"{BLANK}(?P<currency>{_NAME})", re.IGNORECASE)
+_ONE = re.compile(rf"\b(?:one|a|eine?[nm]?){BLANK}(?P<currency>{_NAME})(?!\d)", re.IGNORECASE)
 _SMALL = re.compile(
     rf"(?P<amount>(?<![\d.,])\d{{1,3}})(?:{BLANK}?(?P<name>pence|penny|cents?|ct)\b"
     r"|(?P<p>p)\b(?!\.?m\b))",
@@ -96,6 +97,8 @@ def prices(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
         if named := _NAMED.match(text, end):
             currency = _currency(named["currency"])
             yield make("price", text, start, named.end(), f"{currency} {number(value)}")
+    for match in _ONE.finditer(text):
+        yield make("price", text, *match.span(), f"{_currency(match['currency'])} 1")
     for match in _SMALL.finditer(text):
         currency = _SUBUNITS[(match["p"] or match["name"]).lower()]
         value = Decimal(match["amount"]) / 100

@@ -21,6 +21,9 @@ _RANGE = re.compile(
     rf"\.?{BLANK}?(?:{DASH}|\b(?:to|until|till|through|bis(?: zum)?)\b){BLANK}?(?:the )?",
     re.IGNORECASE,
 )
+_WEEKDAY_RANGE = re.compile(
+    rf"(?:,?{BLANK}?\d{{1,2}}(?:\.|st|nd|rd|th)?)?{_RANGE.pattern}", re.IGNORECASE
+)
 _EVERY_DAY = re.compile(
     r"\b(?:daily|every day|seven days a week|täglich|jeden tag)\b", re.IGNORECASE
 )
@@ -139,12 +142,19 @@ def _parts_of_date(value: str) -> Iterator[Key]:
 def _between(text: str, facts: Sequence[Fact]) -> Iterator[Key]:
     """The days and months inside a range: "Friday to Sunday" has a Saturday."""
     found = [fact for fact in facts if fact.kind == "date"]
-    for first, last in pairwise(found):
-        if last.start - first.end > 12 or not _RANGE.fullmatch(text, first.end, last.start):
-            continue
-        if first.value.startswith("-W") and last.value.startswith("-W"):
+    weekdays = [fact for fact in found if fact.value.startswith("-W")]
+    for first, last in pairwise(weekdays):
+        # "Mon 6 to Fri 10 April" is a range of weekdays as well.
+        if last.start - first.end <= 16 and _WEEKDAY_RANGE.fullmatch(text, first.end, last.start):
             yield from (("date", f"-W-{day}") for day in _cycle(first.value, last.value, 7))
-        elif not first.value.startswith("-W") and not last.value.startswith("-W"):
+    for first, last in pairwise(found):
+        if (
+            first.value.startswith("-W")
+            or last.value.startswith("-W")
+            or last.start - first.end > 12
+        ):
+            continue
+        if _RANGE.fullmatch(text, first.end, last.start):
             start, end = _month(first.value), _month(last.value)
             yield from (("date", f"--{month:02}") for month in _cycle(start, end, 12))
 

@@ -22,8 +22,8 @@ _NUMERIC = re.compile(
 _NUMERIC_DAY = re.compile(rf"{_DAY}\.{BLANK}?(?P<month>\d{{1,2}})\.(?![\d])")
 _SLASHED_DAY = re.compile(r"(?<![\w./,-])(?P<day>\d\d)/(?P<month>\d\d)(?![\w/])")
 _DAY_MONTH = re.compile(
-    rf"{_DAY}{_ORDINAL}(?:{BLANK}?{_UNTIL}{BLANK}?(?:the )?(?P<last>\d{{1,2}}){_ORDINAL})?"
-    rf"{BLANK}?(?:of )?{_NAME}\.?(?:,?{BLANK}{_YEAR})?",
+    rf"{_DAY}{_ORDINAL}(?:{BLANK}?{_UNTIL}{BLANK}?(?:the )?(?:[a-zäöü]{{2,10}}\.?,?{BLANK})?"
+    rf"(?P<last>\d{{1,2}}){_ORDINAL})?{BLANK}?(?:of )?{_NAME}\.?(?:,?{BLANK}{_YEAR})?",
     re.IGNORECASE,
 )
 _MONTH_DAY = re.compile(
@@ -42,7 +42,7 @@ _AFTER_PREPOSITION = re.compile(
     re.IGNORECASE,
 )
 _BEFORE_RANGE = re.compile(rf"{BLANK}?(?:{DASH}|\b(?:to|until|till|through|bis|and|und)\b)")
-_BEFORE_TIME = re.compile(rf"[.:,]?{BLANK}?(?:\d|{DASH}|/|&|\b(?:to|bis|und|and)\b)")
+_BEFORE_TIME = re.compile(rf"[.:,]{{0,2}}{BLANK}?(?:\d|{DASH}|/|&|\b(?:to|bis|und|and)\b)")
 _AFTER_RANGE = re.compile(rf"(?:{DASH}|/|&|\b(?:to|bis|und|and)\b){BLANK}?$")
 _DOUBTFUL_MONTHS = {"may", "march", "mar", "dec", "jan", "jun", "sep", "oct", "nov"}
 

@@ -36,6 +36,9 @@ _HALF = re.compile(r"\b(?:(half past)|(halb)|(quarter past|viertel nach)|(quarte
 
 # A bare number is an hour behind "at", where nothing is counted by it.
 _AT = ("at ", "until ", "till ", "by ", "before ", "after ", "um ", "bis ", "vor ", "nach ", "ab ")
+# "One" and "ein" are mostly no numbers.
+_ONE = re.compile(r"\b(?:one|eins?)\b", re.IGNORECASE)
+_AT_ONE = ("at ", "until ", "till ", "um ", "bis ")
 _FROM = ("from ", "between ", "von ", "zwischen ", "ab ")
 _PARTS = ("past ", "to ", "halb ", "nach ", "vor ")
 _O_OR_U = frozenset("oOU")
@@ -117,18 +120,22 @@ def _bare(text: str, worded: Sequence[WordedNumber], exact: bool) -> Iterator[Fa
         for match in _BARE.finditer(text)
     ]
     spans += [(start, end, int(value), "00") for start, end, value in worded if value <= 24]
+    spans += [(*match.span(), 1, "00") for match in _ONE.finditer(text)]
     followers = {start: (end, value, minute) for start, end, value, minute in spans}
     for start, end, value, minute in sorted(spans):
         if not 1 <= value <= 24:
             continue
         before = text[max(0, start - 14) : start].lower()
+        at = _AT_ONE if value == 1 and text[start].isalpha() else _AT
         time = _clock(f"{value:02}" if exact else str(value), minute, exact) or ""
         clock = _OCLOCK.match(text, end) if text[end : end + 2].strip()[:1] in _O_OR_U else None
         if before.endswith(_PARTS) and (said := _HALF.search(text, max(0, start - 14), start)):
             yield make("time", text, said.start(), end, _part_of_hour(said, value))
         elif clock:
             yield make("time", text, start, clock.end(), time)
-        elif _follows(before, _AT) and _THEN.match(text, end):
+        elif _follows(
+            before, _AT_ONE if value == 1 and text[start].isalpha() else _AT
+        ) and _THEN.match(text, end):
             yield make("time", text, start, end, time)
         elif _follows(before, _FROM) and not _AGES.search(text, max(0, start - 25), start):
             then = _TO.match(text, end)
