@@ -133,9 +133,7 @@ def _bare(text: str, worded: Sequence[WordedNumber], exact: bool) -> Iterator[Fa
             yield make("time", text, said.start(), end, _part_of_hour(said, value))
         elif clock:
             yield make("time", text, start, clock.end(), time)
-        elif _follows(
-            before, _AT_ONE if value == 1 and text[start].isalpha() else _AT
-        ) and _THEN.match(text, end):
+        elif _follows(before, at) and _THEN.match(text, end):
             yield make("time", text, start, end, time)
         elif _follows(before, _FROM) and not _AGES.search(text, max(0, start - 25), start):
             then = _TO.match(text, end)
