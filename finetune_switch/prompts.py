@@ -33,7 +33,7 @@ SAFETY_SHARE = 0.05
 
 _SPACED_CITATION = re.compile(r"([ \t]*)\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 _MAYBE_CITATION = re.compile(r"[ \t]*\[[\d\s,;]{0,40}$|[ \t]+$")
-_CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 
 
 class Message(TypedDict):
@@ -137,7 +137,7 @@ def parse_citations(answer: str, passages: Sequence[Passage]) -> list[int]:
     known = {passage.number for passage in passages}
     numbers = [
         int(number)
-        for group in _CITATION.findall(answer)
+        for group in CITATION.findall(answer)
         for number in re.split(r"\s*[,;]\s*", group)
     ]
     return list(dict.fromkeys(number for number in numbers if number in known))
@@ -185,5 +185,5 @@ def is_dont_know(answer: str, nothing_found: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    text = unicodedata.normalize("NFKC", _CITATION.sub("", text)).replace("’", "'").casefold()
+    text = unicodedata.normalize("NFKC", CITATION.sub("", text)).replace("’", "'").casefold()
     return " ".join(re.sub(r"[^\w\s']", " ", text).split()).strip("' ")

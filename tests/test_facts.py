@@ -1,0 +1,188 @@
+"""What an answer made up is found, and what a page says is not held against it."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from finetune_switch.facts import find_facts, unfounded
+
+PAGES = tomllib.loads(Path(__file__).with_name("facts.toml").read_text(encoding="utf-8"))["pages"]
+
+
+def cases(which):
+    return [(page["language"], page["text"], said) for page in PAGES for said in page[which]]
+
+
+def values(text, language="en", **options):
+    return [fact.value for fact in find_facts(text, language, **options)]
+
+
+class TestOnPages:
+    def test_there_are_enough_cases(self):
+        assert len(cases("true")) + len(cases("invented")) >= 150
+        assert {page["language"] for page in PAGES} == {"en", "de"}
+
+    def test_nothing_invented_passes(self):
+        passed = [
+            said for language, page, said in cases("invented")
+            if not unfounded(said, [page], language)
+        ]  # fmt: skip
+        assert not passed, f"{len(passed)} of {len(cases('invented'))} invented facts pass"
+
+    def test_what_is_true_is_seldom_held_back(self):
+        held = [
+            (said, [(fact.kind, fact.text, fact.value) for fact in found])
+            for language, page, said in cases("true")
+            if (found := unfounded(said, [page], language))
+        ]
+        assert len(held) <= 0.02 * len(cases("true")), (
+            f"{len(held)} of {len(cases('true'))} true facts are held back: {held}"
+        )
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page["text"].strip()[:12])
+    def test_a_page_is_founded_on_itself(self, page):
+        assert unfounded(page["text"], [page["text"]], page["language"]) == []
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("language", "same"),
+        [
+            ("en", ["£5", "£5.00", "5 pounds", "GBP 5", "five pounds", "£ 5"]),
+            ("en", ["£1,200", "£1200.00", "1,200 pounds", "£1.2k", "£1 200"]),
+            ("en", ["50p", "£0.50", "50 pence"]),
+            ("de", ["5 €", "5,00 €", "fünf Euro", "EUR 5", "5,- €", "€5"]),
+            ("de", ["3,2 Mio. €", "3.200.000 Euro", "3,2 Millionen Euro"]),
+            ("en", ["1,200", "1.200", "1200", "1'200", "twelve hundred", "1.2 thousand"]),
+            ("de", ["1,5", "1.5", "1,50"]),
+            ("de", ["250", "zweihundertfünfzig", "zweihundertundfünfzig"]),
+            ("en", ["250", "two hundred and fifty", "250th"]),
+            ("en", ["020 7946 0000", "+44 20 7946 0000", "(020) 7946 0000", "+44 (0)20 7946 0000"]),
+            ("de", ["030 1234567", "+49 30 1234567", "030/1234567", "0049 30 123 45 67"]),
+            ("en", ["3 March", "03/03", "March 3rd", "3rd of March", "3 Mar."]),
+            ("de", ["3. März", "3.3.", "03.03.", "3. Mrz"]),
+            ("en", ["3 March 2026", "03/03/2026", "2026-03-03", "March 3, 2026", "3.3.26"]),
+            ("de", ["3. März 2026", "3.3.2026", "03.03.26"]),
+            ("en", ["5pm", "5 p.m.", "17:00", "5.00pm", "5PM"]),
+            ("de", ["17 Uhr", "17:00 Uhr", "17.00 Uhr", "17:00"]),
+            ("en", ["noon", "12pm", "12:00", "midday"]),
+            ("en", ["12 High Street", "12 High St", "12, High Street"]),
+            ("de", ["Hafenstraße 12", "Hafenstr. 12", "Hafenstrasse 12"]),
+            ("en", ["TB4 7QX", "TB47QX"]),
+            ("en", ["https://www.boat.example/b/", "boat.example/b", "http://boat.example/b"]),
+            ("en", ["A@b.example", "a@b.example", "a [at] b.example"]),
+            ("en", ["Monday", "Mondays"]),
+            ("de", ["Sonntag", "sonntags"]),
+        ],
+        ids=lambda value: value[0] if isinstance(value, list) else value,
+    )
+    def test_equal_facts_have_one_value(self, language, same):
+        found = [values(text, language) for text in same]
+        assert found == [found[0]] * len(same)
+        assert len(found[0]) == 1
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", "[1] and [2, 3]", "1. Ring us\n2) Come", "- **3.** Go", "You may march.",
+            "e.g. this", "One of us.",
+            "Step 2: go.", "There are three ways:\nfirst", "Hallo, ein Boot.",
+        ],
+    )  # fmt: skip
+    def test_what_is_no_fact(self, text):
+        assert values(text) == []
+
+    def test_places_are_those_of_the_text(self):
+        text = "Pay £5 by 3 March, ring 020 7946 0000 (or write to a@b.example) at 5pm [1]."
+        facts = find_facts(text)
+        assert [fact.kind for fact in facts] == ["price", "date", "telephone", "e-mail", "time"]
+        assert all(text[fact.start : fact.end] == fact.text for fact in facts)
+        assert facts[-1].text == "5pm"
+
+    def test_days_come_first_but_in_america(self):
+        assert values("03/04/2026") == values("03/04/2026", "en-gb") == ["2026-04-03"]
+        assert values("03/04/2026", "en-us") == ["2026-03-04"]
+        assert values("13/04/2026", "en-us") == values("04/13/2026") == ["2026-04-13"]
+
+    def test_names_of_any_language_of_django(self):
+        assert values("le 3 mars 2026", "fr") == ["2026-03-03"]
+        assert values("el martes", "es") == ["-W-2"]
+
+    def test_a_telephone_number_is_at_home_in_a_region(self):
+        assert values("030 1234567", regions=("DE",)) == ["+49301234567"]
+        assert values("(212) 555-0123", regions=("US",)) == ["+12125550123"]
+
+    def test_two_numbers_side_by_side_are_two(self):
+        assert len(values("020 7946 0000 020 7946 0001")) == 2
+
+
+class TestUnfounded:
+    @pytest.mark.parametrize(
+        ("said", "page"),
+        [
+            ("3 March 2026", "3 March"),
+            ("3 March", "3 March 2026"),
+            ("in March 2026", "on 3 March 2026"),
+            ("in 2026", "on 3 March 2026"),
+            ("9.30pm", "9:30"),
+            ("on Saturday", "Friday to Sunday"),
+            ("on Saturday", "open daily"),
+            ("on Wednesday", "Mon 6 to Fri 10 April"),
+            ("in January", "1 November to 31 March"),
+            ("£160", "| An hour more | 160.00 |"),
+            ("High Street", "12 High Street"),
+            ("+44 1632 960140", "01632 960140"),
+            ("version 2.1.3", "version 2.1.3"),
+        ],
+    )
+    def test_what_follows_from_a_page(self, said, page):
+        assert unfounded(said, [page]) == []
+
+    @pytest.mark.parametrize(
+        ("said", "page"),
+        [
+            ("3 March 2026", "3 March 2027"),
+            ("at nine", "nine boats"),
+            ("one pound", "one boat"),
+            ("at one o'clock", "one boat"),
+            ("half past one", "half past two"),
+            ("at 9.", "9 boats"),
+            ("9.30pm", "9.30am"),
+            ("5 pounds", "5 euros"),
+            ("£5", "5 boats"),
+            ("12 High Street", "High Street"),
+            ("+49 20 7946 0000", "020 7946 0000"),
+            ("on Thursday", "Friday to Sunday"),
+            ("in May", "you may come"),
+        ],
+    )
+    def test_what_does_not(self, said, page):
+        assert unfounded(said, [page])
+
+    def test_any_passage_will_do(self):
+        assert unfounded("£5 at 5pm", ["It costs £5.", "It opens at 5pm."]) == []
+        assert [fact.text for fact in unfounded("£5 or £6", ["£5"])] == ["£6"]
+        assert [fact.text for fact in unfounded("£5", [])] == ["£5"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "1", "1 ", "1.", "1,", "1-", "1:", "1/", "01 ", "+4", "(", "[", "[1", ")", "@", "a@", "a",
+        "a.", "a ", "A ", "Ab ", "www.", "www.)", "ab.de/", "£", "£1", "1€", "5 March ", "March ",
+        "one hundred ", "zweihundert", "High Street ", "Str. ", "0171 1234567 ", "GB29 NWBK ",
+        "from 1 to ", "at 1 ", "\n", " ", "2 Uhr ", "1. Mai ", "10000 Be ",
+        "1 bis ", "\N{NO-BREAK SPACE}1", "１",
+    ],
+)  # fmt: skip
+def test_hostile_texts_take_linear_time(pattern):
+    # Most take a third of a second, a hundred thousand facts two. Quadratic time would be minutes.
+    text = (pattern * 200_000)[:200_000]
+    began = time.process_time()
+    facts = find_facts(text)
+    assert time.process_time() - began < 12
+    assert all(text[fact.start : fact.end] == fact.text for fact in facts)

@@ -1,0 +1,141 @@
+"""Sentences rest on passages, and what they made up is told from what they did not."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from finetune_switch.grounding import assess
+from tests.helpers import make_passages
+
+SETS = tomllib.loads(Path(__file__).with_name("grounding.toml").read_text(encoding="utf-8"))["sets"]
+
+OPENING = "The harbour opens at nine on every day but Christmas."
+PRICES = "Tickets cost £5 for adults. Ring 01632 960140 to book."
+
+
+def judged(answer, *texts, language="en"):
+    return [
+        (sentence.text.strip(), sentence.passage)
+        for sentence in assess(answer, make_passages(*(texts or (OPENING, PRICES))), language)
+    ]
+
+
+def label(sentence):
+    return -1 if sentence.neutral else sentence.passage or 0
+
+
+class TestLabelled:
+    def test_it_judges_as_readers_do(self):
+        wrong = []
+        for labelled in SETS:
+            passages = make_passages(*labelled["passages"])
+            for text, expected in labelled["sentences"]:
+                (sentence,) = assess(text, passages, labelled["language"])
+                if label(sentence) != expected:
+                    wrong.append((text, expected, label(sentence)))
+        total = sum(len(labelled["sentences"]) for labelled in SETS)
+        taken = [case for case in wrong if case[1] == 0]
+        assert len(wrong) <= 0.08 * total, f"{len(wrong)} of {total}: {wrong}"
+        assert len(taken) <= 2, taken
+
+
+class TestSentences:
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            "The harbour opens at nine. [1] Adults pay £5 [2]. \n\n- Ring 01632 960140.\n",
+            "  Hello!\nDr. Tarn lives at 12 St. Mary Street, e.g. in No. 5. Really?! Yes… no.",
+            "\n\n", " ", "x", "1. One\n2. Two", "No stop at the end", "...\n...", "[1] [2]",
+        ],
+    )  # fmt: skip
+    def test_they_cover_the_whole_answer(self, answer):
+        sentences = assess(answer, make_passages(OPENING, PRICES), "en")
+        assert "".join(sentence.text for sentence in sentences) == answer
+        position = 0
+        for sentence in sentences:
+            assert sentence.start == position
+            assert sentence.text == answer[sentence.start : sentence.end]
+            position = sentence.end
+            for fact in sentence.unfounded:
+                assert sentence.start <= fact.start < fact.end <= sentence.end
+                assert answer[fact.start : fact.end] == fact.text
+        assert position == len(answer)
+
+    def test_no_answer_no_sentences(self):
+        assert assess("", make_passages(OPENING), "en") == []
+
+    @pytest.mark.parametrize(
+        ("language", "answer", "count"),
+        [
+            ("en", "We open at 9 a.m. on Mondays.", 1),
+            ("en", "We open at 9 a.m. The boats do not.", 2),
+            ("en", "Dr. Tarn, e.g. the coxswain, met Mr. Lunn.", 1),
+            ("en", "It is 9.45 metres long. It costs 5. We like it.", 3),
+            ("en", "1. Ring us.\n2. Come.", 2),
+            ("en", "Really?! Yes… It is “so.” Fine.", 4),
+            ("en", "It opens. [1] It closes [2]. Then?", 3),
+            ("en", "Ask. 「そう。」はい。", 3),
+            ("de", "Am 3. März ist zu. Der 2. Stock auch.", 2),
+            ("de", "Das kostet z. B. 5 Euro, d. h. wenig. Gut.", 2),
+            ("de", "Tel. 030 1234567. Nr. 5 hilft.", 2),
+        ],
+    )
+    def test_where_they_end(self, language, answer, count):
+        assert len(assess(answer, make_passages(OPENING), language)) == count
+
+
+class TestPassages:
+    def test_the_one_that_is_likest(self):
+        answer = "The harbour opens at nine. Adults pay 5 pounds for tickets. Pigs can fly."
+        assert [passage for _text, passage in judged(answer)] == [1, 2, None]
+
+    def test_a_cited_one_goes_first_where_it_supports(self):
+        assert judged("The harbour opens at nine [2].", OPENING, OPENING) == [
+            ("The harbour opens at nine [2].", 2)
+        ]
+        assert judged("The harbour opens at nine [2].")[0][1] == 1
+
+    def test_numbers_are_those_of_the_passages(self):
+        passages = make_passages("Something else.", OPENING)[1:]
+        (sentence,) = assess("The harbour opens at nine.", passages, "en")
+        assert sentence.passage == 2
+
+    def test_a_title_and_an_address_belong_to_the_passage(self):
+        (sentence,) = assess("See /page-1/ or [Page 1](/page-1/).", make_passages("-"), "en")
+        assert sentence.unfounded == ()
+
+    def test_without_passages_nothing_is_supported(self):
+        hello, opening = assess("Hello! It opens at nine.", [], "en")
+        assert hello.neutral
+        assert hello.supported
+        assert not opening.supported
+        assert [fact.text for fact in opening.unfounded] == ["nine"]
+
+    @pytest.mark.parametrize("answer", ["I don't know.", "Hello!", "Yes.", "Is it?", " ", "…"])
+    def test_what_claims_nothing_is_neutral(self, answer):
+        (sentence,) = assess(answer, make_passages(OPENING), "en")
+        assert sentence.neutral
+        assert sentence.passage is None
+
+    def test_a_made_up_fact_is_told_although_the_sentence_is_supported(self):
+        _first, second = assess(
+            "Hello! Tickets for adults cost £5, ring 01632 960149 to book.",
+            make_passages(OPENING, PRICES),
+            "en",
+        )
+        assert second.passage == 2
+        assert [fact.text for fact in second.unfounded] == ["01632 960149"]
+
+
+@pytest.mark.parametrize("pattern", ["Go. ", "a. ", ".", "\n", "[1]", ". [1]", "1 ", "1. ", "Ab "])
+def test_hostile_answers_take_linear_time(pattern):
+    # Each takes about a second, two where all is facts. Quadratic time would be minutes.
+    passages = make_passages(*[(f"{OPENING} {PRICES} " * 40)[:4000]] * 20)
+    began = time.process_time()
+    sentences = assess((pattern * 200_000)[:200_000], passages, "en")
+    assert time.process_time() - began < 12
+    assert sum(len(sentence.text) for sentence in sentences) == 200_000
