@@ -77,7 +77,7 @@ def _answer_shown(
 ) -> dict[str, Any]:
     if exchange is None:
         state = GONE if column.backend is None else WAITING
-        return {"state": state, "exchange": None}
+        return {"state": state, "exchange": None, "may_try_again": False, "may_grade": False}
     state = STATES[exchange.current_outcome]
     passages = comparison.frozen_passages
     return {
