@@ -308,6 +308,14 @@ class CompareForm(forms.Form):
                 raise ValidationError(reason)
         return chosen
 
+    def clean(self) -> dict[str, Any]:
+        """A saved question that was written over is not the one that is asked."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        saved = cleaned.get("saved_question")
+        if saved is not None and saved.text.strip() != cleaned.get("question"):
+            cleaned["saved_question"] = None
+        return cleaned
+
 
 class GradeForm(forms.ModelForm):
     """What somebody thinks of an answer; each part may come by itself."""
@@ -315,3 +323,9 @@ class GradeForm(forms.ModelForm):
     class Meta:
         model = Grade
         fields = ["value", "tone", "note", "correction"]
+
+    def clean_correction(self) -> str:
+        """The answer as it was is no correction of it. Browsers send other ends of lines."""
+        correction = self.cleaned_data["correction"].replace("\r\n", "\n").strip()
+        said = self.instance.exchange.answer.replace("\r\n", "\n").strip()
+        return "" if correction == said else correction

@@ -270,7 +270,7 @@ class GradeView(PartView):
         if "undo" in request.POST:
             Grade.undo(exchange, judge=request.user)
             return 200
-        form = GradeForm(request.POST)
+        form = GradeForm(request.POST, instance=Grade(exchange=exchange))
         if not form.is_valid():
             return 400
         given = {name: form.cleaned_data[name] for name in Grade.VALUES if name in request.POST}

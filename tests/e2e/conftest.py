@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 # The first check of a process imports litellm, which takes seconds on a busy machine.
 SECONDS = 30
 expect.set_options(timeout=SECONDS * 1000)
+
+_numbers = itertools.count(1)
 
 MISSING = "no Chromium on this machine: apt-get install chromium"
 
@@ -100,3 +103,25 @@ def log_in(page: Page, address: str, user: Any) -> None:
     client.force_login(user)
     name = django_settings.SESSION_COOKIE_NAME
     page.context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
+
+
+@pytest.fixture
+def scene(lead: Person, site: Any, make_page: Any, backends: dict[str, ChatBackend]) -> Any:
+    """Some pages, and what was compared on them."""
+    from .comparing import Scene
+
+    return Scene(site, make_page, backends)
+
+
+@pytest.fixture
+def behave(standin: Any) -> Callable[..., str]:
+    """Has a backend ask a model that behaves somehow; gives the model's name."""
+
+    def behave(row: ChatBackend, **behaviour: Any) -> str:
+        name = f"compared-{next(_numbers)}"
+        standin.add_model(name, listed=False, **behaviour)
+        row.model_name = name
+        row.save()
+        return name
+
+    return behave

@@ -30,6 +30,7 @@ class Stream:
     headers: httpx.Headers
     arrivals: list[Arrival] = field(default_factory=list)
     comments: int = 0
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def names(self) -> list[str]:
@@ -48,18 +49,24 @@ def read_stream(url: str, asked: Mapping[str, Any], *, path: str = "/test/stream
     """Ask, and read every event as it comes."""
     started = time.monotonic()
     with httpx.stream("POST", url + path, json=asked, timeout=READ_SECONDS) as response:
-        if not response.is_success:
-            response.read()
-            raise AssertionError(f"{response.status_code}: {response.text[:500]}")
-        stream, buffered = Stream(response.headers), b""
-        for chunk in response.iter_raw():
-            *blocks, buffered = (buffered + chunk).split(b"\n\n")
-            for block in blocks:
-                if block.startswith(b":"):
-                    stream.comments += 1
-                else:
-                    stream.arrivals.append(_arrival(block, time.monotonic() - started))
-        assert not buffered, f"the stream ends in the middle of an event: {buffered!r}"
+        return read_events(response, started)
+
+
+def read_events(response: httpx.Response, started: float) -> Stream:
+    """Every event of a response as it comes."""
+    if not response.is_success:
+        response.read()
+        raise AssertionError(f"{response.status_code}: {response.text[:500]}")
+    stream, buffered = Stream(response.headers), b""
+    for chunk in response.iter_raw():
+        stream.body += chunk
+        *blocks, buffered = (buffered + chunk).split(b"\n\n")
+        for block in blocks:
+            if block.startswith(b":"):
+                stream.comments += 1
+            else:
+                stream.arrivals.append(_arrival(block, time.monotonic() - started))
+    assert not buffered, f"the stream ends in the middle of an event: {buffered!r}"
     return stream
 
 
@@ -69,14 +76,20 @@ def _arrival(block: bytes, at: float) -> Arrival:
 
 
 def request_bytes(
-    asked: Mapping[str, Any], cookies: Mapping[str, str] | None = None, *, last: bool = False
+    asked: Mapping[str, Any],
+    cookies: Mapping[str, str] | None = None,
+    *,
+    path: str = "/test/stream/",
+    headers: Mapping[str, str] | None = None,
+    last: bool = False,
 ) -> bytes:
     """The question as one HTTP request; ``last`` has the server hang up after it."""
     body = json.dumps(asked).encode()
     cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
+    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     head = (
-        "POST /test/stream/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"Cookie: {cookie}\r\nConnection: {'close' if last else 'keep-alive'}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"{more}Cookie: {cookie}\r\nConnection: {'close' if last else 'keep-alive'}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -100,10 +113,14 @@ class LeavingReader:
     """A browser tab that is closed: a plain socket, without a client that would read ahead."""
 
     def __init__(
-        self, port: int, asked: Mapping[str, Any], cookies: Mapping[str, str] | None = None
+        self,
+        port: int,
+        asked: Mapping[str, Any],
+        cookies: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=READ_SECONDS)
-        self._socket.sendall(request_bytes(asked, cookies))
+        self._socket.sendall(request_bytes(asked, cookies, **more))
         self.received = b""
 
     def read_until(self, mark: bytes, times: int = 1) -> None:

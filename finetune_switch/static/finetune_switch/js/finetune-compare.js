@@ -1,5 +1,6 @@
 const PARTIAL = { 'X-Requested-With': 'XMLHttpRequest' };
 const WAKING_AFTER = 4000;
+const LOOK_AGAIN_AFTER = 500;
 
 /** Sends a form, with the button that was pressed, and gives the part of the page that it changed. */
 async function send(form, submitter) {
@@ -10,12 +11,24 @@ async function send(form, submitter) {
   return response.text();
 }
 
-/** Puts a part of the page in place, the keyboard where it was. */
+/**
+ * Puts a part of the page in place. The keyboard stays where it was, what was open stays open, and
+ * words that nobody has saved yet are kept.
+ */
 function replace(element, html) {
   const { id } = document.activeElement ?? {};
   const had = element.contains(document.activeElement);
+  const open = [...element.querySelectorAll('details[open]')].map(({ className }) => className);
+  const drafts = [...element.querySelectorAll('textarea')].filter((area) => area.value !== area.defaultValue);
   element.innerHTML = html;
-  if (had) (document.getElementById(id) ?? element.querySelector('button'))?.focus();
+  element.querySelectorAll('details').forEach((details) => {
+    details.open = details.open || open.includes(details.className);
+  });
+  drafts.forEach((draft) => {
+    const area = document.getElementById(draft.id);
+    if (area) area.value = draft.value;
+  });
+  if (had) (document.getElementById(id) ?? element.querySelector('button:not([hidden])'))?.focus();
 }
 
 /** The events of a "text/event-stream" response, one after another. */
@@ -38,19 +51,21 @@ async function* eventsOf(response) {
 
 /** One backend's answer: streams it, stops it, tries again, takes its grades. */
 class FinetuneColumnController extends window.StimulusModule.Controller {
-  static targets = ['answer', 'body', 'status', 'stop', 'waiting'];
+  static targets = ['answer', 'body', 'lost', 'state', 'status', 'stop'];
   static values = {
     answering: String,
     begin: Boolean,
     letter: String,
-    lost: String,
+    saved: String,
     token: String,
     url: String,
     waking: String,
   };
 
   connect() {
-    if (this.beginValue && this.answerTarget.dataset.state === 'waiting') this.start();
+    if (this.state === 'waiting' && this.beginValue) this.start();
+    // In another window, or in this one until a moment ago.
+    else if (this.state === 'answering') this.finish();
   }
 
   disconnect() {
@@ -61,17 +76,19 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     return Boolean(this.abort);
   }
 
+  get state() {
+    return this.answerTarget.dataset.state;
+  }
+
   async start() {
     if (this.isAnswering) return;
     const abort = new AbortController();
     this.abort = abort;
     this.stopTarget.hidden = false;
-    if (this.hasWaitingTarget) this.waitingTarget.textContent = `${this.answeringValue}…`;
-    this.statusTarget.textContent = this.answeringValue;
+    if (this.hasStateTarget && this.stateTarget.contains(document.activeElement)) this.stopTarget.focus();
+    this.wait(this.answeringValue);
     this.dispatch('answering');
-    const waking = setTimeout(() => {
-      if (this.hasWaitingTarget) this.waitingTarget.textContent = this.wakingValue;
-    }, WAKING_AFTER);
+    const waking = setTimeout(() => this.wait(this.wakingValue), WAKING_AFTER);
     try {
       const response = await fetch(`${this.urlValue}stream/`, {
         method: 'POST',
@@ -82,52 +99,85 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
       for await (const [name, { text }] of eventsOf(response)) {
         if (name !== 'text') continue;
         clearTimeout(waking);
-        if (this.hasWaitingTarget) this.waitingTarget.remove();
+        if (this.hasStateTarget) this.stateTarget.remove();
         this.answerTarget.append(text);
       }
     } catch (error) {
       // Whatever was said until then is in the record, and is shown from there.
     }
     clearTimeout(waking);
+    await this.finish();
     this.abort = undefined;
-    await this.refresh();
+    this.dispatch('answered');
+  }
+
+  /** Says what is waited for, to the eye and to the ear. */
+  wait(sentence) {
+    if (this.hasStateTarget) this.stateTarget.textContent = sentence;
+    this.statusTarget.textContent = sentence;
   }
 
   stop() {
     this.abort?.abort();
   }
 
-  /** Shows what the record says. A departure takes the server a moment to notice. */
+  /** Shows how it ended, and reads it out once. */
+  async finish() {
+    if (!(await this.refresh())) return;
+    const { textContent } = this.answerTarget;
+    this.statusTarget.textContent = [
+      textContent && `${this.letterValue}: ${textContent}`,
+      this.hasStateTarget && this.stateTarget.textContent.trim(),
+    ]
+      .filter(Boolean)
+      .join(' ');
+  }
+
+  /**
+   * Shows what the record says, as soon as nothing is being said any more: a departure takes the
+   * server a moment to notice, and in another window an answer takes its time.
+   */
   async refresh() {
-    if (!this.element.isConnected) return;
-    for (let tries = 0; tries < 6; tries += 1) {
+    while (this.element.isConnected) {
       try {
         const response = await fetch(this.urlValue, { headers: PARTIAL });
         if (!response.ok) throw new Error(String(response.status));
-        replace(this.bodyTarget, await response.text());
+        const html = await response.text();
+        const fresh = new DOMParser().parseFromString(html, 'text/html');
+        if (fresh.querySelector('[data-state]').dataset.state !== 'answering') {
+          this.show(html);
+          return true;
+        }
       } catch (error) {
-        this.say(this.lostValue);
-        break;
+        this.stopTarget.hidden = true;
+        this.lostTarget.hidden = false;
+        return false;
       }
-      if (this.answerTarget.dataset.state !== 'answering') break;
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_AFTER));
     }
-    // Read out once, when it is all there.
-    this.statusTarget.textContent = `${this.letterValue}: ${this.answerTarget.textContent}`;
-    this.dispatch('answered');
+    return false;
+  }
+
+  show(html) {
+    replace(this.bodyTarget, html);
+    this.lostTarget.hidden = true;
   }
 
   async again(event) {
-    if (await this.judge(event)) this.start();
+    if (await this.send(event)) this.start();
   }
 
   async judge(event) {
+    if (await this.send(event)) this.statusTarget.textContent = this.savedValue;
+  }
+
+  async send(event) {
     event.preventDefault();
     try {
-      replace(this.bodyTarget, await send(event.target, event.submitter));
+      this.show(await send(event.target, event.submitter));
       return true;
     } catch (error) {
-      this.say(this.lostValue);
+      this.lostTarget.hidden = false;
       return false;
     }
   }
@@ -135,18 +185,16 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
   grade(key) {
     this.bodyTarget.querySelector(`[data-key="${key}"]`)?.click();
   }
-
-  say(sentence) {
-    this.statusTarget.textContent = sentence;
-    this.statusTarget.classList.remove('w-sr-only');
-  }
 }
 
 /** The whole comparison: which answer is better, by mouse or keyboard, and what it rests on. */
 class FinetuneCompareController extends window.StimulusModule.Controller {
-  static targets = ['column', 'passage', 'stop', 'tab', 'verdict'];
-  static values = { lost: String, token: String };
-  static outlets = ['finetune-column'];
+  static targets = ['column', 'lost', 'passage', 'status', 'stop', 'tab', 'verdict'];
+  static values = { saved: String };
+
+  connect() {
+    this.settle();
+  }
 
   get columns() {
     return this.columnTargets
@@ -166,16 +214,17 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
     this.attended = currentTarget;
   }
 
-  /** 1 to 4 grade the column that has the keyboard, else the first that has no grade yet. */
+  /** 1 to 4 grade the column that has the keyboard, else the first in sight without a grade. */
   key(event) {
     const { key, target, altKey, ctrlKey, metaKey } = event;
     if (altKey || ctrlKey || metaKey) return;
     if (target.closest('input, textarea, select, [contenteditable]')) return;
-    if ('1234'.includes(key)) {
-      const open = this.columnTargets.find(
+    if (['1', '2', '3', '4'].includes(key)) {
+      const seen = this.columnTargets.filter((column) => column.offsetParent);
+      const open = seen.find(
         (column) => column.querySelector('[data-key]') && !column.querySelector('[data-key][aria-pressed="true"]'),
       );
-      const element = this.element.contains(target) && this.attended ? this.attended : open;
+      const element = this.element.contains(target) && seen.includes(this.attended) ? this.attended : open;
       const index = this.columnTargets.indexOf(element);
       if (index >= 0) this.columns[index].grade(key);
     } else if (key === 'ArrowLeft' || key === 'ArrowRight') {
@@ -189,17 +238,20 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
     event.preventDefault();
     try {
       replace(this.verdictTarget, await send(event.target, event.submitter));
+      this.lostTarget.hidden = true;
+      this.statusTarget.textContent = this.savedValue;
       return true;
     } catch (error) {
-      window.alert(this.lostValue);
+      this.lostTarget.hidden = false;
       return false;
     }
   }
 
   async reveal(event) {
     if (!(await this.judge(event))) return;
-    await Promise.all(this.columns.filter((column) => !column.isAnswering).map((column) => column.refresh()));
+    this.statusTarget.textContent = '';
     this.verdictTarget.querySelector('#finetune-wins')?.focus();
+    this.columns.filter((column) => !column.isAnswering).forEach((column) => column.refresh());
   }
 
   show({ params: { position } }) {
@@ -207,6 +259,7 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
       column.classList.toggle('finetune-column--shown', index === position);
       this.tabTargets[index].setAttribute('aria-pressed', String(index === position));
     });
+    this.attended = this.columnTargets[position];
   }
 
   light({ target }) {
