@@ -12,9 +12,10 @@ from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
 from wagtail.admin.viewsets.model import ModelViewSet
 
 from . import permissions
-from .models import ChatBackend
+from .models import ChatBackend, Question, QuestionSet
 from .panels import backend_edit_handler
-from .views import backends, index, one_backend, switch
+from .questions import question_edit_handler, question_set_edit_handler
+from .views import backends, index, one_backend, questions, switch
 
 
 class SwitchMenuItem(MenuItem):
@@ -109,8 +110,44 @@ class IndexViewSet(ViewSet):
         ]
 
 
+class QuestionViewSet(ModelViewSet):
+    model = Question
+    name = "finetune_questions"
+    url_prefix = "finetune/questions"
+    icon = "help"
+    menu_label = gettext_lazy("Questions")
+    edit_handler = question_edit_handler
+    copy_view_enabled = True
+    add_to_reference_index = False
+    index_view_class = questions.QuestionIndexView
+    add_view_class = questions.QuestionCreateView
+    edit_view_class = questions.QuestionEditView
+    copy_view_class = questions.QuestionCopyView
+    search_fields = questions.QuestionIndexView.search_fields
+
+
+class QuestionSetViewSet(ModelViewSet):
+    model = QuestionSet
+    name = "finetune_question_sets"
+    url_prefix = "finetune/question-sets"
+    icon = "folder-open-inverse"
+    menu_label = gettext_lazy("Question sets")
+    edit_handler = question_set_edit_handler
+    copy_view_enabled = False
+    add_to_reference_index = False
+    index_view_class = questions.QuestionSetIndexView
+    edit_view_class = questions.QuestionSetEditView
+    search_fields = questions.QuestionSetIndexView.search_fields
+
+
 class FinetuneSwitchGroup(ViewSetGroup):
     menu_label = gettext_lazy("AI answers")
     menu_icon = "finetune-switch"
     menu_order = 250
-    items = (SwitchViewSet, ChatBackendViewSet, IndexViewSet)
+    items = (
+        SwitchViewSet,
+        QuestionViewSet,
+        QuestionSetViewSet,
+        ChatBackendViewSet,
+        IndexViewSet,
+    )
