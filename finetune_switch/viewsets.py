@@ -15,7 +15,7 @@ from . import permissions
 from .models import ChatBackend, Question, QuestionSet
 from .panels import backend_edit_handler
 from .questions import question_edit_handler, question_set_edit_handler
-from .views import backends, index, one_backend, questions, switch
+from .views import backends, comparisons, index, one_backend, questions, switch, tally
 
 
 class SwitchMenuItem(MenuItem):
@@ -110,6 +110,30 @@ class IndexViewSet(ViewSet):
         ]
 
 
+class ComparisonsMenuItem(MenuItem):
+    def is_shown(self, request: HttpRequest) -> bool:
+        return permissions.may_see_comparisons(request.user)
+
+
+class ComparisonsViewSet(ViewSet):
+    name = "finetune_comparisons"
+    url_prefix = "finetune/comparisons"
+    menu_label = gettext_lazy("Comparisons")
+    menu_icon = icon = "table"
+    menu_item_class = ComparisonsMenuItem
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        rows, sums = comparisons.ComparisonIndexView, tally.TallyView
+        return [
+            path("", rows.as_view(), name="index"),
+            path("results/", rows.as_view(results_only=True), name="index_results"),
+            path("tally/", sums.as_view(), name="tally"),
+            path("tally/results/", sums.as_view(results_only=True), name="tally_results"),
+            path("suggestions/", comparisons.SuggestionsView.as_view(), name="suggestions"),
+            path("<uuid:pk>/delete/", comparisons.ComparisonDeleteView.as_view(), name="delete"),
+        ]
+
+
 class QuestionViewSet(ModelViewSet):
     model = Question
     name = "finetune_questions"
@@ -145,6 +169,7 @@ class FinetuneSwitchGroup(ViewSetGroup):
     menu_icon = "finetune-switch"
     menu_order = 250
     items = (
+        ComparisonsViewSet,
         SwitchViewSet,
         QuestionViewSet,
         QuestionSetViewSet,

@@ -6,7 +6,16 @@ import pytest
 from django.test import Client
 from wagtail.models import ModelLogEntry
 
-from finetune_switch.models import ChatBackend, IndexBuild, Switch, SystemPrompt
+from finetune_switch.models import (
+    ChatBackend,
+    Comparison,
+    IndexBuild,
+    Question,
+    QuestionSet,
+    Switch,
+    SystemPrompt,
+)
+from tests.comparison_helpers import make_comparison
 
 from .pages import address
 from .roles import BACKEND_PERMISSIONS, ROLES, make_user
@@ -18,6 +27,14 @@ ADDERS = {"adder", "superuser"}
 CHANGERS = {"changer", "superuser"}
 DELETERS = {"deleter", "superuser"}
 INDEXERS = {"indexer", "superuser"}
+COMPARERS = {"comparer", "superuser"}
+READERS = {"comparison_viewer", "comparison_deleter", *COMPARERS}
+COMPARISON_DELETERS = {"comparison_deleter", "superuser"}
+QUESTION_ADDERS = {"question_adder", "superuser"}
+QUESTION_CHANGERS = {"question_changer", "superuser"}
+QUESTION_DELETERS = {"question_deleter", "superuser"}
+QUESTIONERS = QUESTION_ADDERS | QUESTION_CHANGERS | QUESTION_DELETERS
+SET_KEEPERS = {"set_keeper", "superuser"}
 
 NEW = {
     "label": "New",
@@ -65,6 +82,36 @@ VIEWS = {
     "its progress": ("get", "index:progress", "", SETTINGS | INDEXERS | {"other_site"}, {}),
     "build it": ("post", "index:build", "", INDEXERS, {}),
     "bring it up to date": ("post", "index:build", "", INDEXERS, {"changed": "on"}),
+    "comparisons": ("get", "comparisons:index", "", READERS, {}),
+    "their results": ("get", "comparisons:index_results", "", READERS, {}),
+    "their export": ("get", "comparisons:index", "", READERS, {"export": "xlsx"}),
+    "the tally": ("get", "comparisons:tally", "", READERS, {}),
+    "its results": ("get", "comparisons:tally_results", "", READERS, {}),
+    "suggestions": ("get", "comparisons:suggestions", "", COMPARERS, {"q": "open"}),
+    "ask to delete one": ("get", "comparisons:delete", "comparison", COMPARISON_DELETERS, {}),
+    "delete one": ("post", "comparisons:delete", "comparison", COMPARISON_DELETERS, {}),
+    "questions": ("get", "questions:index", "", QUESTIONERS, {}),
+    "questions' results": ("get", "questions:index_results", "", QUESTIONERS, {}),
+    "form for a question": ("get", "questions:add", "", QUESTION_ADDERS, {}),
+    "add a question": ("post", "questions:add", "", QUESTION_ADDERS, {"text": "Why?", "tags": ""}),
+    "form of a question": ("get", "questions:edit", "question", QUESTION_CHANGERS, {}),
+    "edit a question": (
+        "post",
+        "questions:edit",
+        "question",
+        QUESTION_CHANGERS,
+        {"text": "Why?", "tags": ""},
+    ),
+    # Wagtail wants "change" of what is copied as well.
+    "copy a question": ("get", "questions:copy", "question", {"superuser"}, {}),
+    "ask to delete a question": ("get", "questions:delete", "question", QUESTION_DELETERS, {}),
+    "delete a question": ("post", "questions:delete", "question", QUESTION_DELETERS, {}),
+    "question sets": ("get", "question_sets:index", "", SET_KEEPERS, {}),
+    "form for a set": ("get", "question_sets:add", "", SET_KEEPERS, {}),
+    "add a set": ("post", "question_sets:add", "", SET_KEEPERS, {"name": "New"}),
+    "form of a set": ("get", "question_sets:edit", "set", SET_KEEPERS, {}),
+    "edit a set": ("post", "question_sets:edit", "set", SET_KEEPERS, {"name": "New"}),
+    "delete a set": ("post", "question_sets:delete", "set", SET_KEEPERS, {}),
     "restore a wording": ("post", "backends:prompts", "backend", CHANGERS, {"number": "1"}),
 }
 
@@ -76,6 +123,9 @@ def everything():
         "backends": list(ChatBackend.objects.order_by("pk").values()),
         "wordings": list(SystemPrompt.objects.order_by("pk").values()),
         "builds": list(IndexBuild.objects.order_by("pk").values()),
+        "comparisons": list(Comparison.objects.order_by("pk").values()),
+        "questions": list(Question.objects.order_by("pk").values()),
+        "sets": list(QuestionSet.objects.order_by("pk").values()),
         "log": ModelLogEntry.objects.count(),
     }
 
@@ -98,6 +148,9 @@ def test_a_view_for_a_role(what, role, site, other_site, switch, hosted, backend
         "site": (site.pk,),
         "backend": (backend.pk,),
         "setting": ("finetune_switch", "switch", site.pk),
+        "comparison": (make_comparison("When?", [hosted, backend], site=site).pk,),
+        "question": (Question.objects.create(text="When?").pk,),
+        "set": (QuestionSet.objects.create(name="Hours").pk,),
     }[names]
     values = {"hosted": hosted.pk}
     data = {name: values.get(value, value) for name, value in data.items()}
