@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain, zip_longest
 from typing import Any
@@ -54,8 +54,9 @@ def _recent(words: str, reader: Reader) -> list[Suggestion]:
 
 def _searched(words: str) -> Iterator[Suggestion]:
     """What visitors searched for most, where Wagtail's own log of that is installed."""
-    if apps.is_installed("wagtail.contrib.search_promotions"):
-        query: Any = apps.get_model("wagtailsearchpromotions", "Query")
-        popular: Iterable[Any] = query.get_most_popular().filter(query_string__icontains=words)
-        for row in popular[:MOST]:
-            yield Suggestion(row.query_string, SEARCHED)
+    if not apps.is_installed("wagtail.contrib.search_promotions"):
+        return
+    from wagtail.contrib.search_promotions.models import Query
+
+    for row in Query.get_most_popular().filter(query_string__icontains=words)[:MOST]:
+        yield Suggestion(row.query_string, SEARCHED)

@@ -138,6 +138,7 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
     is_searchable = True
     default_ordering = "-asked_at"
     paginate_by = 20
+    table_classname = "listing finetune-comparisons"
     export_filename = "comparisons"
     export_headings = {
         "question": gettext_lazy("Question"),
