@@ -12,6 +12,7 @@ from wagtail.admin.views.generic.base import BaseListingView
 from wagtail.admin.widgets.button import HeaderButton
 
 from .. import permissions
+from ..charts import grades_chart
 from ..models import Comparison, Grade
 from ..tally import BackendTally, Tally, tally
 from ..widgets import admin_css
@@ -55,6 +56,11 @@ class TallyView(SeeComparisonsMixin, BaseListingView):
         return {
             **context,
             "tally": self.tally,
+            "charts": [
+                (row.name, row.graded, grades_chart(row))
+                for row in self.tally.backends
+                if row.graded
+            ],
             "grades": Grade.Value.labels,
             "tones": Grade.Tone.labels,
             "may_compare": permissions.may_compare(self.request.user),

@@ -81,6 +81,20 @@ def test_full(compare, sam, admin):
     ]  # fmt: skip
 
 
+def test_a_chart_says_what_the_table_says(compare, sam, admin):
+    for value in ("correct", "wrong", "wrong", "wrong"):
+        grade(compare(), "A", sam, value)
+    page = admin.get("comparisons:tally")
+    [figure] = page.main.select("figure")
+    assert " ".join(figure.figcaption.get_text(" ").split()) == "The hosted model 4 grades"
+    drawing = figure.select_one("[aria-hidden=true] svg")
+    # Drawn from the last grade to the first.
+    widths = [float(bar["width"]) for bar in drawing.select(".bars rect")]
+    assert widths == [pytest.approx(3 * widths[3]), 0, 0, pytest.approx(widths[3])]
+    assert widths[3] > 0
+    assert drawing.select("style, script, [style]") == []
+
+
 def test_too_few_to_tell(compare, sam, admin):
     prefer(compare(), "A", sam)
     [row] = table(admin.get("comparisons:tally"), "pairs").values()
