@@ -36,11 +36,14 @@ class SafeSpreadsheetMixin(SpreadsheetExportMixin):
 
     def stream_csv(self, queryset: Iterable[dict[str, Any]]) -> Iterator[bytes]:
         # Lines are made while they are sent, when the request's language is no longer in force.
-        language = get_language()
-        lines = super().stream_csv(queryset)
-        while True:
-            with override(language):
-                line = next(lines, None)
-            if line is None:
-                return
-            yield line
+        return in_language(get_language(), super().stream_csv(queryset))
+
+
+def in_language(language: str | None, lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines, each made in this language."""
+    while True:
+        with override(language):
+            line = next(lines, None)
+        if line is None:
+            return
+        yield line
