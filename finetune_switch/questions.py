@@ -16,7 +16,7 @@ from wagtail.admin.panels import FieldPanel, ObjectList, Panel
 from .asking import MAX_QUESTION_LENGTH
 from .models import QuestionSet
 from .visibility import page_model
-from .widgets import PAGE_ID, PagesWidget
+from .widgets import PAGE_ID, NamedTagWidget, PagesWidget
 
 MOST_SHOWN = 50
 
@@ -61,6 +61,8 @@ class QuestionForm(WagtailAdminModelForm):
         if "sets" in self.fields:
             self.fields["sets"].widget = forms.CheckboxSelectMultiple()
             self.fields["sets"].widget.choices = self.fields["sets"].choices
+        if "tags" in self.fields:
+            self.fields["tags"].widget = NamedTagWidget()
 
     def clean_text(self) -> str:
         text = self.cleaned_data["text"].strip()

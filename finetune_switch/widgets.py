@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from wagtail.admin.staticfiles import versioned_static
+from wagtail.admin.widgets import AdminTagWidget
 
 from .visibility import page_model
 
@@ -63,6 +66,18 @@ class LocaleTextsWidget(forms.MultiWidget):
             context["widget"]["subwidgets"], self.languages, strict=False
         ):
             subwidget["language"] = language
+        return context
+
+
+class NamedTagWidget(AdminTagWidget):
+    """Wagtail's field for tags, whose input has no name of its own."""
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        attributes = context["widget"]["attrs"]
+        options = json.loads(attributes["data-w-tag-options-value"])
+        options["placeholderText"] = _("Add a tag")
+        attributes["data-w-tag-options-value"] = json.dumps(options)
         return context
 
 
