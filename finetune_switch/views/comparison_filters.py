@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_filters.widgets import SuffixedMultiWidget
 from wagtail.admin.filters import WagtailFilterSet
@@ -27,12 +28,16 @@ class DaysWidget(SuffixedMultiWidget):
 
     def __init__(self, attrs: Any = None) -> None:
         day = {"type": "date", "min": "2000-01-01", "max": "9998-12-31"}
-        labels = (gettext_lazy("From"), gettext_lazy("To"))
-        widgets = [
-            forms.DateInput(format="%Y-%m-%d", attrs={**day, "aria-label": label})
-            for label in labels
-        ]
+        widgets = [forms.DateInput(format="%Y-%m-%d", attrs=day) for _suffix in self.suffixes]
         super().__init__(widgets, attrs)
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        for subwidget, label in zip(
+            context["widget"]["subwidgets"], (_("From"), _("To")), strict=True
+        ):
+            subwidget["label"] = label
+        return context
 
     def decompress(self, value: Any) -> list[Any]:
         return [value.start, value.stop] if value else [None, None]
