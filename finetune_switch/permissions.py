@@ -18,6 +18,7 @@ VIEW_BACKEND = f"{APP}.view_chatbackend"
 RUN_INDEX = f"{APP}.run_indexbuild"
 COMPARE = f"{APP}.add_comparison"
 VIEW_COMPARISON = f"{APP}.view_comparison"
+DELETE_COMPARISON = f"{APP}.delete_comparison"
 
 GRANTABLE = (
     "activate_switch",
@@ -87,6 +88,11 @@ def may_see_comparisons(user: Any) -> bool:
     return may_compare(user) or bool(user.has_perm(VIEW_COMPARISON))
 
 
+def may_delete_comparisons(user: Any) -> bool:
+    """Whether a user may delete comparisons: of those that they may see."""
+    return may_see_comparisons(user) and bool(user.has_perm(DELETE_COMPARISON))
+
+
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
     """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
@@ -95,6 +101,7 @@ def groups_to_ask_as(user: Any) -> QuerySet[Group]:
 __all__ = [
     "ACTIVATE",
     "COMPARE",
+    "DELETE_COMPARISON",
     "RUN_INDEX",
     "VIEW_COMPARISON",
     "editable_sites",
@@ -102,6 +109,7 @@ __all__ = [
     "groups_to_ask_as",
     "may_administer_backends",
     "may_compare",
+    "may_delete_comparisons",
     "may_edit_settings",
     "may_see_backends",
     "may_see_comparisons",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,12 +155,32 @@ def similar_pages(
 
 def all_open_to(asker: Asker, sources: Sequence[Source], site: Site | None) -> bool:
     """Whether the asker may open each of these sources, as they are now."""
-    if not sources:
-        return True
-    sight = _Sight(asker, site, None)
-    hits = [Hit("", 0.0, source.model, source.object_id) for source in sources]
-    sight.look_at(hits)
-    return all(sight.get(hit) is not None for hit in hits)
+    doors = Doors(asker)
+    doors.look_at(sources, site)
+    return doors.are_open(sources, site)
+
+
+class Doors:
+    """What somebody may open now, each source looked up once; sources of one site together."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._sights: dict[Any, _Sight] = {}
+
+    def look_at(self, sources: Iterable[Source], site: Site | None) -> None:
+        if hits := _hits_of(sources):
+            self._sight(site).look_at(hits)
+
+    def are_open(self, sources: Iterable[Source], site: Site | None) -> bool:
+        """Whether all of these, which were looked at, are open."""
+        return all(self._sight(site).get(hit) is not None for hit in _hits_of(sources))
+
+    def _sight(self, site: Site | None) -> _Sight:
+        return self._sights.setdefault(site and site.pk, _Sight(self._asker, site, None))
+
+
+def _hits_of(sources: Iterable[Source]) -> list[Hit]:
+    return [Hit("", 0.0, source.model, source.object_id) for source in sources]
 
 
 class _Search:
@@ -217,7 +237,7 @@ class _Sight:
         self._seen: dict[tuple[str, str], Any] = {}
 
     def look_at(self, hits: Sequence[Hit]) -> None:
-        page_models: dict[str, str] = {}
+        page_models: dict[str, list[str]] = {}
         unseen: dict[type[Model], set[str]] = {}
         for hit in hits:
             key = (hit.model, hit.object_id)
@@ -228,14 +248,16 @@ class _Sight:
             if model is None:
                 continue
             if issubclass(model, AbstractPage):
-                page_models[hit.object_id] = hit.model
+                # One index may know a page by its own type, and another as a page of any type.
+                page_models.setdefault(hit.object_id, []).append(hit.model)
             else:
                 unseen.setdefault(model, set()).add(hit.object_id)
         pages = pages_open_to(
             self.asker, page_models.keys(), site=self.site, locale_ids=self.locale_ids
         )
         for pk, page in pages.items():
-            self._seen[page_models[pk], pk] = page
+            for name in page_models[pk]:
+                self._seen[name, pk] = page
         for model, ids in unseen.items():
             for pk, row in objects_open_to(self.asker, model, ids).items():
                 self._seen[model._meta.label_lower, pk] = row

@@ -12,9 +12,10 @@ from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
 from wagtail.admin.viewsets.model import ModelViewSet
 
 from . import permissions
-from .models import ChatBackend
+from .models import ChatBackend, Question, QuestionSet
 from .panels import backend_edit_handler
-from .views import backends, compare, index, one_backend, switch
+from .questions import question_edit_handler, question_set_edit_handler
+from .views import backends, compare, comparisons, index, one_backend, questions, switch, tally
 
 
 class SwitchMenuItem(MenuItem):
@@ -135,8 +136,70 @@ class CompareViewSet(ViewSet):
         ]
 
 
+class ComparisonsMenuItem(MenuItem):
+    def is_shown(self, request: HttpRequest) -> bool:
+        return permissions.may_see_comparisons(request.user)
+
+
+class ComparisonsViewSet(ViewSet):
+    name = "finetune_comparisons"
+    url_prefix = "finetune/comparisons"
+    menu_label = gettext_lazy("Comparisons")
+    menu_icon = icon = "table"
+    menu_item_class = ComparisonsMenuItem
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        rows, sums = comparisons.ComparisonIndexView, tally.TallyView
+        return [
+            path("", rows.as_view(), name="index"),
+            path("results/", rows.as_view(results_only=True), name="index_results"),
+            path("tally/", sums.as_view(), name="tally"),
+            path("tally/results/", sums.as_view(results_only=True), name="tally_results"),
+            path("suggestions/", comparisons.SuggestionsView.as_view(), name="suggestions"),
+            path("<uuid:pk>/delete/", comparisons.ComparisonDeleteView.as_view(), name="delete"),
+        ]
+
+
+class QuestionViewSet(ModelViewSet):
+    model = Question
+    name = "finetune_questions"
+    url_prefix = "finetune/questions"
+    icon = "help"
+    menu_label = gettext_lazy("Questions")
+    edit_handler = question_edit_handler
+    copy_view_enabled = True
+    add_to_reference_index = False
+    index_view_class = questions.QuestionIndexView
+    add_view_class = questions.QuestionCreateView
+    edit_view_class = questions.QuestionEditView
+    copy_view_class = questions.QuestionCopyView
+    search_fields = questions.QuestionIndexView.search_fields
+
+
+class QuestionSetViewSet(ModelViewSet):
+    model = QuestionSet
+    name = "finetune_question_sets"
+    url_prefix = "finetune/question-sets"
+    icon = "folder-open-inverse"
+    menu_label = gettext_lazy("Question sets")
+    edit_handler = question_set_edit_handler
+    copy_view_enabled = False
+    add_to_reference_index = False
+    index_view_class = questions.QuestionSetIndexView
+    edit_view_class = questions.QuestionSetEditView
+    search_fields = questions.QuestionSetIndexView.search_fields
+
+
 class FinetuneSwitchGroup(ViewSetGroup):
     menu_label = gettext_lazy("AI answers")
     menu_icon = "finetune-switch"
     menu_order = 250
-    items = (CompareViewSet, SwitchViewSet, ChatBackendViewSet, IndexViewSet)
+    items = (
+        CompareViewSet,
+        ComparisonsViewSet,
+        SwitchViewSet,
+        QuestionViewSet,
+        QuestionSetViewSet,
+        ChatBackendViewSet,
+        IndexViewSet,
+    )

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from wagtail.admin.staticfiles import versioned_static
+from wagtail.admin.widgets import AdminTagWidget
+
+from .visibility import page_model
+
+# What fits into every database's integers.
+PAGE_ID = re.compile(r"[0-9]{1,18}")
 
 
 def admin_css() -> forms.Media:
@@ -56,4 +66,65 @@ class LocaleTextsWidget(forms.MultiWidget):
             context["widget"]["subwidgets"], self.languages, strict=False
         ):
             subwidget["language"] = language
+        return context
+
+
+class NamedTagWidget(AdminTagWidget):
+    """Wagtail's field for tags, whose input has no name of its own."""
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        attributes = context["widget"]["attrs"]
+        options = json.loads(attributes["data-w-tag-options-value"])
+        options["placeholderText"] = _("Add a tag")
+        attributes["data-w-tag-options-value"] = json.dumps(options)
+        return context
+
+
+class PagesWidget(forms.Widget):
+    """Any number of pages, chosen in Wagtail's own chooser; those that are gone are named so."""
+
+    template_name = "finetune_switch/admin/widgets/pages.html"
+    use_fieldset = True
+
+    @property
+    def media(self) -> forms.Media:
+        return admin_css() + forms.Media(
+            js=[
+                versioned_static("wagtailadmin/js/page-chooser-modal.js"),
+                versioned_static("finetune_switch/js/finetune-pages.js"),
+            ]
+        )
+
+    def id_for_label(self, id_: str) -> str:
+        # It is a group of fields, and a label would name only the first of them.
+        return ""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        return data.getlist(name) if hasattr(data, "getlist") else data.get(name, [])
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        # Nothing is sent where every page was removed.
+        return False
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        model = page_model()
+        ids = [str(pk) for pk in value or ()]
+        known = [pk for pk in ids if PAGE_ID.fullmatch(pk)]
+        found = {str(page.pk): page for page in model._default_manager.filter(pk__in=known)}
+        context["widget"] |= {
+            "pages": [
+                {
+                    "id": pk,
+                    "title": page.get_admin_display_title() if page else "",
+                    "is_gone": page is None,
+                }
+                for pk in ids
+                for page in [found.get(pk)]
+            ],
+            "further": {"id": "", "title": ""},
+            "chooser_url": reverse("wagtailadmin_choose_page"),
+            "model_name": model._meta.label_lower,
+        }
         return context

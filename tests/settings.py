@@ -33,3 +33,6 @@ for name in (
     os.environ.pop(name, None)
 
 from demo_site.settings import *  # noqa: E402, F403
+
+# Wagtail's own log of what visitors search for, which a site may have or not.
+INSTALLED_APPS = [*INSTALLED_APPS, "wagtail.contrib.search_promotions"]  # noqa: F405

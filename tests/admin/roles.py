@@ -31,8 +31,18 @@ ROLES: dict[str, tuple[str, ...]] = {
     "switcher": ("access_admin", "activate_switch", "change_switch"),
     # May build the index, and nothing else.
     "indexer": ("access_admin", "run_indexbuild"),
-    # May ask several backends at once and judge them, and nothing else.
+    # May ask several backends at once, and judge what they answer.
     "comparer": ("access_admin", "add_comparison"),
+    # May read comparisons, and not ask.
+    "comparison_viewer": ("access_admin", "view_comparison"),
+    # May delete them, but not see any.
+    "blind_deleter": ("access_admin", "delete_comparison"),
+    "comparison_deleter": ("access_admin", "view_comparison", "delete_comparison"),
+    "question_adder": ("access_admin", "add_question"),
+    "question_changer": ("access_admin", "change_question"),
+    "question_deleter": ("access_admin", "delete_question"),
+    # May keep question sets.
+    "set_keeper": ("access_admin", "add_questionset", "change_questionset", "delete_questionset"),
     **{role: ("access_admin", name) for role, name in BACKEND_PERMISSIONS.items()},
     "superuser": (),
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 from django.test import Client
-from django.utils import timezone
 from wagtail.models import ModelLogEntry
 
 from finetune_switch.models import (
@@ -14,13 +14,15 @@ from finetune_switch.models import (
     Exchange,
     Grade,
     IndexBuild,
-    Origin,
     Outcome,
     Preference,
+    Question,
+    QuestionSet,
     Reveal,
     Switch,
     SystemPrompt,
 )
+from tests.comparison_helpers import make_comparison, prefer
 
 from .pages import address
 from .roles import BACKEND_PERMISSIONS, ROLES, make_user
@@ -33,6 +35,13 @@ CHANGERS = {"changer", "superuser"}
 DELETERS = {"deleter", "superuser"}
 INDEXERS = {"indexer", "superuser"}
 COMPARERS = {"comparer", "superuser"}
+READERS = {"comparison_viewer", "comparison_deleter", *COMPARERS}
+COMPARISON_DELETERS = {"comparison_deleter", "superuser"}
+QUESTION_ADDERS = {"question_adder", "superuser"}
+QUESTION_CHANGERS = {"question_changer", "superuser"}
+QUESTION_DELETERS = {"question_deleter", "superuser"}
+QUESTIONERS = QUESTION_ADDERS | QUESTION_CHANGERS | QUESTION_DELETERS
+SET_KEEPERS = {"set_keeper", "superuser"}
 
 NEW = {
     "label": "New",
@@ -94,6 +103,36 @@ VIEWS = {
     "try again": ("post", "compare:again", "other column", COMPARERS, {}),
     "prefer": ("post", "compare:prefer", "comparison", COMPARERS, {"choice": "A"}),
     "reveal": ("post", "compare:reveal", "judged comparison", COMPARERS, {}),
+    "comparisons": ("get", "comparisons:index", "", READERS, {}),
+    "their results": ("get", "comparisons:index_results", "", READERS, {}),
+    "their export": ("get", "comparisons:index", "", READERS, {"export": "xlsx"}),
+    "the tally": ("get", "comparisons:tally", "", READERS, {}),
+    "its results": ("get", "comparisons:tally_results", "", READERS, {}),
+    "suggestions": ("get", "comparisons:suggestions", "", COMPARERS, {"q": "open"}),
+    "ask to delete one": ("get", "comparisons:delete", "comparison", COMPARISON_DELETERS, {}),
+    "delete one": ("post", "comparisons:delete", "comparison", COMPARISON_DELETERS, {}),
+    "questions": ("get", "questions:index", "", QUESTIONERS, {}),
+    "questions' results": ("get", "questions:index_results", "", QUESTIONERS, {}),
+    "form for a question": ("get", "questions:add", "", QUESTION_ADDERS, {}),
+    "add a question": ("post", "questions:add", "", QUESTION_ADDERS, {"text": "Why?", "tags": ""}),
+    "form of a question": ("get", "questions:edit", "question", QUESTION_CHANGERS, {}),
+    "edit a question": (
+        "post",
+        "questions:edit",
+        "question",
+        QUESTION_CHANGERS,
+        {"text": "Why?", "tags": ""},
+    ),
+    # Wagtail wants "change" of what is copied as well.
+    "copy a question": ("get", "questions:copy", "question", {"superuser"}, {}),
+    "ask to delete a question": ("get", "questions:delete", "question", QUESTION_DELETERS, {}),
+    "delete a question": ("post", "questions:delete", "question", QUESTION_DELETERS, {}),
+    "question sets": ("get", "question_sets:index", "", SET_KEEPERS, {}),
+    "form for a set": ("get", "question_sets:add", "", SET_KEEPERS, {}),
+    "add a set": ("post", "question_sets:add", "", SET_KEEPERS, {"name": "New"}),
+    "form of a set": ("get", "question_sets:edit", "set", SET_KEEPERS, {}),
+    "edit a set": ("post", "question_sets:edit", "set", SET_KEEPERS, {"name": "New"}),
+    "delete a set": ("post", "question_sets:delete", "set", SET_KEEPERS, {}),
     "restore a wording": ("post", "backends:prompts", "backend", CHANGERS, {"number": "1"}),
 }
 
@@ -109,6 +148,9 @@ def everything():
         "grades": list(Grade.objects.order_by("pk").values()),
         "preferences": list(Preference.objects.order_by("pk").values()),
         "reveals": list(Reveal.objects.order_by("pk").values()),
+        "comparisons": list(Comparison.objects.order_by("pk").values()),
+        "questions": list(Question.objects.order_by("pk").values()),
+        "sets": list(QuestionSet.objects.order_by("pk").values()),
         "log": ModelLogEntry.objects.count(),
     }
 
@@ -125,25 +167,19 @@ def backend(tuned):
 @pytest.fixture
 def comparison(site, hosted, backend):
     """One column has answered, the other has failed."""
-    comparison = Comparison.objects.create(site=site, question="When?", retrieval=False)
-    ends = ((hosted, Outcome.COMPLETE), (backend, Outcome.FAILED))
-    for position, (row, outcome) in enumerate(ends):
-        column = Column.objects.create(comparison=comparison, position=position, backend=row)
-        Exchange.objects.create(
-            pk=column.exchange_id,
-            question="When?",
-            origin=Origin.COMPARE,
-            outcome=outcome,
-            deadline_at=timezone.now(),
-        )
+    comparison = make_comparison("When?", [hosted, backend], site=site, is_blind=True)
+    Exchange.objects.filter(columns__position=1).update(outcome=Outcome.FAILED)
     return comparison
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.fixture
+def people(site, other_site):
+    """Somebody for each role."""
+    return {role: make_user(role, other_site=other_site) for role in ROLES}
+
+
 @pytest.mark.parametrize("what", VIEWS)
-def test_a_view_for_a_role(
-    what, role, site, other_site, switch, hosted, backend, comparison, standin
-):
+def test_a_view_for_every_role(what, people, site, switch, hosted, backend, comparison, standin):
     method, view, names, may, data = VIEWS[what]
     arguments = {
         "": (),
@@ -154,38 +190,46 @@ def test_a_view_for_a_role(
         "judged comparison": (comparison.pk,),
         "column": (comparison.pk, 0),
         "other column": (comparison.pk, 1),
+        "question": (Question.objects.create(text="When?").pk,),
+        "set": (QuestionSet.objects.create(name="Hours").pk,),
     }[names]
-    data = {
-        name: _filled(value, {"hosted": hosted.pk, "tuned": backend.pk})
-        for name, value in data.items()
-    }
+    known = {"hosted": hosted.pk, "tuned": backend.pk}
+    data = {name: _filled(value, known) for name, value in data.items()}
     if what == "activate":
         data["backend"] = backend.pk
+    for role, user in people.items():
+        with transaction.atomic():
+            if names == "judged comparison" and user.pk:
+                prefer(comparison, "both_bad", user)
+            _come(role, user, method, address(view, *arguments), data, what, role in may, standin)
+            # The next one finds everything as it was.
+            transaction.set_rollback(True)
+
+
+def _come(role, user, method, url, data, what, is_allowed, standin):
+    """Somebody sends a request, and is served, or is sent away and has changed nothing."""
     client = Client()
-    user = make_user(role, other_site=other_site)
     if user.pk:
         client.force_login(user)
-    if names == "judged comparison" and user.pk:
-        Preference.record(comparison, judge=user, was_blind=True, outcome="both_bad", column=None)
     before = everything()
     standin.clear()
 
-    response = getattr(client, method)(address(view, *arguments), data)
+    response = getattr(client, method)(url, data)
 
-    if role in may:
+    if is_allowed:
         if method == "post" or what == "choose a site":
-            assert response.status_code == 302
-            assert response.url not in ("/admin/", "/admin/login/")
+            assert response.status_code == 302, role
+            assert response.url not in ("/admin/", "/admin/login/"), role
         else:
-            assert response.status_code == 200
+            assert response.status_code == 200, role
         if method == "post":
-            assert everything() != before
+            assert everything() != before, role
     else:
-        assert response.status_code == 302
-        login = role in ("anonymous", "member")
-        assert response.url.startswith("/admin/login/") if login else response.url == "/admin/"
-        assert everything() == before
-        assert standin.requests == []
+        assert response.status_code == 302, role
+        place = "/admin/login/" if role in ("anonymous", "member") else "/admin/"
+        assert response.url.partition("?")[0] == place, role
+        assert everything() == before, role
+        assert standin.requests == [], role
 
 
 def _filled(value, known):

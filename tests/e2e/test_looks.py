@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth import get_user_model
 from playwright.sync_api import Route, expect
 
 from demo_site.middleware import POLICY
-from finetune_switch.models import ChatBackend, Exchange, IndexBuild, Outcome, Switch
+from finetune_switch.models import (
+    ChatBackend,
+    Exchange,
+    IndexBuild,
+    Outcome,
+    Question,
+    QuestionSet,
+    Switch,
+)
 from finetune_switch.preflight import run_check
+from tests.comparison_helpers import grade, make_comparison, prefer
 from tests.index_states import STATES, IndexStates
 
 WIDE, NARROW = (1280, 900), (320, 640)
@@ -36,7 +48,17 @@ def screens(lead, site, backends):
         Exchange.objects.create(
             site=site, origin="site", question="When?", outcome=outcome, deadline_at=deaf.created_at
         )
+    question = judge_something(site, tuned, hosted)
     return {
+        "questions": "finetune/questions/",
+        "question": f"finetune/questions/edit/{question.pk}/",
+        "question sets": "finetune/question-sets/",
+        "question set": f"finetune/question-sets/edit/{question.sets.get().pk}/",
+        "comparisons": "finetune/comparisons/",
+        "no comparisons": "finetune/comparisons/?q=nothing",
+        "tally": "finetune/comparisons/tally/",
+        "empty tally": "finetune/comparisons/tally/?asked_at_to=2001-01-01",
+        "delete a comparison": f"finetune/comparisons/{question.comparisons.first().pk}/delete/",
         "switch": f"finetune/switch/{site.pk}/",
         "list": "finetune/backends/",
         "add": "finetune/backends/new/",
@@ -52,6 +74,46 @@ def screens(lead, site, backends):
         "confirm": "",
         **{f"index, {state}": "finetune/index/" for state in STATES},
     }
+
+
+def judge_something(site, tuned, hosted):
+    """Comparisons of a saved question: open, blind, closed to the reader, failed; some judged."""
+    people = get_user_model().objects
+    sam = people.create_user("sam", "sam@example.org", first_name="Sam", last_name="Pike")
+    lead = people.get(username="nell")
+    question = Question.objects.create(
+        text="What does a family ticket cost, and is the ferry part of it?",
+        reference_answer="Eighteen pounds, ferry included.",
+        page_ids=[site.root_page.pk, 987654],
+    )
+    question.sets.add(QuestionSet.objects.create(name="Prices", description="What things cost."))
+    question.tags.add("tickets", "visit")
+    Question.objects.create(text="Isthereaveryveryverylongwordthatnobodycanbreakanywhere" * 2)
+    values = {"site": site, "user": lead, "saved_question": question}
+    for number in range(4):
+        comparison = make_comparison(question.text, [tuned, hosted], **values)
+        prefer(comparison, "A" if number else "both_bad", lead)
+        grade(comparison, "A", lead, "correct", tone="yes")
+        grade(comparison, "B", sam, "partly_correct", tone="nearly")
+    blind = make_comparison("Is there a lift?", [hosted, tuned], is_blind=True, site=site, user=sam)
+    prefer(blind, "B", sam)
+    grade(
+        make_comparison("Hidden?", [hosted, tuned], pages=[gone_page()], site=site),
+        "A",
+        sam,
+        "wrong",
+    )
+    failed = make_comparison("Are dogs allowed?", [tuned, hosted], site=site, user=sam)
+    exchanges = Exchange.objects.filter(pk=failed.columns.first().exchange_id)
+    exchanges.update(outcome=Outcome.FAILED)
+    return question
+
+
+def gone_page():
+    """A page that is gone, so that nobody may read what was made from it."""
+    return SimpleNamespace(
+        title="Gone", pk=987654, _meta=SimpleNamespace(label_lower="wagtailcore.page")
+    )
 
 
 @pytest.fixture
@@ -113,6 +175,8 @@ def test_nothing_is_wider_than_a_telephone(lead, screens, show):
               .filter((el) => !el.closest('.w-sr-only, [class*=sr-only]'))
               // The icon beside a form's title, which Wagtail hangs out of every page.
               .filter((el) => !el.closest('#header-title .icon'))
+              // A wide table, which is moved within its own frame.
+              .filter((el) => !el.parentElement.closest('.finetune-scroll'))
               .filter((el) => {
                 const box = el.getBoundingClientRect();
                 return box.right > innerWidth + 1 || box.left < -1;

@@ -1,0 +1,121 @@
+"""What the edit screens of questions and of their sets consist of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from wagtail.admin.forms import WagtailAdminModelForm
+from wagtail.admin.panels import FieldPanel, ObjectList, Panel
+
+from .asking import MAX_QUESTION_LENGTH
+from .models import QuestionSet
+from .visibility import page_model
+from .widgets import PAGE_ID, NamedTagWidget, PagesWidget
+
+MOST_SHOWN = 50
+
+
+class PagesField(forms.Field):
+    """Any number of pages, by their primary keys. Those in ``kept`` may be gone by now."""
+
+    widget = PagesWidget
+
+    def __init__(self, *, kept: Iterable[int] = (), **kwargs: Any) -> None:
+        self.kept = frozenset(kept)
+        super().__init__(**{"required": False, **kwargs})
+
+    def to_python(self, value: Any) -> list[int]:
+        given = [str(pk) for pk in value or ()]
+        if not all(map(PAGE_ID.fullmatch, given)):
+            raise ValidationError(_("Choose pages of this site."))
+        # Each once, in the order in which they were chosen.
+        ids = list(dict.fromkeys(map(int, given)))
+        new = [pk for pk in ids if pk not in self.kept]
+        if page_model()._default_manager.filter(pk__in=new).count() != len(new):
+            raise ValidationError(_("A page that was chosen is no longer there."))
+        return ids
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return [str(pk) for pk in initial or ()] != [str(pk) for pk in data or ()]
+
+
+class QuestionForm(WagtailAdminModelForm):
+    """A question that can be asked as it stands, by somebody who is remembered."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance._state.adding:
+            self.instance.created_by = self.for_user
+        if "page_ids" in self.fields:
+            self.fields["page_ids"] = PagesField(
+                label=self.fields["page_ids"].label,
+                help_text=_("Where a good answer is to be found."),
+                kept=self.instance.page_ids,
+            )
+        if "sets" in self.fields:
+            self.fields["sets"].widget = forms.CheckboxSelectMultiple()
+            self.fields["sets"].widget.choices = self.fields["sets"].choices
+        if "tags" in self.fields:
+            self.fields["tags"].widget = NamedTagWidget()
+
+    def clean_text(self) -> str:
+        text = self.cleaned_data["text"].strip()
+        if not text:
+            raise ValidationError(_("Write a question first."))
+        if len(text) > MAX_QUESTION_LENGTH:
+            raise ValidationError(
+                _("The question has %(length)d characters; at most %(most)d can be asked.")
+                % {"length": len(text), "most": MAX_QUESTION_LENGTH}
+            )
+        return text
+
+
+class QuestionsPanel(Panel):
+    """The questions of a set, newest first."""
+
+    class BoundPanel(Panel.BoundPanel):
+        template_name = "finetune_switch/admin/panels/questions.html"
+        instance: QuestionSet
+
+        def is_shown(self) -> bool:
+            return bool(self.instance.pk)
+
+        def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:
+            context = super().get_context_data(parent_context)
+            user = self.request.user
+            questions = list(self.instance.questions.all()[: MOST_SHOWN + 1])
+            return {
+                **context,
+                "questions": questions[:MOST_SHOWN],
+                "are_all_shown": len(questions) <= MOST_SHOWN,
+                "may_change": user.has_perm("finetune_switch.change_question"),
+                "may_add": user.has_perm("finetune_switch.add_question"),
+                "all_url": f"{reverse('finetune_questions:index')}?sets={self.instance.pk}",
+            }
+
+
+question_edit_handler = ObjectList(
+    [
+        FieldPanel("text", widget=forms.Textarea(attrs={"rows": 3})),
+        FieldPanel("reference_answer", widget=forms.Textarea(attrs={"rows": 6})),
+        FieldPanel("page_ids"),
+        FieldPanel("sets"),
+        FieldPanel("tags"),
+    ],
+    base_form_class=QuestionForm,
+)
+
+question_set_edit_handler = ObjectList(
+    [
+        FieldPanel("name"),
+        FieldPanel("description", widget=forms.Textarea(attrs={"rows": 3})),
+        QuestionsPanel(heading=gettext_lazy("Questions")),
+    ],
+    base_form_class=WagtailAdminModelForm,
+)

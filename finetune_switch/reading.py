@@ -1,0 +1,210 @@
+"""What somebody may see of many comparisons at once, in a few queries.
+
+The same rules as those of :mod:`~finetune_switch.comparing`, which ask about one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest
+
+from .askers import Asker
+from .models import Column, Comparison, Exchange, Grade, Outcome, Preference, Reveal
+from .passages import Source
+from .retrieval import Doors
+
+BATCH = 200
+FAILURES = (Outcome.FAILED, Outcome.INTERRUPTED)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SeenAnswer:
+    """A column of a comparison. Without a name where that is hidden; only grades to be seen."""
+
+    column: Column
+    name: str
+    exchange: Exchange | None
+    grades: Sequence[Grade]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it came to nothing: refused, or broken off."""
+        return self.exchange is not None and self.exchange.current_outcome in FAILURES
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A comparison with what its reader may see of it: nothing but the question, at the least."""
+
+    comparison: Comparison
+    may_read: bool
+    knows_names: bool = False
+    sees_others: bool = False
+    """Whether the words of other judges are shown: not before one has given one's own."""
+    answers: Sequence[SeenAnswer] = ()
+    preferences: Sequence[Preference] = ()
+    judges: frozenset[Any] = field(default_factory=frozenset)
+    """Who has judged anything of it, whether or not the reader may see what they said."""
+
+
+class Reader:
+    """Somebody who looks at comparisons. What they may open is looked up once."""
+
+    def __init__(self, user: Any, asker: Asker) -> None:
+        self.user = user
+        self._doors = Doors(asker)
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Reader:
+        return cls(request.user, Asker.from_request(request))
+
+    def may_read(self, comparisons: Sequence[Comparison]) -> set[uuid.UUID]:
+        """Which of them: those whose every source is open to the reader now."""
+        by_site: dict[Any, list[Comparison]] = defaultdict(list)
+        for comparison in comparisons:
+            by_site[comparison.site].append(comparison)
+        readable = set()
+        for site, rows in by_site.items():
+            sources = {row.pk: _sources_of(row) for row in rows}
+            self._doors.look_at({s for found in sources.values() for s in found}, site)
+            readable |= {pk for pk, found in sources.items() if self._doors.are_open(found, site)}
+        return readable
+
+    def readable_ids(self, comparisons: QuerySet[Comparison]) -> list[uuid.UUID]:
+        """Primary keys of those that the reader may read, however many there are."""
+        rows = (
+            comparisons.select_related(None)
+            .select_related("site")
+            .only("site", "passages")
+            .order_by("pk")
+        )
+        return [
+            row.pk
+            for batch in batched(rows.only("site", "passages").iterator(chunk_size=BATCH))
+            for readable in [self.may_read(batch)]
+            for row in batch
+            if row.pk in readable
+        ]
+
+    def with_known_names(self) -> Q:
+        """The comparisons of which the reader may know who answered."""
+        seen = Reveal.objects.filter(comparison=OuterRef("pk"), judge_id=self.user.pk)
+        return Q(is_blind=False) | Q(Exists(seen))
+
+    def with_others_words(self) -> Q:
+        """The comparisons of which the reader may know what others thought."""
+        own = {"judge_id": self.user.pk, "is_current": True}
+        preferred = Preference.objects.filter(comparison=OuterRef("pk"), **own)
+        graded = Grade.objects.filter(exchange__columns__comparison=OuterRef("pk"), **own)
+        return self.with_known_names() | Q(Exists(preferred)) | Q(Exists(graded))
+
+    def see(
+        self, comparisons: Sequence[Comparison], exchanges: QuerySet[Exchange] | None = None
+    ) -> list[Seen]:
+        """What there is to see of each; as many queries for one as for many.
+
+        ``exchanges`` may leave out the fields that nobody will look at.
+        """
+        readable = self.may_read(comparisons)
+        rows = [row for row in comparisons if row.pk in readable]
+        known = self._known_names(rows)
+        columns = _grouped(
+            Column.objects.filter(comparison__in=rows)
+            .select_related("backend")
+            .order_by("position"),
+            "comparison_id",
+        )
+        ids = [column.exchange_id for found in columns.values() for column in found]
+        if exchanges is None:
+            exchanges = Exchange.objects.defer("passages", "citations")
+        answered = exchanges.in_bulk(ids)
+        grades = _grouped(
+            Grade.objects.filter(exchange__in=answered, is_current=True)
+            .select_related("judge")
+            .order_by("judged_at", "pk"),
+            "exchange_id",
+        )
+        preferences = _grouped(
+            Preference.objects.filter(comparison__in=rows, is_current=True)
+            .select_related("judge", "column")
+            .order_by("judged_at", "pk"),
+            "comparison_id",
+        )
+        return [
+            self._seen(row, columns, answered, grades, preferences, row.pk in known)
+            if row.pk in readable
+            else Seen(row, may_read=False)
+            for row in comparisons
+        ]
+
+    def _known_names(self, rows: Sequence[Comparison]) -> set[uuid.UUID]:
+        seen = Reveal.objects.filter(comparison__in=rows, judge_id=self.user.pk)
+        revealed = set(seen.values_list("comparison_id", flat=True))
+        return {row.pk for row in rows if not row.is_blind or row.pk in revealed}
+
+    def _seen(
+        self,
+        row: Comparison,
+        columns: dict[Any, list[Column]],
+        answered: dict[Any, Exchange],
+        grades: dict[Any, list[Grade]],
+        preferences: dict[Any, list[Preference]],
+        knows_names: bool,
+    ) -> Seen:
+        own_columns = columns.get(row.pk, [])
+        words: list[Any] = list(preferences.get(row.pk, []))
+        for column in own_columns:
+            words += grades.get(column.exchange_id, [])
+        sees_others = knows_names or any(self._is_own(word) for word in words)
+
+        def visible(found: list[T]) -> list[T]:
+            return [word for word in found if sees_others or self._is_own(word)]
+
+        return Seen(
+            row,
+            may_read=True,
+            knows_names=knows_names,
+            sees_others=sees_others,
+            answers=[
+                SeenAnswer(
+                    column=column,
+                    name=str(column.backend or column.label) if knows_names else "",
+                    exchange=answered.get(column.exchange_id),
+                    grades=visible(grades.get(column.exchange_id, [])),
+                )
+                for column in own_columns
+            ],
+            preferences=visible(preferences.get(row.pk, [])),
+            # A judge whose account is gone counts by each of their words.
+            judges=frozenset(word.judge_id or -word.pk for word in words),
+        )
+
+    def _is_own(self, word: Any) -> bool:
+        return word.judge_id is not None and word.judge_id == self.user.pk
+
+
+def batched(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The rows, as many at a time as one round of queries looks after."""
+    iterator = iter(rows)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _sources_of(comparison: Comparison) -> list[Source]:
+    return [Source(**passage["source"]) for passage in comparison.passages]
+
+
+def _grouped(rows: Iterable[Any], name: str) -> dict[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for row in rows:
+        groups[getattr(row, name)].append(row)
+    return groups

@@ -1,0 +1,29 @@
+"""``{% load finetune_switch_admin %}``: how the admin's tables write numbers."""
+
+from __future__ import annotations
+
+from django import template
+from django.template.defaultfilters import floatformat
+from django.utils.translation import gettext as _
+
+register = template.Library()
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """0.5 as “50 %”."""
+    return "" if share is None else _("%s %%") % floatformat(100 * share, 0)
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    """Seconds, with as many digits as say something."""
+    if value is None:
+        return "–"
+    return _("%s s") % floatformat(value, 1 if value >= 1 else 2)
+
+
+@register.filter
+def dollars(value: float | None) -> str:
+    """What a thousand answers cost, in US dollars; one costs too little to read."""
+    return "–" if value is None else f"$ {floatformat(1000 * value, 2)}"

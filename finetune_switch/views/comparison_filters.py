@@ -1,0 +1,122 @@
+"""The filters of the list of comparisons, and of the tally."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django import forms
+from django.contrib.auth import get_user_model
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django_filters.widgets import SuffixedMultiWidget
+from wagtail.admin.filters import WagtailFilterSet
+from wagtail.admin.utils import get_user_display_name
+
+from ..models import ChatBackend, Column, Comparison, Exchange, Grade, Outcome
+from ..reading import FAILURES, Reader
+
+
+class DaysWidget(SuffixedMultiWidget):
+    """The first and the last day, as the browser lets one choose them: without a script."""
+
+    template_name = "finetune_switch/admin/widgets/days.html"
+    suffixes = ["from", "to"]
+
+    def __init__(self, attrs: Any = None) -> None:
+        day = {"type": "date", "min": "2000-01-01", "max": "9998-12-31"}
+        widgets = [forms.DateInput(format="%Y-%m-%d", attrs=day) for _suffix in self.suffixes]
+        super().__init__(widgets, attrs)
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        for subwidget, label in zip(
+            context["widget"]["subwidgets"], (_("From"), _("To")), strict=True
+        ):
+            subwidget["label"] = label
+        return context
+
+    def decompress(self, value: Any) -> list[Any]:
+        return [value.start, value.stop] if value else [None, None]
+
+
+class PersonChoiceField(django_filters.fields.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return get_user_display_name(obj)
+
+
+class PersonFilter(django_filters.ModelChoiceFilter):
+    field_class = PersonChoiceField
+
+
+def askers(request: Any) -> QuerySet[Any]:
+    """Those who have asked, by their names."""
+    asked = Comparison.objects.filter(user__isnull=False).order_by().values("user")
+    users = get_user_model()._default_manager.filter(pk__in=asked)
+    return users.order_by(get_user_model().USERNAME_FIELD)
+
+
+def failed() -> Q:
+    """Exchanges that came to nothing: refused, broken off, or never closed."""
+    overdue = Q(outcome=Outcome.OPEN, deadline_at__lt=timezone.now())
+    return Q(outcome__in=FAILURES) | overdue
+
+
+class ComparisonFilterSet(WagtailFilterSet):
+    """What it finds by answers is to be narrowed to what the reader may read."""
+
+    backend = django_filters.ModelChoiceFilter(
+        label=gettext_lazy("Backend"),
+        queryset=ChatBackend.objects.order_by("label"),
+        method="with_backend",
+    )
+    grade = django_filters.ChoiceFilter(
+        label=gettext_lazy("Grade"),
+        choices=Grade.Value.choices,
+        method="with_grade",
+        widget=forms.RadioSelect,
+        empty_label=gettext_lazy("All"),
+    )
+    user = PersonFilter(label=gettext_lazy("Asked by"), queryset=askers)
+    asked_at = django_filters.DateFromToRangeFilter(label=gettext_lazy("Asked"), widget=DaysWidget)
+    failed = django_filters.ChoiceFilter(
+        label=gettext_lazy("Failures"),
+        choices=[
+            ("yes", gettext_lazy("A backend failed")),
+            ("no", gettext_lazy("No backend failed")),
+        ],
+        method="with_failure",
+        widget=forms.RadioSelect,
+        empty_label=gettext_lazy("All"),
+    )
+
+    class Meta:
+        model = Comparison
+        fields: list[str] = []
+
+    @property
+    def is_about_answers(self) -> bool:
+        """Whether what is left tells something of what was answered."""
+        return any(self.form.cleaned_data.get(name) for name in ("backend", "grade", "failed"))
+
+    @cached_property
+    def reader(self) -> Reader:
+        return Reader.of(self.request)
+
+    def with_backend(self, found: QuerySet[Any], name: str, value: ChatBackend) -> QuerySet[Any]:
+        columns = Column.objects.filter(comparison=OuterRef("pk"), backend=value)
+        # Where names are hidden, being found by one would tell it.
+        return found.filter(Exists(columns), self.reader.with_known_names())
+
+    def with_grade(self, found: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        grades = Grade.objects.filter(
+            exchange__columns__comparison=OuterRef("pk"), is_current=True, value=value
+        )
+        return found.filter(Exists(grades), self.reader.with_others_words())
+
+    def with_failure(self, found: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        exchanges = Exchange.objects.filter(failed(), columns__comparison=OuterRef("pk"))
+        return found.filter(Exists(exchanges) if value == "yes" else ~Exists(exchanges))

@@ -1,0 +1,67 @@
+"""The page that adds up what people thought of the answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from wagtail.admin.views.generic.base import BaseListingView
+from wagtail.admin.widgets.button import HeaderButton
+
+from .. import permissions
+from ..charts import grades_chart
+from ..models import Comparison, Grade
+from ..tally import BackendTally, Tally, tally
+from ..widgets import admin_css
+from .comparison_filters import ComparisonFilterSet
+from .comparisons import SeeComparisonsMixin
+
+
+class TallyView(SeeComparisonsMixin, BaseListingView):
+    """Tables of what the reader may know, over the comparisons that the filters leave."""
+
+    page_title = gettext_lazy("Tally")
+    header_icon = "table"
+    results_template_name = "finetune_switch/admin/tally_results.html"
+    index_url_name = "finetune_comparisons:tally"
+    index_results_url_name = "finetune_comparisons:tally_results"
+    filterset_class = ComparisonFilterSet
+
+    @cached_property
+    def tally(self) -> Tally:
+        return tally(self.filtered(Comparison.objects.all()), self.reader)
+
+    def get_queryset(self) -> list[BackendTally]:
+        return list(self.tally.backends)
+
+    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+        url = reverse("finetune_comparisons:index")
+        return [
+            *self.breadcrumbs_items,
+            {"url": url, "label": _("Comparisons")},
+            {"url": "", "label": self.get_page_title()},
+        ]
+
+    @cached_property
+    def header_buttons(self) -> list[HeaderButton]:
+        url = reverse("finetune_comparisons:index")
+        return [HeaderButton(_("Comparisons"), url=url, icon_name="list-ul")]
+
+    def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(*args, **kwargs)
+        context["media"] += admin_css()
+        return {
+            **context,
+            "tally": self.tally,
+            "charts": [
+                (row.name, row.graded, grades_chart(row))
+                for row in self.tally.backends
+                if row.graded
+            ],
+            "grades": Grade.Value.labels,
+            "tones": Grade.Tone.labels,
+            "may_compare": permissions.may_compare(self.request.user),
+        }
