@@ -21,19 +21,24 @@ from ..events import Event, TextEvent
 from ..exceptions import BackendError, InvalidQuestion
 from ..forms import CompareForm, GradeForm
 from ..models import ChatBackend, Column, Comparison, Grade, Origin, Preference, Question, Switch
+from ..reading import Reader
 from ..streaming import stream_answer
-from .showing import columns_shown, passages_shown, question_examples, verdict_shown
+from ..suggestions import suggest
+from .showing import columns_shown, passages_shown, verdict_shown
 
 PARTIAL = "XMLHttpRequest"
+EXAMPLES = 6
 
 
 class ComparerMixin:
-    """For those who may compare."""
+    """For those who may compare or, where nothing is asked or judged, may look at comparisons."""
 
     request: HttpRequest
+    is_for_readers = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_compare(request.user):
+        may = permissions.may_see_comparisons if self.is_for_readers else permissions.may_compare
+        if not may(request.user):
             raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
@@ -77,7 +82,7 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return {
             **super().get_context_data(**kwargs),
-            "examples": question_examples(),
+            "suggestions": suggest("", Reader.of(self.request))[:EXAMPLES],
             "active": Switch.for_question(Site.find_for_request(self.request)).backend,
             "backends": ChatBackend.objects.in_bulk(),
         }
@@ -144,6 +149,7 @@ class ComparisonMixin(ComparerMixin):
 class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
     """A comparison at its address: what was given, what was answered, what people thought."""
 
+    is_for_readers = True
     template_name = "finetune_switch/admin/comparison.html"
     page_title = gettext_lazy("Comparison")
     header_icon = "finetune-switch"
@@ -164,6 +170,7 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
             **super().get_context_data(**kwargs),
             "comparison": comparison,
             "may_read": self.may_read,
+            "may_compare": permissions.may_compare(user),
             "again_url": f"{reverse('finetune_compare:index')}?again={comparison.pk}",
         }
         if not self.may_read:
@@ -181,6 +188,7 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
 class ColumnView(ComparisonMixin, TemplateView):
     """One column as it is now, as a part of the page."""
 
+    is_for_readers = True
     template_name = "finetune_switch/admin/compare_column.html"
     http_method_names = ["get"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
@@ -21,15 +21,12 @@ from ..models import (
     Comparison,
     Exchange,
     Grade,
-    Origin,
     Outcome,
     Preference,
-    Question,
     Switch,
 )
 from ..visibility import page_model
 
-EXAMPLES = 5
 WAITING, ANSWERING, ANSWERED = "waiting", "answering", "answered"
 FAILED, STOPPED, GONE = "failed", "stopped", "gone"
 STATES = {
@@ -46,6 +43,7 @@ def columns_shown(
     comparison: Comparison, columns: Sequence[Column], user: Any, *, knows_names: bool
 ) -> list[dict[str, Any]]:
     """Each column as its part of the page needs it, without a name where that is hidden."""
+    may_judge = permissions.may_compare(user)
     exchanges = exchanges_of(columns)
     grades: dict[Any, list[Grade]] = {}
     for grade in Grade.objects.filter(exchange__in=exchanges, is_current=True).select_related(
@@ -55,7 +53,8 @@ def columns_shown(
     return [
         {
             **_answer_shown(comparison, column, exchanges.get(column.exchange_id), knows_names),
-            **_grades_shown(grades.get(column.exchange_id, []), user),
+            "may_judge": may_judge,
+            **_grades_shown(grades.get(column.exchange_id, []), user, may_judge),
             "position": column.position,
             "letter": column.letter,
             "label": (str(column.backend) if column.backend else column.label)
@@ -111,10 +110,11 @@ def _sentence_shown(sentence: Sentence) -> dict[str, Any]:
     }
 
 
-def _grades_shown(grades: Sequence[Grade], user: Any) -> dict[str, Any]:
-    """One's own grade and, once there is one, what colleagues think."""
+def _grades_shown(grades: Sequence[Grade], user: Any, may_judge: bool) -> dict[str, Any]:
+    """One's own grade and, once there is one or can be none, what colleagues think."""
     own = next((grade for grade in grades if grade.judge_id == user.pk), None)
-    others = [grade for grade in grades if grade.judge_id != user.pk] if own else []
+    speaks = own is not None or not may_judge
+    others = [grade for grade in grades if grade.judge_id != user.pk] if speaks else []
     return {
         "grade": own,
         "other_grades": others,
@@ -218,6 +218,9 @@ def verdict_shown(
         ),
         (Preference.Outcome.BOTH_BAD.value, _("Both bad") if len(columns) == 2 else _("All bad")),
     ]
+    # Who may not judge cannot be swayed by what others say.
+    may_judge = permissions.may_compare(user)
+    speaks = own is not None or not may_judge
     switch = Switch.for_question(comparison.site)
     site = switch.site_or_none
     may_switch = knows_names and site is not None and permissions.may_switch(user, site)
@@ -225,8 +228,9 @@ def verdict_shown(
         "choices": [*choices[:middle], *both, *choices[middle:]],
         "preference": own,
         "chosen": (own.column.letter if own.column else own.outcome) if own else "",
-        "others": [one for one in preferences if one.judge_id != user.pk] if own else [],
+        "others": [one for one in preferences if one.judge_id != user.pk] if speaks else [],
         "knows_names": knows_names,
+        "may_judge": may_judge,
         "may_reveal": not knows_names and may_reveal(comparison, user),
         "wins": wins(columns) if knows_names else [],
         "switch": switch,
@@ -253,14 +257,3 @@ def wins(columns: Sequence[Column]) -> list[tuple[str, int]]:
     both = sum(count for (outcome, _of), count in counted.items() if outcome == "both_good")
     neither = sum(count for (outcome, _of), count in counted.items() if outcome == "both_bad")
     return [*said, (_("all good"), both), (_("all bad"), neither)]
-
-
-def question_examples() -> list[str]:
-    """Real questions to begin with: those that were saved, else what visitors asked last."""
-    return list(dict.fromkeys(_examples()))[:EXAMPLES]
-
-
-def _examples() -> Iterator[str]:
-    yield from Question.objects.values_list("text", flat=True)[:EXAMPLES]
-    asked = Exchange.objects.filter(origin=Origin.SITE, outcome=Outcome.COMPLETE)
-    yield from asked.values_list("question", flat=True)[: 4 * EXAMPLES]

@@ -324,6 +324,27 @@ class TestJudging:
         assert "on site" not in sam.post("compare:reveal", blind.pk).text
 
 
+class TestLookingOn:
+    """Somebody who may read comparisons, and not judge."""
+
+    def test_reads_the_answers_and_what_was_thought(self, admin, log_in, blind):
+        admin.post("compare:grade", blind.pk, 0, value="wrong")
+        admin.post("compare:prefer", blind.pk, choice="B")
+        page = log_in("comparison_viewer").get("compare:comparison", blind.pk)
+        assert "At nine, I hear." in page.text
+        assert "superuser: Wrong" in page.text
+        assert "superuser chose B." in page.text
+
+    def test_has_nothing_to_press(self, log_in, blind):
+        page = log_in("comparison_viewer").get("compare:comparison", blind.pk)
+        assert page.buttons == []
+        assert "Ask again" not in page.text
+
+    def test_is_not_told_the_names(self, log_in, blind, models):
+        page = log_in("comparison_viewer").get("compare:comparison", blind.pk)
+        assert models[0].label not in page.html
+
+
 class TestReadersAccess:
     @pytest.fixture
     def closed(self, article, blind):

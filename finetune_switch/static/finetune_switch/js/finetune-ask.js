@@ -1,9 +1,57 @@
-/** Takes over a question to try. */
+const PAUSE = 250;
+
+/** Shows questions like the one that is being written, and takes one over. */
 class FinetuneAskController extends window.StimulusModule.Controller {
-  take({ currentTarget }) {
-    const question = this.element.elements.question;
+  static targets = ['list', 'section'];
+  static values = { url: String };
+
+  disconnect() {
+    clearTimeout(this.timer);
+    this.abort?.abort();
+  }
+
+  look({ target }) {
+    if (target.name !== 'question') return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.suggest(target.value), PAUSE);
+  }
+
+  async suggest(words) {
+    this.abort?.abort();
+    this.abort = new AbortController();
+    const url = `${this.urlValue}?${new URLSearchParams({ q: words })}`;
+    try {
+      const response = await fetch(url, {
+        headers: { 'X-Requested-With': 'XMLHttpRequest' },
+        signal: this.abort.signal,
+      });
+      if (response.ok) this.show(await response.json());
+    } catch (error) {
+      // The question can be asked without: what was suggested before stays.
+    }
+  }
+
+  show(suggestions) {
+    this.sectionTarget.hidden = !suggestions.length;
+    this.listTarget.replaceChildren(
+      ...suggestions.map(({ text, saved }) => {
+        const button = document.createElement('button');
+        button.type = 'button';
+        button.className = 'button button-secondary';
+        button.dataset.action = 'finetune-ask#take';
+        button.dataset.finetuneAskSavedParam = saved ?? '';
+        button.textContent = text;
+        const item = document.createElement('li');
+        item.append(button);
+        return item;
+      }),
+    );
+  }
+
+  take({ currentTarget, params: { saved } }) {
+    const { question, saved_question: savedQuestion } = this.element.elements;
     question.value = currentTarget.textContent.trim();
-    question.dispatchEvent(new Event('input', { bubbles: true }));
+    savedQuestion.value = saved ?? '';
     question.focus();
   }
 }

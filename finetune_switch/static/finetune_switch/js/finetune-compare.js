@@ -49,6 +49,44 @@ async function* eventsOf(response) {
   }
 }
 
+const WORD = /[\p{L}\p{N}]+(?:[.,:'’-][\p{L}\p{N}]+)*/gu;
+
+function wordsOf(text) {
+  return (text.match(WORD) ?? []).map((word) => word.toLowerCase());
+}
+
+/** Takes the marks of differences away. */
+function unmark(element) {
+  element.querySelectorAll('.finetune-different').forEach((marked) => marked.replaceWith(...marked.childNodes));
+  element.normalize();
+}
+
+/** Marks the words that differ, those that follow each other together. */
+function mark(element, differs) {
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  const nodes = [];
+  while (walker.nextNode()) nodes.push(walker.currentNode);
+  nodes.forEach((node) => {
+    const runs = [];
+    let previous = false;
+    for (const { 0: word, index } of node.data.matchAll(WORD)) {
+      const different = differs(word.toLowerCase());
+      if (different && previous) runs[runs.length - 1][1] = index + word.length;
+      else if (different) runs.push([index, index + word.length]);
+      previous = different;
+    }
+    // From the end, so that what comes before keeps its place.
+    runs.reverse().forEach(([start, end]) => {
+      const range = document.createRange();
+      range.setStart(node, start);
+      range.setEnd(node, end);
+      const marked = document.createElement('em');
+      marked.className = 'finetune-different';
+      range.surroundContents(marked);
+    });
+  });
+}
+
 /** One backend's answer: streams it, stops it, tries again, takes its grades. */
 class FinetuneColumnController extends window.StimulusModule.Controller {
   static targets = ['answer', 'body', 'lost', 'state', 'status', 'stop'];
@@ -161,6 +199,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
   show(html) {
     replace(this.bodyTarget, html);
     this.lostTarget.hidden = true;
+    this.dispatch('shown');
   }
 
   async again(event) {
@@ -189,7 +228,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
 
 /** The whole comparison: which answer is better, by mouse or keyboard, and what it rests on. */
 class FinetuneCompareController extends window.StimulusModule.Controller {
-  static targets = ['column', 'lost', 'passage', 'status', 'stop', 'tab', 'verdict'];
+  static targets = ['column', 'differences', 'lost', 'passage', 'status', 'stop', 'tab', 'verdict'];
   static values = { saved: String };
 
   connect() {
@@ -204,6 +243,25 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
 
   settle() {
     this.stopTarget.hidden = !this.columns.some((column) => column.isAnswering);
+    this.markDifferences();
+  }
+
+  toggleDifferences({ currentTarget }) {
+    const wanted = currentTarget.getAttribute('aria-pressed') !== 'true';
+    currentTarget.setAttribute('aria-pressed', String(wanted));
+    this.markDifferences();
+  }
+
+  /** Marks what one answer says and none of the others does, word by word. */
+  markDifferences() {
+    const answers = this.columnTargets.map((column) => column.querySelector('.finetune-answer'));
+    answers.forEach(unmark);
+    if (this.differencesTarget.getAttribute('aria-pressed') !== 'true') return;
+    const said = answers.map((answer) => new Set(wordsOf(answer.textContent)));
+    answers.forEach((answer, index) => {
+      const others = said.filter((words, other) => other !== index && words.size);
+      if (others.length) mark(answer, (word) => !others.some((words) => words.has(word)));
+    });
   }
 
   stopAll() {
