@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db.models import Count, Q
@@ -15,7 +15,6 @@ from django.utils.translation import ngettext
 
 from .. import permissions
 from ..comparing import exchanges_of, may_reveal
-from ..grounding import Sentence, assess
 from ..models import (
     Column,
     Comparison,
@@ -26,6 +25,9 @@ from ..models import (
     Switch,
 )
 from ..visibility import page_model
+
+if TYPE_CHECKING:
+    from ..grounding import Sentence
 
 WAITING, ANSWERING, ANSWERED = "waiting", "answering", "answered"
 FAILED, STOPPED, GONE = "failed", "stopped", "gone"
@@ -74,6 +76,9 @@ def columns_shown(
 def _answer_shown(
     comparison: Comparison, column: Column, exchange: Exchange | None, knows_names: bool
 ) -> dict[str, Any]:
+    # Its many patterns take a fifth of a second to compile, which no start-up needs.
+    from ..grounding import assess
+
     if exchange is None:
         state = GONE if column.backend is None else WAITING
         return {"state": state, "exchange": None, "may_try_again": False, "may_grade": False}
