@@ -49,7 +49,8 @@ async function* eventsOf(response) {
   }
 }
 
-const WORD = /[\p{L}\p{N}]+(?:[.,:'’-][\p{L}\p{N}]+)*/gu;
+// Not the number of a citation, which is of the passages and not of the answer.
+const WORD = /(?<![[\p{L}\p{N}])[\p{L}\p{N}]+(?:[.,:'’-][\p{L}\p{N}]+)*/gu;
 
 function wordsOf(text) {
   return (text.match(WORD) ?? []).map((word) => word.toLowerCase());
