@@ -20,6 +20,7 @@ MAX_BYTES = 200_000
 
 FINE_TUNE = "Our fine-tune (stand-in on Ollama)"
 DEAF = "A fine-tune that hears nothing (stand-in on Ollama)"
+QUESTION = "What does a family ticket cost?"
 HOSTED = "Hosted model (stand-in for OpenAI)"
 
 
@@ -76,6 +77,9 @@ class Photographer:
         self.take("check-passed", self._check_page(FINE_TUNE, height=1000))
         self.take("check-deaf", self._check_page(DEAF, height=960))
         self.take("index", self.open("admin/finetune/index/", height=1240))
+        compared = self._compare()
+        self.take("compare", self.open(compared, height=900))
+        self.take("compare-dark", self.open(compared, height=900, dark=True))
         self.take("home-panel", self.open("admin/", height=620))
         page = self.open("admin/settings/finetune_switch/switch/", height=1180)
         self.take("settings", page)
@@ -121,6 +125,33 @@ class Photographer:
             page.get_by_role("button", name=re.compile("^Check")).first.click()
             page.locator(".finetune-step").first.wait_for()
         return page
+
+    def _compare(self) -> str:
+        """A comparison that somebody has judged, with the names; its path."""
+        page = self.open("admin/finetune/compare/")
+        page.get_by_label("Ask what a visitor would ask").fill(QUESTION)
+        for box in page.locator("[name=backends]").all():
+            box.uncheck()
+        for label in (HOSTED, FINE_TUNE):
+            page.get_by_label(label, exact=False).check()
+        page.get_by_role("button", name="Compare", exact=True).click()
+        columns = page.locator("article.finetune-column")
+        for position in range(2):
+            columns.nth(position).locator("[data-key='1']").wait_for()
+        page.keyboard.press("ArrowLeft")
+        page.get_by_role("button", name="Reveal").click()
+        hosted = columns.filter(has_text=HOSTED)
+        hosted.wait_for()
+        tuned = columns.filter(has_text=FINE_TUNE)
+        for column, key in ((hosted, "1"), (tuned, "4")):
+            column.locator(f"[data-key='{key}']").click()
+            column.locator(f"[data-key='{key}'][aria-pressed=true]").wait_for()
+        better = (hosted.locator("h2").text_content() or "").strip()[0]
+        page.locator(f"#finetune-choice-{better}").click()
+        page.locator(f"#finetune-choice-{better}[aria-pressed=true]").wait_for()
+        path = page.url.removeprefix(f"{self.address}/")
+        page.context.close()
+        return path
 
     def _form_with_models(self) -> Page:
         page = self.open("admin/finetune/backends/new/", height=900)

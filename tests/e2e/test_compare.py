@@ -93,7 +93,7 @@ def test_from_the_question_to_the_switch(lead, scene, standin, backends, behave,
         expect(column(page, row.letter)).to_contain_text("Whole answer in")
         expect(column(page, row.letter)).to_contain_text(row.backend.data_destination)
     assert {answer(page, letter).text_content() for letter in "AB"} == set(said.values())
-    assert list(Grade.objects.filter(is_current=True).values_list("value", "tone")) == [
+    assert sorted(Grade.objects.filter(is_current=True).values_list("value", "tone")) == [
         ("correct", ""),
         ("wrong", ""),
     ]
@@ -256,3 +256,19 @@ def test_what_a_screen_reader_hears(lead, scene, backends, behave):
     expect(column(page, "A")).to_contain_text("Details")
     page.wait_for_timeout(300)
     assert not any(ANSWERS[0] in text for text in heard)
+
+
+def test_keys_pressed_one_right_after_another(lead, scene):
+    comparison = scene.answered(*ANSWERS)
+    lead.go(address(comparison))
+    for key in "1243":
+        lead.page.keyboard.press(key)
+    for letter, key in zip("ABCD", "1243", strict=True):
+        is_pressed(column(lead.page, letter).locator(f"[data-key='{key}']"))
+        expect(column(lead.page, letter)).to_contain_text("Saved.")
+    grades = Grade.objects.filter(is_current=True).order_by("pk").values_list("value", flat=True)
+    assert list(grades) == ["correct", "partly_correct", "wrong", "dont_know"]
+    # Three or four have no left and right.
+    lead.page.keyboard.press("ArrowLeft")
+    lead.page.wait_for_timeout(300)
+    assert not Preference.objects.exists()

@@ -131,6 +131,7 @@ def test_tabs_and_the_bar_on_a_telephone(lead, scene):
     # The keys grade what is in sight.
     page.keyboard.press("4")
     is_pressed(column(page, "B").locator("[data-key='4']"))
+    expect(column(page, "B")).to_contain_text("Saved.")
     assert Grade.objects.filter(is_current=True).count() == 2
     page.mouse.wheel(0, 9000)
     page.wait_for_timeout(500)

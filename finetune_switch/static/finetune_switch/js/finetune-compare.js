@@ -2,8 +2,19 @@ const PARTIAL = { 'X-Requested-With': 'XMLHttpRequest' };
 const WAKING_AFTER = 4000;
 const LOOK_AGAIN_AFTER = 500;
 
-/** Sends a form, with the button that was pressed, and gives the part of the page that it changed. */
-async function send(form, submitter) {
+let sending = Promise.resolve();
+
+/**
+ * Sends a form, with the button that was pressed, and gives the part of the page that it changed.
+ * What is pressed one after another arrives one after another.
+ */
+function send(form, submitter) {
+  const sent = sending.then(() => post(form, submitter));
+  sending = sent.catch(() => {});
+  return sent;
+}
+
+async function post(form, submitter) {
   const body = new FormData(form);
   if (submitter?.name) body.set(submitter.name, submitter.value);
   const response = await fetch(form.action, { method: 'POST', headers: PARTIAL, body });
@@ -222,8 +233,14 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     }
   }
 
+  /** Pressed at once, so that the next key is for the next column. */
   grade(key) {
-    this.bodyTarget.querySelector(`[data-key="${key}"]`)?.click();
+    const button = this.bodyTarget.querySelector(`[data-key="${key}"]`);
+    if (!button) return;
+    this.bodyTarget.querySelectorAll('[data-key]').forEach((other) => {
+      other.setAttribute('aria-pressed', String(other === button));
+    });
+    button.click();
   }
 }
 
