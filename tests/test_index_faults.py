@@ -80,7 +80,8 @@ def test_a_process_that_was_killed(make_page, standin, command):
 
     killed = command()
     made = Document.objects.exclude(space=old)
-    processes.wait_for(lambda: made.count() >= 200, seconds=60)
+    running = IndexBuild.objects.filter(status=Status.RUNNING, done__gte=200)
+    processes.wait_for(running.exists, seconds=60)
     killed.kill()
     assert killed.wait(10) == -9
     written = made.count()
