@@ -159,7 +159,7 @@ def test_no_focus_hides_behind_the_bar(lead, scene):
     page = lead.page
     page.set_viewport_size({"width": 1280, "height": 600})
     lead.go(address(scene.answered()))
-    page.locator("main .finetune-passage").last.get_by_role("link").last.focus()
+    page.get_by_role("button", name="Differences").focus()
     for _press in range(16):
         page.keyboard.press("Tab")
         # The admin scrolls smoothly.
