@@ -48,13 +48,17 @@ ALONE := browser or wheel or servers
 # The others wait for each other's model servers more than for a processor.
 TOGETHER := -n 4 -m "not browser and not wheel and not servers"
 
+# Of readers who leave, and of crowds: about connections to a database, so on PostgreSQL alone.
+NOT_ON_SQLITE := --ignore tests/servers/test_leaving.py --ignore tests/servers/test_crowd.py
+
 unit: $(STAMP) ## Run the tests on SQLite
 	@echo "==> Tests on SQLite"
 	@DATABASE_URL= $(BIN)/python -m pytest -q $(TOGETHER) $(PYTEST_ARGS)
-	@DATABASE_URL= $(BIN)/python -m pytest -q -m "$(ALONE)" $(PYTEST_ARGS)
+	@DATABASE_URL= $(BIN)/python -m pytest -q -m "$(ALONE)" $(NOT_ON_SQLITE) $(PYTEST_ARGS)
 
 # What touches the database in earnest; the rest is the same on every database.
-ON_POSTGRES := tests/test_answering.py tests/test_commands.py tests/test_compiled.py \
+ON_POSTGRES := tests/test_answering.py tests/test_commands.py tests/test_comparing.py \
+	tests/test_compiled.py tests/test_tally.py tests/admin/test_comparisons.py \
 	tests/test_exchange.py tests/test_index_*.py tests/test_migrations.py tests/test_retrieval.py \
 	tests/test_search.py tests/test_switch.py tests/test_vector_index*.py tests/test_visibility.py
 
