@@ -27,6 +27,7 @@ from .events import FailedEvent
 from .exceptions import BackendError, InvalidQuestion
 from .middleware import site_for
 from .models import ChatBackend, Exchange, Origin, Switch
+from .models.exchange import MAX_QUESTION_LENGTH
 from .open_exchange import OpenExchange, passages_of
 from .passages import Passage
 from .prompts import (
@@ -38,8 +39,6 @@ from .prompts import (
 from .retrieval import all_open_to, retrieve
 
 logger = logging.getLogger("finetune_switch.answering")
-
-MAX_QUESTION_LENGTH = 20_000
 
 
 @dataclass

@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 from wagtail.models import Site
 
 from .askers import Asker
-from .asking import MAX_QUESTION_LENGTH
 from .exceptions import InvalidQuestion
 from .models import ChatBackend, Column, Comparison, Exchange, Preference, Question, Reveal, Switch
 from .models.comparison import LETTERS
+from .models.exchange import MAX_QUESTION_LENGTH
 from .passages import Passage
 from .retrieval import all_open_to, retrieve
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
-from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -14,16 +13,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.coreutils import get_content_languages
-from wagtail.models import Locale, Site
+from wagtail.models import Locale
 
 from . import adapters, conf
-from .asking import MAX_QUESTION_LENGTH
-from .comparing import FEWEST, MOST
-from .models import ChatBackend, Grade, Question
 from .parameters import PARAMETERS, REASONING_LEVELS, Parameter, clean_parameters
-from .permissions import groups_to_ask_as
 from .registration import free_alias
-from .sites import site_name
 from .widgets import LocaleTextsWidget, ModelNameInput
 
 PARAMETER_PREFIX = "parameter_"
@@ -243,89 +237,3 @@ class SwitchChoiceForm(forms.Form):
     expected = forms.IntegerField(min_value=1, required=False)
     previous = forms.IntegerField(min_value=1, required=False)
     confirmed = forms.BooleanField(required=False, label=gettext_lazy("Switch all the same"))
-
-
-class CompareForm(forms.Form):
-    """A question, what is to answer it, and how."""
-
-    question = forms.CharField(
-        label=gettext_lazy("Ask what a visitor would ask"),
-        max_length=MAX_QUESTION_LENGTH,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        error_messages={"required": gettext_lazy("Write a question first.")},
-    )
-    backends = forms.ModelMultipleChoiceField(
-        label=gettext_lazy("Models"),
-        queryset=ChatBackend.objects.none(),
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": gettext_lazy("Choose two to four models to compare.")},
-    )
-    is_blind = forms.BooleanField(label=gettext_lazy("Judge blind"), required=False, initial=True)
-    as_group = forms.ModelChoiceField(
-        label=gettext_lazy("Ask as"),
-        queryset=Group.objects.none(),
-        required=False,
-        empty_label=gettext_lazy("a visitor"),
-    )
-    site = forms.ModelChoiceField(
-        label=gettext_lazy("Site"), queryset=Site.objects.all(), required=False, empty_label=None
-    )
-    retrieval = forms.BooleanField(
-        label=gettext_lazy("Give them passages of your pages"), required=False, initial=True
-    )
-    limit = forms.IntegerField(
-        label=gettext_lazy("Passages"),
-        min_value=1,
-        max_value=20,
-        required=False,
-        help_text=gettext_lazy("At most 20. Empty: as many as on the site."),
-    )
-    index = forms.ChoiceField(label=gettext_lazy("Look in"), required=False)
-    saved_question = forms.ModelChoiceField(
-        queryset=Question.objects.all(), required=False, widget=forms.HiddenInput
-    )
-
-    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        fields: Any = self.fields
-        fields["backends"].queryset = ChatBackend.objects.all()
-        fields["as_group"].queryset = groups_to_ask_as(user)
-        fields["site"].label_from_instance = site_name
-        fields["index"].choices = [
-            ("", _("as on the site")),
-            *((alias, index.label) for alias, index in adapters.indexes().items()),
-        ]
-
-    def clean_backends(self) -> list[ChatBackend]:
-        chosen = list(self.cleaned_data["backends"])
-        if not FEWEST <= len(chosen) <= MOST:
-            raise ValidationError(
-                _("Choose %(fewest)d to %(most)d models to compare; %(chosen)d were chosen.")
-                % {"fewest": FEWEST, "most": MOST, "chosen": len(chosen)}
-            )
-        for backend in chosen:
-            if reason := backend.unavailable_reason:
-                raise ValidationError(reason)
-        return chosen
-
-    def clean(self) -> dict[str, Any]:
-        """A saved question that was written over is not the one that is asked."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        saved = cleaned.get("saved_question")
-        if saved is not None and saved.text.strip() != cleaned.get("question"):
-            cleaned["saved_question"] = None
-        return cleaned
-
-
-class GradeForm(forms.ModelForm):
-    """What somebody thinks of an answer; each part may come by itself."""
-
-    class Meta:
-        model = Grade
-        fields = ["value", "tone", "note", "correction"]
-
-    def clean_correction(self) -> str:
-        """The answer as it was is no correction of it. Browsers send other ends of lines."""
-        correction = self.cleaned_data["correction"].replace("\r\n", "\n").strip()
-        said = self.instance.exchange.answer.replace("\r\n", "\n").strip()
-        return "" if correction == said else correction

@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.admin.panels import FieldPanel, ObjectList, Panel
 
-from .asking import MAX_QUESTION_LENGTH
 from .models import QuestionSet
+from .models.exchange import MAX_QUESTION_LENGTH
 from .visibility import page_model
 from .widgets import PAGE_ID, NamedTagWidget, PagesWidget
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern, path
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy
 from wagtail.admin.menu import MenuItem
 from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
@@ -15,7 +18,24 @@ from . import permissions
 from .models import ChatBackend, Question, QuestionSet
 from .panels import backend_edit_handler
 from .questions import question_edit_handler, question_set_edit_handler
-from .views import backends, compare, comparisons, index, one_backend, questions, switch, tally
+from .views import backends, questions
+
+
+def deferred(name: str, **options: Any) -> Callable[..., HttpResponseBase]:
+    """A view of ours, imported with its first request.
+
+    What screens need is nothing that a start-up, or a command such as ``check``, should wait for.
+    """
+
+    @cache
+    def view() -> Callable[..., HttpResponseBase]:
+        found: Callable[..., HttpResponseBase] = import_string(f"{__package__}.views.{name}")
+        return found.as_view(**options)  # type: ignore[attr-defined]
+
+    def respond(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return view()(request, *args, **kwargs)
+
+    return respond
 
 
 class SwitchMenuItem(MenuItem):
@@ -32,12 +52,12 @@ class SwitchViewSet(ViewSet):
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
-            path("", switch.ChooseSiteView.as_view(), name="index"),
-            path("<int:site>/", switch.SwitchView.as_view(), name="site"),
-            path("<int:site>/activate/", switch.ActivateView.as_view(), name="activate"),
-            path("<int:site>/back/", switch.BackView.as_view(), name="back"),
-            path("<int:site>/check/", switch.CheckActiveView.as_view(), name="check"),
-            path("<int:site>/state/", switch.StateView.as_view(), name="state"),
+            path("", deferred("switch.ChooseSiteView"), name="index"),
+            path("<int:site>/", deferred("switch.SwitchView"), name="site"),
+            path("<int:site>/activate/", deferred("switch.ActivateView"), name="activate"),
+            path("<int:site>/back/", deferred("switch.BackView"), name="back"),
+            path("<int:site>/check/", deferred("switch.CheckActiveView"), name="check"),
+            path("<int:site>/state/", deferred("switch.StateView"), name="state"),
         ]
 
 
@@ -81,11 +101,11 @@ class ChatBackendViewSet(ModelViewSet):
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
-            path("models/", one_backend.ModelsView.as_view(), name="models"),
-            path("<int:pk>/check/", one_backend.CheckView.as_view(), name="check"),
-            path("<int:pk>/base/", one_backend.AddBaseModelView.as_view(), name="add_base"),
-            path("<int:pk>/modelfile/", one_backend.ModelfileView.as_view(), name="modelfile"),
-            path("<int:pk>/prompts/", one_backend.PromptsView.as_view(), name="prompts"),
+            path("models/", deferred("one_backend.ModelsView"), name="models"),
+            path("<int:pk>/check/", deferred("one_backend.CheckView"), name="check"),
+            path("<int:pk>/base/", deferred("one_backend.AddBaseModelView"), name="add_base"),
+            path("<int:pk>/modelfile/", deferred("one_backend.ModelfileView"), name="modelfile"),
+            path("<int:pk>/prompts/", deferred("one_backend.PromptsView"), name="prompts"),
             *super().get_urlpatterns(),
         ]
 
@@ -104,9 +124,9 @@ class IndexViewSet(ViewSet):
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
-            path("", index.IndexView.as_view(), name="index"),
-            path("progress/", index.ProgressView.as_view(), name="progress"),
-            path("build/", index.BuildView.as_view(), name="build"),
+            path("", deferred("index.IndexView"), name="index"),
+            path("progress/", deferred("index.ProgressView"), name="progress"),
+            path("build/", deferred("index.BuildView"), name="build"),
         ]
 
 
@@ -125,14 +145,14 @@ class CompareViewSet(ViewSet):
     def get_urlpatterns(self) -> list[URLPattern]:
         column = "<uuid:pk>/<int:position>/"
         return [
-            path("", compare.CompareView.as_view(), name="index"),
-            path("<uuid:pk>/", compare.ComparisonView.as_view(), name="comparison"),
-            path("<uuid:pk>/prefer/", compare.PreferView.as_view(), name="prefer"),
-            path("<uuid:pk>/reveal/", compare.RevealView.as_view(), name="reveal"),
-            path(column, compare.ColumnView.as_view(), name="column"),
-            path(f"{column}stream/", compare.StreamView.as_view(), name="stream"),
-            path(f"{column}again/", compare.AgainView.as_view(), name="again"),
-            path(f"{column}grade/", compare.GradeView.as_view(), name="grade"),
+            path("", deferred("compare.CompareView"), name="index"),
+            path("<uuid:pk>/", deferred("compare.ComparisonView"), name="comparison"),
+            path("<uuid:pk>/prefer/", deferred("compare.PreferView"), name="prefer"),
+            path("<uuid:pk>/reveal/", deferred("compare.RevealView"), name="reveal"),
+            path(column, deferred("compare.ColumnView"), name="column"),
+            path(f"{column}stream/", deferred("compare.StreamView"), name="stream"),
+            path(f"{column}again/", deferred("compare.AgainView"), name="again"),
+            path(f"{column}grade/", deferred("compare.GradeView"), name="grade"),
         ]
 
 
@@ -149,14 +169,14 @@ class ComparisonsViewSet(ViewSet):
     menu_item_class = ComparisonsMenuItem
 
     def get_urlpatterns(self) -> list[URLPattern]:
-        rows, sums = comparisons.ComparisonIndexView, tally.TallyView
+        rows, sums = "comparisons.ComparisonIndexView", "tally.TallyView"
         return [
-            path("", rows.as_view(), name="index"),
-            path("results/", rows.as_view(results_only=True), name="index_results"),
-            path("tally/", sums.as_view(), name="tally"),
-            path("tally/results/", sums.as_view(results_only=True), name="tally_results"),
-            path("suggestions/", comparisons.SuggestionsView.as_view(), name="suggestions"),
-            path("<uuid:pk>/delete/", comparisons.ComparisonDeleteView.as_view(), name="delete"),
+            path("", deferred(rows), name="index"),
+            path("results/", deferred(rows, results_only=True), name="index_results"),
+            path("tally/", deferred(sums), name="tally"),
+            path("tally/results/", deferred(sums, results_only=True), name="tally_results"),
+            path("suggestions/", deferred("comparisons.SuggestionsView"), name="suggestions"),
+            path("<uuid:pk>/delete/", deferred("comparisons.ComparisonDeleteView"), name="delete"),
         ]
 
 

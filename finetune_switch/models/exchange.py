@@ -14,6 +14,9 @@ from wagtail.models import Site
 
 from .backend import ChatBackend
 
+# In characters.
+MAX_QUESTION_LENGTH = 20_000
+
 
 class Origin(models.TextChoices):
     """Where a question was asked."""

@@ -17,9 +17,9 @@ from wagtail.models import Site
 from .. import permissions
 from ..askers import Asker
 from ..comparing import asker_of, knows_names, may_read, open_comparison, reveal
+from ..comparison_forms import CompareForm, GradeForm
 from ..events import Event, TextEvent
 from ..exceptions import BackendError, InvalidQuestion
-from ..forms import CompareForm, GradeForm
 from ..models import ChatBackend, Column, Comparison, Grade, Origin, Preference, Question, Switch
 from ..reading import Reader
 from ..streaming import stream_answer
