@@ -58,6 +58,10 @@ class RegisteredIndex:
         best = np.argsort(-scores, kind="stable")[:limit]
         return [self._hit(documents[position], float(scores[position])) for position in best]
 
+    def rebuild(self) -> None:
+        """Embed all of it anew, as wagtail-vector-index does it."""
+        self._index.rebuild_index()
+
     def _stored_documents(self) -> list[Any]:
         """The documents of what its querysets hold: another index may hold the rest of a model."""
         content_types = ContentType.objects.get_for_models(

@@ -85,6 +85,10 @@ class PartOfSite(SiteIndex):
         """Which objects it is about. Raises ``ImproperlyConfigured``; see :meth:`.Part.of`."""
         return Part.of(self._index)
 
+    def rebuild(self) -> None:
+        """Bring its objects in the site's index up to date."""
+        self._index.rebuild_index()
+
     def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
         """By meaning and by words, the two rankings fused, as the site's own index does it."""
         if (search := self._search_in(scope)) is None or search.is_empty:

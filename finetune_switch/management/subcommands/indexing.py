@@ -9,15 +9,17 @@ from django.core.management.base import CommandError
 from django.utils.text import capfirst
 from tqdm import tqdm
 
-from ... import conf
+from ... import adapters, conf
 from ...costs import embedding_cost
 from ...embeddings import get_embedder
 from ...exceptions import BackendError, IndexBusy
 from ...index.building import run_build, update_objects
-from ...index.builds import start_build
+from ...index.builds import active_space, start_build
 from ...index.documents import chunks_of, text_of
 from ...index.sources import Sources
+from ...index.stores import get_store
 from ...models import IndexBuild
+from ...retrieval import OWN_INDEX
 from ...visibility import page_model
 from .base import Subcommand
 
@@ -33,6 +35,15 @@ class Index(Subcommand):
         )
         parser.add_argument("--page", type=int, metavar="ID", help="Only this page.")
         parser.add_argument(
+            "--index", metavar="ALIAS", help="Another index than that of every page, as a whole."
+        )
+        parser.add_argument(
+            "--hnsw",
+            choices=["make", "drop"],
+            help="Make or drop the HNSW index of PostgreSQL, and nothing else. A build makes it "
+            "where it is missing.",
+        )
+        parser.add_argument(
             "--dry-run",
             action="store_true",
             help="Say what would be indexed, where texts would be sent, and what that would cost.",
@@ -42,6 +53,10 @@ class Index(Subcommand):
         try:
             if options["dry_run"]:
                 return self._dry_run(options)
+            if options["hnsw"]:
+                return self._hnsw(options)
+            if options["index"] not in (None, OWN_INDEX):
+                return self._one_index(options)
             if options["page"] is not None:
                 return self._one_page(options)
             return self._build(options)
@@ -79,6 +94,47 @@ class Index(Subcommand):
             self.write_json({"status": IndexBuild.Status.COMPLETE, **counts, "error": ""})
         else:
             self._say(counts)
+        return 0
+
+    def _one_index(self, options: dict[str, Any]) -> int:
+        alias, known = options["index"], adapters.indexes()
+        index: Any = known.get(alias)
+        if index is None:
+            raise CommandError(
+                f"There is no index {alias}. Known are: {', '.join(sorted(known)) or 'none'}.",
+                returncode=2,
+            )
+        if not hasattr(index, "rebuild"):
+            raise CommandError(f"The index {alias} cannot be built from here.", returncode=2)
+        index.rebuild()
+        if options["json"]:
+            self.write_json({"status": IndexBuild.Status.COMPLETE, "index": alias, "error": ""})
+        else:
+            self.stdout.write(f"The index {alias} is built.")
+        return 0
+
+    def _hnsw(self, options: dict[str, Any]) -> int:
+        store: Any = get_store()
+        if not hasattr(store, "create_index"):
+            raise CommandError(
+                "Vectors are searched in the memory of each process here, without an HNSW index: "
+                "that is PostgreSQL's, with the extension pgvector.",
+                returncode=2,
+            )
+        space = active_space()
+        if space is None:
+            raise CommandError("Nothing is indexed yet: run “index” first.", returncode=1)
+        if options["hnsw"] == "drop":
+            store.drop_index(space)
+        else:
+            store.create_index(space, concurrently=True)
+        exists = store.has_index(space)
+        if options["json"]:
+            self.write_json({"hnsw": exists})
+        elif exists:
+            self.stdout.write("There is an HNSW index: searches use it.")
+        else:
+            self.stdout.write("There is no HNSW index: searches read every vector.")
         return 0
 
     def _say(self, counts: dict[str, int]) -> None:
