@@ -9,7 +9,8 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from wagtail.models import Site
+from wagtail.coreutils import get_content_languages
+from wagtail.models import Locale, Site
 
 from . import adapters
 from .comparing import FEWEST, MOST
@@ -44,6 +45,11 @@ class CompareForm(forms.Form):
     site = forms.ModelChoiceField(
         label=gettext_lazy("Site"), queryset=Site.objects.all(), required=False, empty_label=None
     )
+    locale = forms.ChoiceField(
+        label=gettext_lazy("Language of the question"),
+        required=False,
+        help_text=gettext_lazy("In it the pages are searched."),
+    )
     retrieval = forms.BooleanField(
         label=gettext_lazy("Give them passages of your pages"), required=False, initial=True
     )
@@ -65,6 +71,9 @@ class CompareForm(forms.Form):
         fields["backends"].queryset = ChatBackend.objects.all()
         fields["as_group"].queryset = groups_to_ask_as(user)
         fields["site"].label_from_instance = site_name
+        languages = get_content_languages()
+        codes = Locale.objects.values_list("language_code", flat=True)
+        fields["locale"].choices = [(code, languages.get(code, code)) for code in codes]
         fields["index"].choices = [
             ("", _("as on the site")),
             *((alias, index.label) for alias, index in adapters.indexes().items()),

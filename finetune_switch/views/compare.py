@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
-from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import gettext_lazy
 from django.views.generic import FormView, TemplateView, View
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
@@ -69,7 +70,11 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
             again = None
         last = again or own.first()
         site = (again and again.site) or Site.find_for_request(self.request)
-        initial: dict[str, Any] = {"site": site, "backends": _suggested(last, site)}
+        initial: dict[str, Any] = {
+            "site": site,
+            "backends": _suggested(last, site),
+            "locale": again.locale if again is not None else _language_of(site),
+        }
         if last is not None:
             initial |= {"is_blind": last.is_blind, "retrieval": last.retrieval}
         if again is not None:
@@ -89,12 +94,13 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
 
     def form_valid(self, form: CompareForm) -> HttpResponse:
         asked = form.cleaned_data
+        site = asked["site"] or Site.find_for_request(self.request)
         try:
             comparison = open_comparison(
                 asked["question"],
                 backends=asked["backends"],
-                site=asked["site"] or Site.find_for_request(self.request),
-                locale=get_language() or "",
+                site=site,
+                locale=asked["locale"] or _language_of(site),
                 user=self.request.user,
                 as_group=asked["as_group"],
                 is_blind=asked["is_blind"],
@@ -351,6 +357,11 @@ def _row(model: Any, pk: str | None) -> Any:
         return model.objects.filter(pk=pk).first() if pk else None
     except (ValueError, ValidationError):
         return None
+
+
+def _language_of(site: Site | None) -> str:
+    """The language of a site's pages, whichever one its editors have in the admin."""
+    return str(site.root_page.locale.language_code) if site else settings.LANGUAGE_CODE
 
 
 def _suggested(last: Comparison | None, site: Site | None) -> list[Any]:

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from django.contrib.auth.models import Group
-from wagtail.models import PageViewRestriction
+from wagtail.models import Locale, PageViewRestriction
+from wagtail.users.models import UserProfile
 
 from demo_site.models import ArticlePage
 from finetune_switch.models import Comparison, Exchange, Grade, Outcome, Preference, Switch
@@ -104,9 +105,28 @@ class TestAsking:
         chosen = {int(box["value"]) for box in page.main.select("[name=backends][checked]")}
         assert chosen == {extractive.pk, models[1].pk}
 
+    def test_asks_in_the_language_of_the_pages(self, admin, article, models):
+        """Whichever one the editor has in the admin."""
+        admin.client.cookies["django_language"] = "de"
+        profile = UserProfile.get_for_user(admin.user)
+        profile.preferred_language = "de"
+        profile.save()
+        page = ask(admin, models)
+        assert "Was sie bekommen haben" in page.text
+        assert Comparison.objects.get().locale == "en-gb"
+
+    def test_asks_in_another_language_of_the_site(self, admin, article, models):
+        Locale.objects.create(language_code="de")
+        page = admin.get("compare:index")
+        chosen = page.main.select_one("[name=locale] [selected]")
+        assert chosen["value"] == "en-gb"
+        ask(admin, models, locale="de")
+        assert Comparison.objects.get().locale == "de"
+
     @pytest.mark.parametrize(
         ("change", "said"),
         [
+            ({"locale": "xx"}, "xx is not one of the available choices"),
             ({"question": " "}, "Write a question first."),
             ({"question": "x" * 20_001}, "at most 20000 characters"),
             ({"backends": []}, "Choose two to four models to compare."),
