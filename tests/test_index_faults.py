@@ -232,7 +232,7 @@ FAULTS = {
     "half-batch": "vectors for",
     "wrong-dimensions": "255 numbers instead of 256",
     "nan-vectors": "NaN",
-    "zero-vectors": "text 1 of 1",
+    "zero-vectors": "has the length 0",
     "slow-first-token": "within 0.5 seconds",
     "cut": "",
     "unauthorized": "did not accept our key",
