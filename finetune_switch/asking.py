@@ -24,10 +24,10 @@ from .askers import Asker
 from .backends import get_backend
 from .backends.base import BaseChatBackend
 from .events import FailedEvent
-from .exceptions import BackendError, InvalidQuestion
+from .exceptions import BackendError
 from .middleware import site_for
 from .models import ChatBackend, Exchange, Origin, Switch
-from .models.exchange import MAX_QUESTION_LENGTH
+from .models.exchange import clean_question
 from .open_exchange import OpenExchange, passages_of
 from .passages import Passage
 from .prompts import (
@@ -59,14 +59,7 @@ class Asking:
     exchange_id: uuid.UUID | None = None
 
     def __post_init__(self) -> None:
-        self.question = self.question.replace("\x00", "").strip()
-        if not self.question:
-            raise InvalidQuestion(_("Write a question first."))
-        if len(self.question) > MAX_QUESTION_LENGTH:
-            raise InvalidQuestion(
-                _("The question has %(length)d characters; at most %(most)d can be asked.")
-                % {"length": len(self.question), "most": MAX_QUESTION_LENGTH}
-            )
+        self.question = clean_question(self.question)
 
     def open(self) -> OpenExchange:
         """Find what answers, retrieve, fit the prompt, and record that the question was asked."""

@@ -15,7 +15,7 @@ from .askers import Asker
 from .exceptions import InvalidQuestion
 from .models import ChatBackend, Column, Comparison, Exchange, Preference, Question, Reveal, Switch
 from .models.comparison import LETTERS
-from .models.exchange import MAX_QUESTION_LENGTH
+from .models.exchange import clean_question
 from .passages import Passage
 from .retrieval import all_open_to, retrieve
 
@@ -44,14 +44,7 @@ def open_comparison(
     four different backends, and :class:`~finetune_switch.exceptions.BackendError` where the site's
     pages cannot be searched.
     """
-    question = question.replace("\x00", "").strip()
-    if not question:
-        raise InvalidQuestion(_("Write a question first."))
-    if len(question) > MAX_QUESTION_LENGTH:
-        raise InvalidQuestion(
-            _("The question has %(length)d characters; at most %(most)d can be asked.")
-            % {"length": len(question), "most": MAX_QUESTION_LENGTH}
-        )
+    question = clean_question(question)
     chosen = list({backend.pk: backend for backend in backends}.values())
     if not FEWEST <= len(chosen) <= MOST:
         raise InvalidQuestion(

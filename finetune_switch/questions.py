@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.admin.panels import FieldPanel, ObjectList, Panel
 
+from .exceptions import InvalidQuestion
 from .models import QuestionSet
-from .models.exchange import MAX_QUESTION_LENGTH
+from .models.exchange import clean_question
 from .visibility import page_model
 from .widgets import PAGE_ID, NamedTagWidget, PagesWidget
 
@@ -65,15 +66,10 @@ class QuestionForm(WagtailAdminModelForm):
             self.fields["tags"].widget = NamedTagWidget()
 
     def clean_text(self) -> str:
-        text = self.cleaned_data["text"].strip()
-        if not text:
-            raise ValidationError(_("Write a question first."))
-        if len(text) > MAX_QUESTION_LENGTH:
-            raise ValidationError(
-                _("The question has %(length)d characters; at most %(most)d can be asked.")
-                % {"length": len(text), "most": MAX_QUESTION_LENGTH}
-            )
-        return text
+        try:
+            return clean_question(self.cleaned_data["text"])
+        except InvalidQuestion as error:
+            raise ValidationError(str(error)) from error
 
 
 class QuestionsPanel(Panel):

@@ -38,9 +38,14 @@ def deferred(name: str, **options: Any) -> Callable[..., HttpResponseBase]:
     return respond
 
 
-class SwitchMenuItem(MenuItem):
-    def is_shown(self, request: HttpRequest) -> bool:
-        return permissions.editable_sites(request.user).exists()
+def shown_to(may: Callable[[Any], bool]) -> type[MenuItem]:
+    """Menu items for those alone who may open what they lead to."""
+
+    class ShownToSome(MenuItem):
+        def is_shown(self, request: HttpRequest) -> bool:
+            return may(request.user)
+
+    return ShownToSome
 
 
 class SwitchViewSet(ViewSet):
@@ -48,7 +53,7 @@ class SwitchViewSet(ViewSet):
     url_prefix = "finetune/switch"
     menu_label = gettext_lazy("Switch")
     menu_icon = icon = "finetune-switch"
-    menu_item_class = SwitchMenuItem
+    menu_item_class = shown_to(lambda user: permissions.editable_sites(user).exists())
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
@@ -110,17 +115,12 @@ class ChatBackendViewSet(ModelViewSet):
         ]
 
 
-class IndexMenuItem(MenuItem):
-    def is_shown(self, request: HttpRequest) -> bool:
-        return permissions.may_see_index(request.user)
-
-
 class IndexViewSet(ViewSet):
     name = "finetune_index"
     url_prefix = "finetune/index"
     menu_label = gettext_lazy("Index")
     menu_icon = icon = "list-ul"
-    menu_item_class = IndexMenuItem
+    menu_item_class = shown_to(permissions.may_see_index)
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
@@ -130,17 +130,12 @@ class IndexViewSet(ViewSet):
         ]
 
 
-class CompareMenuItem(MenuItem):
-    def is_shown(self, request: HttpRequest) -> bool:
-        return permissions.may_compare(request.user)
-
-
 class CompareViewSet(ViewSet):
     name = "finetune_compare"
     url_prefix = "finetune/compare"
     menu_label = gettext_lazy("Compare")
     menu_icon = icon = "view"
-    menu_item_class = CompareMenuItem
+    menu_item_class = shown_to(permissions.may_compare)
 
     def get_urlpatterns(self) -> list[URLPattern]:
         column = "<uuid:pk>/<int:position>/"
@@ -156,17 +151,12 @@ class CompareViewSet(ViewSet):
         ]
 
 
-class ComparisonsMenuItem(MenuItem):
-    def is_shown(self, request: HttpRequest) -> bool:
-        return permissions.may_see_comparisons(request.user)
-
-
 class ComparisonsViewSet(ViewSet):
     name = "finetune_comparisons"
     url_prefix = "finetune/comparisons"
     menu_label = gettext_lazy("Comparisons")
     menu_icon = icon = "table"
-    menu_item_class = ComparisonsMenuItem
+    menu_item_class = shown_to(permissions.may_see_comparisons)
 
     def get_urlpatterns(self) -> list[URLPattern]:
         rows, sums = "comparisons.ComparisonIndexView", "tally.TallyView"

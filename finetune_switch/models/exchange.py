@@ -9,13 +9,28 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from wagtail.models import Site
 
+from ..exceptions import InvalidQuestion
 from .backend import ChatBackend
 
 # In characters.
 MAX_QUESTION_LENGTH = 20_000
+
+
+def clean_question(text: str) -> str:
+    """A question as it is asked. Raises :class:`InvalidQuestion` where it is none, or too long."""
+    text = text.replace("\x00", "").strip()
+    if not text:
+        raise InvalidQuestion(_("Write a question first."))
+    if len(text) > MAX_QUESTION_LENGTH:
+        raise InvalidQuestion(
+            _("The question has %(length)d characters; at most %(most)d can be asked.")
+            % {"length": len(text), "most": MAX_QUESTION_LENGTH}
+        )
+    return text
 
 
 class Origin(models.TextChoices):
