@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 STAMP := $(VENV)/.installed
 
+# Dozens of processes run the same code: all but the first find it compiled.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 
 .PHONY: help demo run test lint unit postgres bench lock build clean test-all screenshots messages
@@ -43,29 +46,25 @@ lint: $(STAMP) ## Check style, types, templates, migrations and settings
 	@DEBUG=0 ALLOWED_HOSTS=example.org SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
 		DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py check --deploy --fail-level WARNING
 
-# These start servers, browsers and environments, and are timed: one at a time.
-ALONE := browser or wheel or servers
-# The others wait for each other's model servers more than for a processor.
-TOGETHER := -n 4 -m "not browser and not wheel and not servers"
-
-# Of readers who leave, and of crowds: about connections to a database, so on PostgreSQL alone.
-NOT_ON_SQLITE := --ignore tests/servers/test_leaving.py --ignore tests/servers/test_crowd.py
+# What is measured in seconds runs by itself. The rest waits for model servers and browsers as often
+# as for a processor, so there are more workers than processors.
+TOGETHER := -n 4 -m "not timed"
 
 unit: $(STAMP) ## Run the tests on SQLite
 	@echo "==> Tests on SQLite"
 	@DATABASE_URL= $(BIN)/python -m pytest -q $(TOGETHER) $(PYTEST_ARGS)
-	@DATABASE_URL= $(BIN)/python -m pytest -q -m "$(ALONE)" $(NOT_ON_SQLITE) $(PYTEST_ARGS)
 
 # What touches the database in earnest; the rest is the same on every database.
 ON_POSTGRES := tests/test_answering.py tests/test_commands.py tests/test_comparing.py \
 	tests/test_compiled.py tests/test_tally.py tests/admin/test_comparisons.py \
 	tests/test_exchange.py tests/test_index_*.py tests/test_migrations.py tests/test_retrieval.py \
-	tests/test_search.py tests/test_switch.py tests/test_vector_index*.py tests/test_visibility.py
+	tests/test_search.py tests/test_switch.py tests/test_vector_index*.py tests/test_visibility.py \
+	tests/servers
 
 postgres: $(STAMP) ## Run the tests of the database and of servers on a PostgreSQL with pgvector
 	@echo "==> Tests on PostgreSQL with pgvector"
 	@$(BIN)/python -m tests.postgres -q $(TOGETHER) $(ON_POSTGRES) $(PYTEST_ARGS)
-	@$(BIN)/python -m tests.postgres -q tests/servers $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.postgres -q -m timed tests/servers $(PYTEST_ARGS)
 
 bench: $(STAMP) ## Measure what the plugin costs, side by side with doing without it
 	@$(BIN)/python -m benchmarks

@@ -7,24 +7,30 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 
 from demo_site.standin import StandIn
+from tests.databases import set_up_database
+from tests.side_by_side import SideBySide
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 API_KEY = "sk-tests-0123456789abcdef"
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
+    return SideBySide(config, log)
+
+
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(
-    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+def django_db_setup(
+    django_test_environment: None,
+    django_db_blocker: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    worker_id: str,
 ) -> None:
-    """SQLite in a file: asynchronous work reaches the database from threads of its own."""
-    for alias, database in django_settings.DATABASES.items():
-        if database["ENGINE"].endswith("sqlite3"):
-            path = tmp_path_factory.mktemp("database") / f"{alias}.sqlite3"
-            database.setdefault("TEST", {})["NAME"] = str(path)
+    folder = tmp_path_factory.getbasetemp()
+    with django_db_blocker.unblock():
+        set_up_database(folder if worker_id == "master" else folder.parent, worker_id)
 
 
 @pytest.fixture(scope="session")

@@ -205,6 +205,7 @@ def test_two_windows_at_once_ask_once(comparer, make_backend, pair, standin):
     assert answer_in(comparer.column(column)) == LONG_ANSWER
 
 
+@pytest.mark.timed
 def test_reader_who_leaves_stops_the_model(comparer, make_backend, pair, standin):
     slow = make_backend(behaviour={"answer": LONG_ANSWER, "tokens_per_second": 10})
     comparison = comparer.ask([slow, pair[0]])
@@ -266,6 +267,7 @@ def test_column_that_fails_leaves_the_others_going_on(comparer, make_backend, pa
         assert column.backend.model_name not in part
 
 
+@pytest.mark.timed
 def test_four_columns_end_with_the_slowest(comparer, make_backend):
     behaviour = {"answer": LONG_ANSWER, "first_token_seconds": 0.5, "tokens_per_second": 6}
     backends = [make_backend(behaviour=behaviour, total_seconds=20) for _ in range(4)]

@@ -80,6 +80,7 @@ def slow_model(many_open_files, server_folder) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("who", CROWDS)
 def test_crowd_is_answered_and_holds_no_connections(
     slow_model, start_server, make_backend, editor, who, capsys

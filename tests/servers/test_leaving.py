@@ -10,6 +10,8 @@ from .asking import LONG_ANSWER, asked
 from .processes import wait_for
 from .reading import LeavingReader, read_stream
 
+pytestmark = pytest.mark.timed
+
 # What the model does, how many pieces of its answer the reader waits for, and what it had said.
 MOMENTS = {
     "while it speaks": ({"answer": LONG_ANSWER, "tokens_per_second": 10}, 3, "The harbour opens"),

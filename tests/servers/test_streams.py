@@ -93,6 +93,7 @@ def test_stream_says_that_nobody_may_keep_or_hold_it_back(server, make_backend):
     assert "content-length" not in stream.headers
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("connection", ["openai", "ollama"])
 def test_words_arrive_as_the_model_writes_them(server, make_backend, connection):
     backend = make_backend(
