@@ -36,3 +36,6 @@ from demo_site.settings import *  # noqa: E402, F403
 
 # Wagtail's own log of what visitors search for, which a site may have or not.
 INSTALLED_APPS = [*INSTALLED_APPS, "wagtail.contrib.search_promotions"]  # noqa: F405
+
+# Django's own takes a good part of a second for each password, as it should.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

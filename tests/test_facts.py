@@ -180,9 +180,9 @@ class TestUnfounded:
     ],
 )  # fmt: skip
 def test_hostile_texts_take_linear_time(pattern):
-    # Most take a third of a second, a hundred thousand facts two. Quadratic time would be minutes.
-    text = (pattern * 200_000)[:200_000]
+    # Most take a fifth of a second, fifty thousand facts one. Quadratic time would be a minute.
+    text = (pattern * 100_000)[:100_000]
     began = time.process_time()
     facts = find_facts(text)
-    assert time.process_time() - began < 12
+    assert time.process_time() - began < 6
     assert all(text[fact.start : fact.end] == fact.text for fact in facts)

@@ -133,9 +133,9 @@ class TestPassages:
 
 @pytest.mark.parametrize("pattern", ["Go. ", "a. ", ".", "\n", "[1]", ". [1]", "1 ", "1. ", "Ab "])
 def test_hostile_answers_take_linear_time(pattern):
-    # Each takes about a second, two where all is facts. Quadratic time would be minutes.
+    # Each takes half a second, one where all is facts. Quadratic time would be a minute.
     passages = make_passages(*[(f"{OPENING} {PRICES} " * 40)[:4000]] * 20)
     began = time.process_time()
-    sentences = assess((pattern * 200_000)[:200_000], passages, "en")
-    assert time.process_time() - began < 12
-    assert sum(len(sentence.text) for sentence in sentences) == 200_000
+    sentences = assess((pattern * 100_000)[:100_000], passages, "en")
+    assert time.process_time() - began < 6
+    assert sum(len(sentence.text) for sentence in sentences) == 100_000
