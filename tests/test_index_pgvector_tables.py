@@ -294,6 +294,6 @@ def test_emptied_tables_leave_nothing_to_be_found(store):
     space, vectors = make_space(8), unit(2, 8)
     write(space, vectors)
     store.prepare(space)
-    call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
+    call_command("flush", interactive=False, verbosity=0)
     assert store.search(space, vectors[0], limit=9, scope=EVERYTHING) == []
     store.drop(space)
