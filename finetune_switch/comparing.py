@@ -34,15 +34,16 @@ def open_comparison(
     retrieval: bool = True,
     limit: int | None = None,
     indexes: Sequence[str] | None = None,
+    instructions: str = "",
     saved_question: Question | None = None,
 ) -> Comparison:
     """Retrieve once, freeze the passages, and give each backend its column; no model is asked yet.
 
     As a visitor would ask, or as a member of ``as_group``. ``limit`` and ``indexes`` are those of
-    the site's switch unless they are given. Blind columns are shuffled. Raises
-    :class:`~finetune_switch.exceptions.InvalidQuestion` where there is nothing to ask or not two to
-    four different backends, and :class:`~finetune_switch.exceptions.BackendError` where the site's
-    pages cannot be searched.
+    the site's switch unless they are given, ``instructions`` each backend's own. Blind columns are
+    shuffled. Raises :class:`~finetune_switch.exceptions.InvalidQuestion` where there is nothing to
+    ask or not two to four different backends, and
+    :class:`~finetune_switch.exceptions.BackendError` where the site's pages cannot be searched.
     """
     question = clean_question(question)
     chosen = list({backend.pk: backend for backend in backends}.values())
@@ -75,6 +76,7 @@ def open_comparison(
             as_group=as_group,
             is_blind=is_blind,
             retrieval=retrieval,
+            instructions=instructions,
             passages=[passage.as_dict() for passage in passages],
         )
         Column.objects.bulk_create(

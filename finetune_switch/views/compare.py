@@ -21,7 +21,17 @@ from ..comparing import asker_of, knows_names, may_read, open_comparison, reveal
 from ..comparison_forms import CompareForm, GradeForm
 from ..events import Event, TextEvent
 from ..exceptions import BackendError, InvalidQuestion
-from ..models import ChatBackend, Column, Comparison, Grade, Origin, Preference, Question, Switch
+from ..models import (
+    ChatBackend,
+    Column,
+    Comparison,
+    Grade,
+    Origin,
+    Preference,
+    Question,
+    Switch,
+    SystemPrompt,
+)
 from ..reading import Reader
 from ..streaming import stream_answer
 from ..suggestions import suggest
@@ -29,6 +39,7 @@ from .showing import columns_shown, passages_shown, verdict_shown
 
 PARTIAL = "XMLHttpRequest"
 EXAMPLES = 6
+WORDINGS = 50
 
 
 class ComparerMixin:
@@ -78,7 +89,11 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
         if last is not None:
             initial |= {"is_blind": last.is_blind, "retrieval": last.retrieval}
         if again is not None:
-            initial |= {"question": again.question, "saved_question": again.saved_question}
+            initial |= {
+                "question": again.question,
+                "saved_question": again.saved_question,
+                "instructions": again.instructions,
+            }
         saved = _row(Question, self.request.GET.get("saved"))
         if saved is not None:
             initial |= {"question": saved.text, "saved_question": saved}
@@ -90,6 +105,7 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
             "suggestions": suggest("", Reader.of(self.request))[:EXAMPLES],
             "active": Switch.for_question(Site.find_for_request(self.request)).backend,
             "backends": ChatBackend.objects.in_bulk(),
+            "wordings": _wordings() if permissions.may_see_backends(self.request.user) else {},
         }
 
     def form_valid(self, form: CompareForm) -> HttpResponse:
@@ -107,6 +123,7 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
                 retrieval=asked["retrieval"],
                 limit=asked["limit"],
                 indexes=[asked["index"]] if asked["index"] else None,
+                instructions=asked["instructions"],
                 saved_question=asked["saved_question"],
             )
         except InvalidQuestion as error:
@@ -227,6 +244,7 @@ class StreamView(ComparisonMixin, View):
             backend=column.backend,
             passages=comparison.frozen_passages,
             retrieval=comparison.retrieval,
+            instructions=comparison.instructions,
             origin=Origin.COMPARE,
             exchange_id=column.exchange_id,
         )
@@ -357,6 +375,15 @@ def _row(model: Any, pk: str | None) -> Any:
         return model.objects.filter(pk=pk).first() if pk else None
     except (ValueError, ValidationError):
         return None
+
+
+def _wordings() -> dict[ChatBackend, list[SystemPrompt]]:
+    """The latest wordings of instructions, newest first, of each backend by its name."""
+    latest = SystemPrompt.objects.exclude(text="").select_related("backend").order_by("-pk")
+    grouped: dict[ChatBackend, list[SystemPrompt]] = {}
+    for wording in sorted(latest[:WORDINGS], key=lambda wording: str(wording.backend)):
+        grouped.setdefault(wording.backend, []).append(wording)
+    return grouped
 
 
 def _language_of(site: Site | None) -> str:

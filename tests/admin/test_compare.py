@@ -11,6 +11,7 @@ from wagtail.users.models import UserProfile
 
 from demo_site.models import ArticlePage
 from finetune_switch.models import Comparison, Exchange, Grade, Outcome, Preference, Switch
+from finetune_switch.prompts import DEFAULT_SYSTEM_PROMPT
 from tests.index_helpers import build
 
 from .pages import Page, address
@@ -162,6 +163,84 @@ class TestAsking:
     def test_what_a_query_must_not_break(self, admin, article):
         for value in ("x", "1", "00000000-0000-0000-0000-000000000000", "%00"):
             assert admin.get("compare:index", again=value, saved=value).status == 200
+
+
+class TestOtherInstructions:
+    WORDS = "Answer like a pirate.\n\n<b>Never</b> say please."
+
+    @pytest.fixture
+    def comparison(self, admin, article, models):
+        ask(admin, models, instructions=self.WORDS.replace("\n", "\r\n"))
+        return Comparison.objects.get()
+
+    def test_are_told_to_every_model_each_time(self, admin, comparison, models, standin):
+        standin.add_model(models[0].model_name, answer="Nine.", fault="unauthorized", once=True)
+        position = column_of(comparison, models[0]).position
+        for _try in range(2):
+            stream(admin, comparison, position)
+            admin.post("compare:again", comparison.pk, position)
+        stream(admin, comparison, 1 - position)
+        told = [request.json["messages"][0]["content"] for request in standin.requests]
+        assert len(told) == 3
+        assert all(text.startswith(f"{self.WORDS}\nIf the passages do not") for text in told)
+
+    def test_are_kept_with_each_answer(self, admin, comparison):
+        stream(admin, comparison, 0)
+        state = Exchange.objects.get().backend_state
+        assert (state["system_prompt"], state["prompt_version"]) == (self.WORDS, None)
+
+    def test_are_shown_as_text(self, admin, comparison):
+        page = admin.get("compare:comparison", comparison.pk)
+        [details] = page.main.select(".finetune-given > details")
+        assert not details.has_attr("open")
+        assert details.select_one("pre").get_text() == self.WORDS
+        assert not details.select("b")
+
+    def test_each_is_told_its_own_without_any(self, admin, article, models):
+        ask(admin, models, instructions=" \r\n ")
+        comparison = Comparison.objects.get()
+        stream(admin, comparison, 0)
+        assert comparison.instructions == ""
+        assert Exchange.objects.get().backend_state["prompt_version"] == 1
+        page = admin.get("compare:comparison", comparison.pk)
+        assert not page.main.select(".finetune-given > details")
+
+    def test_asking_again_takes_them_over_and_the_next_question_does_not(self, admin, comparison):
+        for query, kept in (({"again": comparison.pk}, self.WORDS), ({}, "")):
+            page = admin.get("compare:index", **query)
+            field = page.main.select_one("[name=instructions]")
+            assert field.get_text().removeprefix("\n") == kept
+            assert page.main.select_one(".finetune-more").has_attr("open") == bool(kept)
+
+    def test_that_leave_no_room(self, admin, article, models):
+        ask(admin, models, instructions="word " * 10_000)
+        comparison = Comparison.objects.get()
+        stream(admin, comparison, 0)
+        page = admin.get("compare:comparison", comparison.pk)
+        assert "The instructions, the question and its passages are too long" in page.text
+
+    def test_what_is_wrong_is_said(self, admin, article, models):
+        page = ask(admin, models, instructions="a\x00b")
+        assert "Null characters are not allowed." in page.text
+        assert page.main.select_one(".finetune-more").has_attr("open")
+
+    def test_begin_with_wordings_that_exist(self, admin, article, models):
+        models[1].system_prompt = "Ahoy & welcome."
+        models[1].save()
+        page = admin.get("compare:index")
+        groups = {
+            group["label"]: [option["value"] for option in group.select("option")]
+            for group in page.main.select("#finetune-wordings optgroup")
+        }
+        assert groups == {
+            "Our fine-tune": ["Ahoy & welcome.", DEFAULT_SYSTEM_PROMPT],
+            "The hosted model": [DEFAULT_SYSTEM_PROMPT],
+        }
+
+    def test_wordings_only_for_those_who_may_see_them(self, log_in, article, models):
+        page = log_in("comparer").get("compare:index")
+        assert DEFAULT_SYSTEM_PROMPT[:40] not in page.html
+        assert page.main.select("[name=instructions]")
 
 
 class TestStreaming:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from finetune_switch.models import Question
+from tests.index_helpers import build
 
-from .comparing import address, column
+from .comparing import QUESTION, address, column, is_answered
 
 
 def suggestions(page):
@@ -36,6 +37,42 @@ def test_suggested_text_stays_text(lead, scene):
     lead.page.get_by_label("Ask what a visitor would ask").press_sequentially("lift")
     expect(suggestions(lead.page)).to_have_text(["<img src=x onerror=alert(1)>lift"])
     expect(suggestions(lead.page).locator("img")).to_have_count(0)
+
+
+def test_instructions_begin_with_a_wording_that_exists(lead, scene, standin, backends, behave):
+    backends["tuned"].system_prompt = "Ahoy.\n\nBe brief."
+    backends["tuned"].save()
+    for row in backends.values():
+        behave(row, answer="Nine.")
+    build()
+    page = lead.page
+    lead.go("finetune/compare/")
+    page.get_by_label("Ask what a visitor would ask").fill(QUESTION)
+    page.get_by_text("More", exact=True).focus()
+    page.keyboard.press("Enter")
+    field = page.get_by_label("Other instructions for this comparison")
+    wordings = page.get_by_label("Begin with instructions that exist")
+    field.fill("My own.")
+    wordings.focus()
+    # With the arrows of the keyboard, past one wording to the other and back.
+    seen = []
+    for key in ("ArrowDown", "ArrowDown", "ArrowUp", "ArrowUp"):
+        page.keyboard.press(key)
+        seen.append(field.input_value())
+    assert seen[0] == seen[2] == "Ahoy.\n\nBe brief."
+    assert seen[1].startswith("You answer visitors' questions")
+    # What somebody wrote is not lost with it.
+    assert seen[3] == "My own."
+
+    page.keyboard.press("ArrowDown")
+    field.press("End")
+    field.press_sequentially("!")
+    lead.press("Compare")
+    is_answered(page, "A", "B")
+    told = [request.json["messages"][0]["content"] for request in standin.requests]
+    assert [text.partition("\nIf")[0] for text in told] == ["Ahoy.\n\nBe brief.!"] * 2
+    page.get_by_text("These instructions in place of their own").click()
+    expect(page.locator(".finetune-prompt")).to_have_text("Ahoy.\n\nBe brief.!")
 
 
 def test_differences(lead, scene):

@@ -1,9 +1,15 @@
 const PAUSE = 250;
 
-/** Shows questions like the one that is being written, and takes one over. */
+/** Helps with the form: with questions like the one that is being written, and with wordings. */
 class FinetuneAskController extends window.StimulusModule.Controller {
-  static targets = ['list', 'section'];
+  static targets = ['list', 'section', 'wordings'];
   static values = { url: String };
+
+  connect() {
+    this.wordingsTargets.forEach((element) => {
+      element.hidden = false;
+    });
+  }
 
   disconnect() {
     clearTimeout(this.timer);
@@ -53,6 +59,13 @@ class FinetuneAskController extends window.StimulusModule.Controller {
     question.value = currentTarget.textContent.trim();
     savedQuestion.value = saved ?? '';
     question.focus();
+  }
+
+  /** Puts the chosen wording in place; what somebody wrote themselves comes back with none. */
+  word({ currentTarget: { value, options } }) {
+    const { instructions } = this.element.elements;
+    if (![...options].some((option) => option.value === instructions.value)) this.written = instructions.value;
+    instructions.value = value || this.written || '';
   }
 }
 
