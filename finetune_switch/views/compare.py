@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -100,11 +101,14 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
         return initial
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        backends = list(ChatBackend.objects.all())
+        may_add = self.request.user.has_perm(permissions.ADD_BACKEND)
         return {
             **super().get_context_data(**kwargs),
             "suggestions": suggest("", Reader.of(self.request))[:EXAMPLES],
             "active": Switch.for_question(Site.find_for_request(self.request)).backend,
-            "backends": ChatBackend.objects.in_bulk(),
+            "backends": backends,
+            "controls": _controls(backends, may_add=may_add),
             "wordings": _wordings() if permissions.may_see_backends(self.request.user) else {},
         }
 
@@ -375,6 +379,21 @@ def _row(model: Any, pk: str | None) -> Any:
         return model.objects.filter(pk=pk).first() if pk else None
     except (ValueError, ValidationError):
         return None
+
+
+def _controls(
+    backends: Sequence[ChatBackend], *, may_add: bool
+) -> list[tuple[ChatBackend, ChatBackend | None]]:
+    """Each fine-tune with the untuned model to compare it with, where its last check found one.
+
+    The second is ``None`` where that is no backend yet, which only those who may add one hear of.
+    """
+    pairs = [
+        (tuned, tuned.base_among(backends))
+        for tuned in backends
+        if tuned.base_model and not tuned.unavailable_reason
+    ]
+    return [(tuned, base) for tuned, base in pairs if base or may_add]
 
 
 def _wordings() -> dict[ChatBackend, list[SystemPrompt]]:

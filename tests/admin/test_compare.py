@@ -10,7 +10,15 @@ from wagtail.models import Locale, PageViewRestriction
 from wagtail.users.models import UserProfile
 
 from demo_site.models import ArticlePage
-from finetune_switch.models import Comparison, Exchange, Grade, Outcome, Preference, Switch
+from finetune_switch.models import (
+    ChatBackend,
+    Comparison,
+    Exchange,
+    Grade,
+    Outcome,
+    Preference,
+    Switch,
+)
 from finetune_switch.prompts import DEFAULT_SYSTEM_PROMPT
 from tests.index_helpers import build
 
@@ -163,6 +171,68 @@ class TestAsking:
     def test_what_a_query_must_not_break(self, admin, article):
         for value in ("x", "1", "00000000-0000-0000-0000-000000000000", "%00"):
             assert admin.get("compare:index", again=value, saved=value).status == 200
+
+
+class TestUntunedModel:
+    """What a fine-tune was tuned from, as its last check found it."""
+
+    @pytest.fixture
+    def checked(self, tuned):
+        tuned.base_model = "llama3.2:latest"
+        tuned.save()
+        return tuned
+
+    def controls(self, person):
+        return person.get("compare:index").main.select(".finetune-control")
+
+    def make_base(self, **values):
+        row = ChatBackend(
+            **{
+                "alias": "base",
+                "label": "Llama",
+                "connection": "ollama",
+                "model_name": "llama3.2",
+                **values,
+            }
+        )
+        row.save()
+        return row
+
+    def test_is_offered_where_it_is_a_backend(self, log_in, checked, standin):
+        base = self.make_base()
+        [control] = self.controls(log_in("comparer"))
+        assert " ".join(control.get_text().split()) == (
+            "Compare “Our fine-tune” with what it was tuned from: llama3.2:latest "
+            "Add to this comparison: Llama"
+        )
+        assert (control["data-tuned"], control["data-base"]) == (str(checked.pk), str(base.pk))
+        # It is known from the check: nobody waits for a server.
+        assert standin.requests == []
+
+    def test_leads_to_where_it_can_be_added(self, admin, checked):
+        [control] = self.controls(admin)
+        link = control.select_one("a")
+        assert link["href"] == f"{checked.get_check_url()}#finetune-base"
+        page = Page(admin.client.get(link["href"]))
+        assert page.main.select_one("#finetune-base")
+
+    def test_is_no_news_to_those_who_may_not_add_it(self, log_in, checked):
+        assert self.controls(log_in("comparer")) == []
+
+    @pytest.mark.parametrize(
+        "values", [{"connection": "openai"}, {"model_name": "llama3.2:1b"}], ids=str
+    )
+    def test_another_model_is_not_it(self, log_in, checked, values):
+        self.make_base(**values)
+        assert self.controls(log_in("comparer")) == []
+
+    def test_nothing_is_said_where_no_check_told(self, admin, tuned):
+        assert self.controls(admin) == []
+
+    def test_nor_of_a_backend_that_cannot_be_asked(self, admin, gone):
+        gone.base_model = "llama3.2"
+        gone.save()
+        assert self.controls(admin) == []
 
 
 class TestOtherInstructions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from finetune_switch.models import Question
+from finetune_switch.models import ChatBackend, Question, Switch
 from tests.index_helpers import build
 
 from .comparing import QUESTION, address, column, is_answered
@@ -37,6 +37,39 @@ def test_suggested_text_stays_text(lead, scene):
     lead.page.get_by_label("Ask what a visitor would ask").press_sequentially("lift")
     expect(suggestions(lead.page)).to_have_text(["<img src=x onerror=alert(1)>lift"])
     expect(suggestions(lead.page).locator("img")).to_have_count(0)
+
+
+def test_untuned_model_is_added_with_one_press(lead, scene, backends):
+    tuned, page = backends["tuned"], lead.page
+    tuned.base_model = "standin-base:latest"
+    tuned.save()
+    lead.go("finetune/compare/")
+    control = page.locator(".finetune-control")
+    expect(control).to_be_visible()
+    expect(control.get_by_role("link")).to_contain_text("Add it as a chat backend")
+
+    [*_others, base] = scene.more_backends(3)
+    ChatBackend.objects.filter(pk=base.pk).update(
+        connection="ollama", model_name="standin-base", label="The untuned model"
+    )
+    page.reload()
+    box = page.get_by_label("The untuned model")
+    # Only as long as its fine-tune is compared, or answers on the site.
+    page.get_by_label("Our fine-tune").uncheck()
+    expect(control).to_be_hidden()
+    page.get_by_label("Our fine-tune").check()
+    control.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(box).to_be_checked()
+    expect(box).to_be_focused()
+    expect(control).to_be_hidden()
+    page.keyboard.press("Space")
+    expect(control).to_be_visible()
+
+    Switch.objects.update(active=tuned)
+    page.reload()
+    page.get_by_label("Our fine-tune").uncheck()
+    expect(control).to_be_visible()
 
 
 def test_instructions_begin_with_a_wording_that_exists(lead, scene, standin, backends, behave):

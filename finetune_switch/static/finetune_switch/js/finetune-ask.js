@@ -2,13 +2,14 @@ const PAUSE = 250;
 
 /** Helps with the form: with questions like the one that is being written, and with wordings. */
 class FinetuneAskController extends window.StimulusModule.Controller {
-  static targets = ['list', 'section', 'wordings'];
+  static targets = ['control', 'list', 'section', 'wordings'];
   static values = { url: String };
 
   connect() {
     this.wordingsTargets.forEach((element) => {
       element.hidden = false;
     });
+    this.showControls();
   }
 
   disconnect() {
@@ -59,6 +60,26 @@ class FinetuneAskController extends window.StimulusModule.Controller {
     question.value = currentTarget.textContent.trim();
     savedQuestion.value = saved ?? '';
     question.focus();
+  }
+
+  backend(value) {
+    return this.element.querySelector(`[name="backends"][value="${value}"]`);
+  }
+
+  /** Says what a fine-tune was tuned from, as long as the one is compared and the other is not. */
+  showControls() {
+    this.controlTargets.forEach((control) => {
+      const { active, base, tuned } = control.dataset;
+      const isIn = active !== undefined || this.backend(tuned)?.checked;
+      control.hidden = !isIn || Boolean(base && this.backend(base)?.checked);
+    });
+  }
+
+  addBase({ params: { base } }) {
+    const box = this.backend(base);
+    box.checked = true;
+    box.focus();
+    this.showControls();
   }
 
   /** Puts the chosen wording in place; what somebody wrote themselves comes back with none. */
