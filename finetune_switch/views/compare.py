@@ -36,7 +36,7 @@ from ..models import (
 from ..reading import Reader
 from ..streaming import stream_answer
 from ..suggestions import suggest
-from .showing import columns_shown, passages_shown, verdict_shown
+from .showing import columns_shown, passages_shown, verdict_shown, waking_seconds
 
 PARTIAL = "XMLHttpRequest"
 EXAMPLES = 6
@@ -203,9 +203,13 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
         if not self.may_read:
             return context
         columns = list(comparison.columns.select_related("backend"))
+        shown = columns_shown(comparison, columns, user, knows_names=self.knows_names())
+        for column, part in zip(columns, shown, strict=True):
+            if not part["may_grade"]:
+                part["waking_seconds"] = waking_seconds(column, knows_names=self.knows_names())
         return {
             **context,
-            "columns": columns_shown(comparison, columns, user, knows_names=self.knows_names()),
+            "columns": shown,
             "passages": passages_shown(comparison, user),
             "asks_by_itself": comparison.user_id == user.pk,
             **verdict_shown(comparison, columns, user, knows_names=self.knows_names()),

@@ -73,6 +73,19 @@ def columns_shown(
     ]
 
 
+def waking_seconds(column: Column, *, knows_names: bool) -> int | None:
+    """How long a column's model usually takes to wake, where that was seen; at least a second.
+
+    To ten seconds where names are hidden: the exact time would tell who is who.
+    """
+    if column.backend is None:
+        return None
+    seconds = Exchange.objects.usual_load_seconds(column.backend)
+    if seconds is None:
+        return None
+    return round(seconds) if knows_names else max(10, 10 * round(seconds / 10))
+
+
 def _answer_shown(
     comparison: Comparison, column: Column, exchange: Exchange | None, knows_names: bool
 ) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
+from django.utils import timezone
 from wagtail.models import Locale, PageViewRestriction
 from wagtail.users.models import UserProfile
 
@@ -371,6 +373,62 @@ class TestStreaming:
         said = events(stream(admin, comparison, column.position))
         assert said[-1][0] == "done"
         assert Exchange.objects.filter(pk=column.exchange_id, outcome="failed").exists()
+
+
+class TestWaking:
+    """What is said while a model is being loaded."""
+
+    @pytest.fixture
+    def comparison(self, admin, article, models):
+        ask(admin, models, is_blind="on")
+        return Comparison.objects.get()
+
+    def seen(self, backend, *seconds, days=1, **values):
+        for number, load in enumerate(seconds):
+            Exchange.objects.create(
+                question=QUESTION,
+                origin="site",
+                backend=backend,
+                backend_state=backend.snapshot(),
+                load_seconds=load,
+                deadline_at=timezone.now(),
+                opened_at=timezone.now() - timedelta(days=days, seconds=number),
+                **values,
+            )
+
+    def sentence(self, person, comparison, backend):
+        page = person.get("compare:comparison", comparison.pk)
+        column = page.main.select(".finetune-column")[column_of(comparison, backend).position]
+        return column["data-finetune-column-waking-value"]
+
+    def test_is_the_median_of_times_that_a_model_was_loaded(self, admin, comparison, models):
+        self.seen(models[1], 0.05, 31.4, None, 0.01, 300, 0.02, 29.0)
+        Comparison.objects.update(is_blind=False)
+        letter = column_of(comparison, models[1]).letter
+        assert self.sentence(admin, comparison, models[1]) == f"Waking {letter}, usually 31 s."
+
+    def test_is_the_latest_ones(self, admin, comparison, models):
+        self.seen(models[1], *[300] * 30, days=30)
+        self.seen(models[1], *[12] * 20)
+        Comparison.objects.update(is_blind=False)
+        assert "usually 12 s." in self.sentence(admin, comparison, models[1])
+
+    @pytest.mark.parametrize(("seconds", "said"), [(1.2, 10), (14.9, 10), (37.0, 40)])
+    def test_is_coarse_as_long_as_names_are_hidden(self, admin, comparison, models, seconds, said):
+        self.seen(models[1], seconds)
+        assert f"usually {said} s." in self.sentence(admin, comparison, models[1])
+
+    def test_is_of_this_very_model(self, admin, comparison, models):
+        self.seen(models[1], 40)
+        models[1].model_name = "another"
+        models[1].save()
+        for backend in models:
+            assert "usually within a minute." in self.sentence(admin, comparison, backend)
+
+    def test_is_of_no_interest_once_it_answered(self, admin, comparison, models):
+        self.seen(models[1], 40)
+        stream(admin, comparison, column_of(comparison, models[1]).position)
+        assert "40" not in self.sentence(admin, comparison, models[1])
 
 
 class TestBlind:
