@@ -36,7 +36,13 @@ from ..models import (
 from ..reading import Reader
 from ..streaming import stream_answer
 from ..suggestions import suggest
-from .showing import columns_shown, passages_shown, verdict_shown, waking_seconds
+from .showing import (
+    columns_shown,
+    create_page_url,
+    passages_shown,
+    verdict_shown,
+    waking_seconds,
+)
 
 PARTIAL = "XMLHttpRequest"
 EXAMPLES = 6
@@ -211,6 +217,9 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
             **context,
             "columns": shown,
             "passages": passages_shown(comparison, user),
+            "create_page_url": ""
+            if comparison.passages
+            else create_page_url(comparison.site, user),
             "asks_by_itself": comparison.user_id == user.pk,
             **verdict_shown(comparison, columns, user, knows_names=self.knows_names()),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -12,6 +13,8 @@ from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from wagtail.models import Site
+from wagtail.permissions import page_permission_policy
 
 from .. import permissions
 from ..comparing import exchanges_of, may_reveal
@@ -210,6 +213,22 @@ def passages_shown(comparison: Comparison, user: Any) -> list[dict[str, Any]]:
             }
         )
     return shown
+
+
+def create_page_url(site: Site | None, user: Any) -> str:
+    """Where somebody can write the page that is missing; an empty string where they may nowhere.
+
+    Beneath the site's root page, else at the first page, best of this site, that may have others.
+    """
+    root = site and site.root_page
+    if root and root.permissions_for_user(user).can_add_subpage():
+        return reverse("wagtailadmin_pages:add_subpage", args=[root.pk])
+    pages = page_permission_policy.instances_user_has_permission_for(user, "add").order_by("path")
+    here = pages.descendant_of(root) if root else pages.none()
+    for page in chain(here.iterator(), pages.iterator()):
+        if page.permissions_for_user(user).can_add_subpage():
+            return reverse("wagtailadmin_explore", args=[page.pk])
+    return ""
 
 
 def _is_page(passage: Any, label: str) -> bool:

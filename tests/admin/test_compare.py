@@ -6,9 +6,10 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.urls import reverse
 from django.utils import timezone
-from wagtail.models import Locale, PageViewRestriction
+from wagtail.models import GroupPagePermission, Locale, PageViewRestriction
 from wagtail.users.models import UserProfile
 
 from demo_site.models import ArticlePage
@@ -22,8 +23,10 @@ from finetune_switch.models import (
     Switch,
 )
 from finetune_switch.prompts import DEFAULT_SYSTEM_PROMPT
+from tests.comparison_helpers import make_comparison
 from tests.index_helpers import build
 
+from .conftest import add_page
 from .pages import Page, address
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -235,6 +238,61 @@ class TestUntunedModel:
         gone.base_model = "llama3.2"
         gone.save()
         assert self.controls(admin) == []
+
+
+class TestWhereNoPageCoversIt:
+    """The link to where the page can be written."""
+
+    @pytest.fixture
+    def comparison(self, site, hosted):
+        return make_comparison(QUESTION, [hosted], site=site)
+
+    def allow(self, person, page, kind="add"):
+        GroupPagePermission.objects.create(
+            group=person.user.groups.get(),
+            page=page,
+            permission=Permission.objects.get(
+                codename=f"{kind}_page", content_type__app_label="wagtailcore"
+            ),
+        )
+
+    def link(self, person, comparison):
+        page = person.get("compare:comparison", comparison.pk)
+        assert "No page covers this." in page.text
+        links = [a for a in page.main.select("a") if a.get_text() == "Create a page"]
+        assert all(person.client.get(a["href"]).status_code == 200 for a in links)
+        return links[0]["href"] if links else None
+
+    def test_leads_to_a_page_of_the_site(self, admin, log_in, site, comparison):
+        url = reverse("wagtailadmin_pages:add_subpage", args=[site.root_page.pk])
+        assert self.link(admin, comparison) == url
+        editor = log_in("comparer")
+        self.allow(editor, site.root_page)
+        assert self.link(editor, comparison) == url
+
+    def test_leads_to_where_one_may(self, log_in, site, comparison):
+        editor = log_in("comparer")
+        elsewhere = add_page(site, "First of all", parent=site.root_page.get_parent())
+        elsewhere.move(site.root_page, pos="left")
+        mine = add_page(site, "Mine")
+        for page in (elsewhere, mine):
+            self.allow(editor, page)
+        assert self.link(editor, comparison) == reverse("wagtailadmin_explore", args=[mine.pk])
+        Comparison.objects.update(site=None)
+        url = reverse("wagtailadmin_explore", args=[elsewhere.pk])
+        assert self.link(editor, comparison) == url
+
+    def test_not_to_a_page_that_can_have_none(self, log_in, site, comparison, monkeypatch):
+        editor = log_in("comparer")
+        self.allow(editor, add_page(site, "Mine"))
+        # Where Wagtail keeps what "subpage_types" comes to.
+        monkeypatch.setattr(ArticlePage, "_clean_subpage_models", [])
+        assert self.link(editor, comparison) is None
+
+    def test_is_not_there_for_those_who_may_nowhere(self, log_in, site, comparison):
+        editor = log_in("comparer")
+        self.allow(editor, site.root_page, "change")
+        assert self.link(editor, comparison) is None
 
 
 class TestOtherInstructions:
