@@ -60,6 +60,7 @@ class CompareForm(forms.Form):
         required=False,
         help_text=gettext_lazy("At most 20. Empty: as many as on the site."),
     )
+    index = forms.ChoiceField(label=gettext_lazy("Look in"), required=False)
     instructions = forms.CharField(
         label=gettext_lazy("Other instructions for this comparison"),
         required=False,
@@ -69,7 +70,6 @@ class CompareForm(forms.Form):
             "told its own."
         ),
     )
-    index = forms.ChoiceField(label=gettext_lazy("Look in"), required=False)
     saved_question = forms.ModelChoiceField(
         queryset=Question.objects.all(), required=False, widget=forms.HiddenInput
     )
