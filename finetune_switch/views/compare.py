@@ -18,7 +18,7 @@ from wagtail.models import Site
 
 from .. import permissions
 from ..askers import Asker
-from ..comparing import asker_of, knows_names, may_read, open_comparison, reveal
+from ..comparing import asker_of, knows_names, may_read, open_comparison, reveal, save_question
 from ..comparison_forms import CompareForm, GradeForm
 from ..events import Event, TextEvent
 from ..exceptions import BackendError, InvalidQuestion
@@ -384,6 +384,21 @@ class RevealView(PartView):
 
     def perform(self, request: HttpRequest) -> int:
         return 200 if reveal(self.comparison, request.user) else 409
+
+
+class SaveQuestionView(PartView):
+    """Keeps the question, to be asked again."""
+
+    is_for_readers = True
+
+    def part(self) -> TemplateView:
+        return VerdictPartView()
+
+    def perform(self, request: HttpRequest) -> int:
+        if not request.user.has_perm(permissions.ADD_QUESTION):
+            raise PermissionDenied
+        save_question(self.comparison, request.user)
+        return 200
 
 
 def _row(model: Any, pk: str | None) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from django.apps import apps
 from django.db.models import Count, Q
 from django.template.defaultfilters import floatformat
 from django.urls import reverse
@@ -17,7 +16,7 @@ from wagtail.models import Site
 from wagtail.permissions import page_permission_policy
 
 from .. import permissions
-from ..comparing import exchanges_of, may_reveal
+from ..comparing import exchanges_of, may_reveal, page_id_of
 from ..models import (
     Column,
     Comparison,
@@ -198,12 +197,11 @@ def _dollars(amount: float, digits: int) -> str:
 def passages_shown(comparison: Comparison, user: Any) -> list[dict[str, Any]]:
     """The passages, each with where its page is edited, for those who may edit it."""
     passages = comparison.frozen_passages
-    label = page_model()._meta.label_lower
-    ids = [passage.source.object_id for passage in passages]
-    pages = page_model()._default_manager.in_bulk([pk for pk in ids if pk.isdecimal()])
+    ids = [page_id_of(passage.source) for passage in passages]
+    pages = page_model()._default_manager.in_bulk([pk for pk in ids if pk is not None])
     shown = []
-    for passage in passages:
-        page = pages.get(int(passage.source.object_id)) if _is_page(passage, label) else None
+    for passage, pk in zip(passages, ids, strict=True):
+        page = pages.get(pk)
         edits = page and page.permissions_for_user(user).can_edit()
         shown.append(
             {
@@ -229,14 +227,6 @@ def create_page_url(site: Site | None, user: Any) -> str:
         if page.permissions_for_user(user).can_add_subpage():
             return reverse("wagtailadmin_explore", args=[page.pk])
     return ""
-
-
-def _is_page(passage: Any, label: str) -> bool:
-    try:
-        model = apps.get_model(passage.source.model)
-    except (LookupError, ValueError):
-        return False
-    return issubclass(model, page_model()) and passage.source.object_id.isdecimal()
 
 
 def verdict_shown(
@@ -270,6 +260,8 @@ def verdict_shown(
         "may_judge": may_judge,
         "may_reveal": not knows_names and may_reveal(comparison, user),
         "wins": wins(columns) if knows_names else [],
+        "may_save_question": user.has_perm(permissions.ADD_QUESTION),
+        "may_edit_question": user.has_perm(permissions.CHANGE_QUESTION),
         "switch": switch,
         "usable": [
             column

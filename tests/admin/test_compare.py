@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 from django.utils import timezone
-from wagtail.models import GroupPagePermission, Locale, PageViewRestriction
+from wagtail.models import GroupPagePermission, Locale, ModelLogEntry, PageViewRestriction
 from wagtail.users.models import UserProfile
 
 from demo_site.models import ArticlePage
@@ -20,10 +20,11 @@ from finetune_switch.models import (
     Grade,
     Outcome,
     Preference,
+    Question,
     Switch,
 )
 from finetune_switch.prompts import DEFAULT_SYSTEM_PROMPT
-from tests.comparison_helpers import make_comparison
+from tests.comparison_helpers import bar, grade, make_comparison
 from tests.index_helpers import build
 
 from .conftest import add_page
@@ -238,6 +239,100 @@ class TestUntunedModel:
         gone.base_model = "llama3.2"
         gone.save()
         assert self.controls(admin) == []
+
+
+class TestSavingTheQuestion:
+    @pytest.fixture
+    def comparison(self, site, hosted, tuned):
+        """The first page is cited, the second one supports, and nobody speaks of the third."""
+        pages = [add_page(site, title) for title in ("Hours", "Seal island boats", "Wages")]
+        return make_comparison(
+            QUESTION,
+            [hosted, tuned],
+            site=site,
+            pages=pages,
+            locale="en-gb",
+            answers=["Ask at the gate, I hear [1].", "Of seal island boats."],
+        )
+
+    def pages_of(self, comparison, *numbers):
+        passages = comparison.frozen_passages
+        return [int(passages[number - 1].source.object_id) for number in numbers]
+
+    def save(self, person, comparison):
+        page = person.post("compare:save_question", comparison.pk)
+        comparison.refresh_from_db()
+        return page
+
+    def test_keeps_text_and_the_pages_that_answers_rest_on(self, admin, comparison):
+        Exchange.objects.filter(columns__position=0).update(citations=[1])
+        page = self.save(admin, comparison)
+        question = Question.objects.get()
+        assert (question.text, question.created_by) == (QUESTION, admin.user)
+        assert question.page_ids == self.pages_of(comparison, 1, 2)
+        assert question.reference_answer == ""
+        assert comparison.saved_question == question
+        assert "Saved as a question. Edit it" in page.text
+        link = page.main.select_one("a#finetune-question")["href"]
+        assert admin.client.get(link).status_code == 200
+        assert ModelLogEntry.objects.get(action="wagtail.create").object_id == str(question.pk)
+
+    def test_is_saved_once(self, admin, comparison):
+        for _time in range(2):
+            page = self.save(admin, comparison)
+        assert Question.objects.count() == 1
+        assert "Save as question" not in page.buttons
+
+    def test_begins_from_a_saved_one(self, admin, comparison):
+        comparison.saved_question = Question.objects.create(text=QUESTION)
+        comparison.save()
+        page = admin.get("compare:comparison", comparison.pk)
+        url = address("questions:edit", comparison.saved_question.pk)
+        assert page.main.select_one("a#finetune-question")["href"] == url
+        assert "Save as question" not in page.buttons
+
+    @pytest.mark.parametrize(
+        ("grades", "said"),
+        [
+            ([("A", {"value": "correct"})], "Ask at the gate, I hear."),
+            ([("A", {"value": "wrong"}), ("B", {"value": "partly_correct"})], ""),
+            (
+                [("A", {"value": "correct"}), ("B", {"correction": "At nine [2], mostly. [1, 2]"})],
+                "At nine, mostly.",
+            ),
+        ],
+    )
+    def test_reference_answer(self, admin, comparison, grades, said):
+        for letter, values in grades:
+            grade(comparison, letter, admin.user, **values)
+        self.save(admin, comparison)
+        assert Question.objects.get().reference_answer == said
+
+    def test_what_colleagues_think_is_not_told(self, admin, log_in, comparison):
+        grade(comparison, "A", log_in("comparer").user, "correct", correction="At ten.")
+        self.save(admin, comparison)
+        assert Question.objects.get().reference_answer == ""
+
+    def test_that_nobody_has_answered(self, admin, comparison):
+        Exchange.objects.all().delete()
+        self.save(admin, comparison)
+        assert Question.objects.get().page_ids == []
+
+    def test_is_not_offered_to_those_who_may_not(self, log_in, comparison):
+        person = log_in("comparer")
+        assert "Save as question" not in person.get("compare:comparison", comparison.pk).buttons
+        self.save(person, comparison)
+        assert not Question.objects.exists()
+
+    def test_without_leave_to_edit_it_later(self, log_in, comparison):
+        page = self.save(log_in("question_saver"), comparison)
+        assert "Saved as a question." in page.text
+        assert not page.main.select("#finetune-question")
+
+    def test_not_of_a_comparison_that_one_may_not_read(self, log_in, comparison):
+        bar(ArticlePage.objects.first())
+        self.save(log_in("question_saver"), comparison)
+        assert not Question.objects.exists()
 
 
 class TestWhereNoPageCoversIt:

@@ -108,6 +108,29 @@ def test_instructions_begin_with_a_wording_that_exists(lead, scene, standin, bac
     expect(page.locator(".finetune-prompt")).to_have_text("Ahoy.\n\nBe brief.!")
 
 
+def test_question_is_saved_while_another_answers(lead, scene, standin, backends, behave):
+    behave(backends["hosted"], answer="The harbour opens at nine. [1]")
+    behave(backends["tuned"], answer="word " * 60, tokens_per_second=10)
+    page = lead.page
+    comparison = scene.compare()
+    lead.go(address(comparison))
+    is_answered(page, "A")
+    page.keyboard.press("1")
+    expect(column(page, "A")).to_contain_text("Saved. Undo")
+    page.get_by_role("button", name="Save as question").focus()
+    page.keyboard.press("Enter")
+    link = page.get_by_role("link", name="Edit it")
+    # The keyboard is where it was, and nothing was broken off.
+    expect(link).to_be_focused()
+    expect(page.locator(".finetune-comparison > [role=status]")).to_have_text("Saved.")
+    is_answered(page, "B")
+    page.keyboard.press("Enter")
+    expect(page.locator("[name=text]")).to_have_value(QUESTION)
+    expect(page.locator("[name=reference_answer]")).to_have_value("The harbour opens at nine.")
+    lead.sees("Opening hours, part 1")
+    assert standin.disconnects == []
+
+
 def test_differences(lead, scene):
     comparison = scene.answered(
         "The harbour opens at nine. [1]", "The harbour opens when somebody rings. [2]"
