@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from datetime import timedelta
 
@@ -420,6 +422,11 @@ class TestOtherInstructions:
         assert not details.has_attr("open")
         assert details.select_one("pre").get_text() == self.WORDS
         assert not details.select("b")
+
+    def test_stand_in_the_export(self, admin, comparison):
+        response = admin.client.get(address("comparisons:index"), {"export": "csv"})
+        rows = csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode()))
+        assert {row["Other instructions"] for row in rows} == {self.WORDS}
 
     def test_each_is_told_its_own_without_any(self, admin, article, models):
         ask(admin, models, instructions=" \r\n ")
