@@ -44,6 +44,7 @@ def answer(question: str, **options: Any) -> Answer:
     - ``backend``: a :class:`~finetune_switch.models.ChatBackend`; the active one otherwise.
     - ``passages``: a frozen list of passages; nothing is retrieved then.
     - ``retrieval``: ``False`` asks the model without any passages.
+    - ``instructions``: what the model is told in place of its backend's own instructions.
     - ``messages``: a ready prompt in place of passages; it is sent as it is.
     - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
     - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
@@ -71,6 +72,7 @@ def _asking(
     backend: ChatBackend | None = None,
     passages: Sequence[Passage] | None = None,
     retrieval: bool = True,
+    instructions: str = "",
     messages: Sequence[Message] | None = None,
     origin: Origin = Origin.SITE,
     exchange_id: uuid.UUID | None = None,
@@ -84,6 +86,7 @@ def _asking(
         backend=backend,
         passages=passages,
         retrieval=retrieval,
+        instructions=instructions,
         messages=messages,
         # Now, since the events may be read when the request's context is gone.
         request=request or current_request(),

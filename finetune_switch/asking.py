@@ -55,6 +55,7 @@ class Asking:
     backend: ChatBackend | None = None
     passages: Sequence[Passage] | None = None
     retrieval: bool = True
+    instructions: str = ""
     messages: Sequence[Message] | None = None
     exchange_id: uuid.UUID | None = None
 
@@ -121,7 +122,7 @@ class Asking:
             prompt = build_prompt(
                 self.question,
                 passages,
-                system_prompt=row.system_prompt,
+                system_prompt=self.instructions or row.system_prompt,
                 nothing_found=nothing_found,
                 context_window=backend.config.context_window,
                 max_answer_tokens=backend.config.parameters.get("max_tokens"),
@@ -130,7 +131,9 @@ class Asking:
             )
         except PromptTooLong as error:
             raise BackendError(
-                _("The question and its passages are too long for this model."),
+                _("The instructions, the question and its passages are too long for this model.")
+                if self.instructions
+                else _("The question and its passages are too long for this model."),
                 code="context_overflow",
                 remedy=_("Set the backend's context window right, or shorten the question."),
             ) from error
@@ -181,12 +184,15 @@ class Asking:
 
     @property
     def own_wording(self) -> dict[str, Any]:
-        """The instructions of a ready prompt, which went out in place of the backend's own."""
-        if self.messages is None:
+        """The instructions, of a ready prompt or not, that went out in place of the backend's."""
+        if self.messages is not None:
+            told = [m["content"] for m in self.messages if m["role"] in ("system", "developer")]
+            text = "\n\n".join(told)
+        elif self.instructions:
+            text = self.instructions
+        else:
             return {}
-        told = [m["content"] for m in self.messages if m["role"] in ("system", "developer")]
-        text = "\n\n".join(told).replace("\x00", "")
-        return {"system_prompt": text, "prompt_version": None}
+        return {"system_prompt": text.replace("\x00", ""), "prompt_version": None}
 
     @property
     def is_recorded(self) -> bool:

@@ -6,18 +6,32 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils.translation import gettext as _
+from wagtail.log_actions import log
 from wagtail.models import Site
 
 from .askers import Asker
 from .exceptions import InvalidQuestion
-from .models import ChatBackend, Column, Comparison, Exchange, Preference, Question, Reveal, Switch
+from .models import (
+    ChatBackend,
+    Column,
+    Comparison,
+    Exchange,
+    Grade,
+    Preference,
+    Question,
+    Reveal,
+    Switch,
+)
 from .models.comparison import LETTERS
 from .models.exchange import clean_question
-from .passages import Passage
+from .passages import Passage, Source
+from .prompts import without_citations
 from .retrieval import all_open_to, retrieve
+from .visibility import page_model
 
 FEWEST, MOST = 2, len(LETTERS)
 
@@ -34,15 +48,16 @@ def open_comparison(
     retrieval: bool = True,
     limit: int | None = None,
     indexes: Sequence[str] | None = None,
+    instructions: str = "",
     saved_question: Question | None = None,
 ) -> Comparison:
     """Retrieve once, freeze the passages, and give each backend its column; no model is asked yet.
 
     As a visitor would ask, or as a member of ``as_group``. ``limit`` and ``indexes`` are those of
-    the site's switch unless they are given. Blind columns are shuffled. Raises
-    :class:`~finetune_switch.exceptions.InvalidQuestion` where there is nothing to ask or not two to
-    four different backends, and :class:`~finetune_switch.exceptions.BackendError` where the site's
-    pages cannot be searched.
+    the site's switch unless they are given, ``instructions`` each backend's own. Blind columns are
+    shuffled. Raises :class:`~finetune_switch.exceptions.InvalidQuestion` where there is nothing to
+    ask or not two to four different backends, and
+    :class:`~finetune_switch.exceptions.BackendError` where the site's pages cannot be searched.
     """
     question = clean_question(question)
     chosen = list({backend.pk: backend for backend in backends}.values())
@@ -75,6 +90,7 @@ def open_comparison(
             as_group=as_group,
             is_blind=is_blind,
             retrieval=retrieval,
+            instructions=instructions,
             passages=[passage.as_dict() for passage in passages],
         )
         Column.objects.bulk_create(
@@ -95,6 +111,64 @@ def may_read(asker: Asker, comparison: Comparison) -> bool:
     """Whether somebody may open every page, as it is now, that the answers were made from."""
     sources = [passage.source for passage in comparison.frozen_passages]
     return all_open_to(asker, sources, comparison.site)
+
+
+def save_question(comparison: Comparison, user: Any) -> None:
+    """Keep the question, with where its answer stands and what a good one says; but only once.
+
+    Its pages are those that an answer cites or rests on. Its reference answer is, as ``user`` sees
+    it, the first answer as it should have been, else the first correct one.
+    """
+    with transaction.atomic():
+        row = Comparison.objects.select_for_update().get(pk=comparison.pk)
+        if row.saved_question is None:
+            columns = list(row.columns.all())
+            exchanges = exchanges_of(columns)
+            given = [exchanges[c.exchange_id] for c in columns if c.exchange_id in exchanges]
+            row.saved_question = Question.objects.create(
+                text=row.question,
+                page_ids=_pages_used(row, given),
+                reference_answer=without_citations(_best_answer(given, user)),
+                created_by=user,
+            )
+            row.save(update_fields=["saved_question"])
+            log(instance=row.saved_question, action="wagtail.create", user=user)
+    comparison.saved_question = row.saved_question
+
+
+def _pages_used(comparison: Comparison, exchanges: Sequence[Exchange]) -> list[int]:
+    """The pages of the passages that an answer cites or rests on, the likest first."""
+    # Its many patterns take a fifth of a second to compile, which no start-up needs.
+    from .grounding import assess
+
+    passages = comparison.frozen_passages
+    used: set[int | None] = set()
+    for exchange in exchanges:
+        used.update(exchange.citations)
+        sentences = assess(exchange.answer, passages, comparison.locale)
+        used.update(sentence.passage for sentence in sentences)
+    pages = [page_id_of(passage.source) for passage in passages if passage.number in used]
+    return list(dict.fromkeys(pk for pk in pages if pk is not None))
+
+
+def _best_answer(exchanges: Sequence[Exchange], user: Any) -> str:
+    """What this judge corrected or, without that, called correct; else an empty string."""
+    grades = Grade.objects.filter(exchange__in=exchanges, judge=user, is_current=True)
+    own = {grade.exchange_id: grade for grade in grades}
+    graded = [(exchange, own[exchange.pk]) for exchange in exchanges if exchange.pk in own]
+    corrected = [grade.correction for _exchange, grade in graded if grade.correction]
+    correct = [exchange.answer for exchange, grade in graded if grade.value == Grade.Value.CORRECT]
+    return next(iter(corrected + correct), "")
+
+
+def page_id_of(source: Source) -> int | None:
+    """The primary key of the page that a source is; ``None`` where it is something else."""
+    try:
+        model = apps.get_model(source.model)
+    except (LookupError, ValueError):
+        return None
+    is_page = issubclass(model, page_model()) and source.object_id.isdecimal()
+    return int(source.object_id) if is_page else None
 
 
 def exchanges_of(columns: Iterable[Column]) -> dict[Any, Exchange]:

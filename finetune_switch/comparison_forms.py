@@ -61,6 +61,15 @@ class CompareForm(forms.Form):
         help_text=gettext_lazy("At most 20. Empty: as many as on the site."),
     )
     index = forms.ChoiceField(label=gettext_lazy("Look in"), required=False)
+    instructions = forms.CharField(
+        label=gettext_lazy("Other instructions for this comparison"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text=gettext_lazy(
+            "All of the models are told this in place of their own instructions. Empty: each is "
+            "told its own."
+        ),
+    )
     saved_question = forms.ModelChoiceField(
         queryset=Question.objects.all(), required=False, widget=forms.HiddenInput
     )
@@ -90,6 +99,10 @@ class CompareForm(forms.Form):
             if reason := backend.unavailable_reason:
                 raise ValidationError(reason)
         return chosen
+
+    def clean_instructions(self) -> str:
+        # As they were written, whatever the browser made of the ends of their lines.
+        return self.cleaned_data["instructions"].replace("\r\n", "\n")
 
     def clean(self) -> dict[str, Any]:
         """A saved question that was written over is not the one that is asked."""

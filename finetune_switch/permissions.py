@@ -19,6 +19,8 @@ RUN_INDEX = f"{APP}.run_indexbuild"
 COMPARE = f"{APP}.add_comparison"
 VIEW_COMPARISON = f"{APP}.view_comparison"
 DELETE_COMPARISON = f"{APP}.delete_comparison"
+ADD_QUESTION = f"{APP}.add_question"
+CHANGE_QUESTION = f"{APP}.change_question"
 
 GRANTABLE = (
     "activate_switch",

@@ -143,6 +143,11 @@ def parse_citations(answer: str, passages: Sequence[Passage]) -> list[int]:
     return list(dict.fromkeys(number for number in numbers if number in known))
 
 
+def without_citations(text: str) -> str:
+    """A text by itself: the numbers are those of passages, which do not come with it."""
+    return _SPACED_CITATION.sub("", text)
+
+
 class CitationFilter:
     """Drops citations of passages that were not given from an answer that arrives in pieces."""
 

@@ -143,6 +143,7 @@ class CompareViewSet(ViewSet):
             path("", deferred("compare.CompareView"), name="index"),
             path("<uuid:pk>/", deferred("compare.ComparisonView"), name="comparison"),
             path("<uuid:pk>/prefer/", deferred("compare.PreferView"), name="prefer"),
+            path("<uuid:pk>/save/", deferred("compare.SaveQuestionView"), name="save_question"),
             path("<uuid:pk>/reveal/", deferred("compare.RevealView"), name="reveal"),
             path(column, deferred("compare.ColumnView"), name="column"),
             path(f"{column}stream/", deferred("compare.StreamView"), name="stream"),

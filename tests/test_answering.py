@@ -176,6 +176,12 @@ class TestWhatIsSent:
         assert user["content"] == QUESTION
         assert "reply exactly" not in system["content"]
 
+    def test_other_instructions_than_the_backends_own(self, backend, standin, ask):
+        exchange = ask(backend=backend, retrieval=False, instructions="Be\x00 brief.").exchange
+        assert sent(standin.requests[0])[0]["content"] == "Be\x00 brief."
+        state = exchange.backend_state
+        assert (state["system_prompt"], state["prompt_version"]) == ("Be brief.", None)
+
     @pytest.mark.parametrize("told", [[], ["Be brief.", "The\x00 harbour."]])
     def test_the_exchange_has_the_wording_of_a_ready_prompt(self, backend, ask, told):
         assert (backend.prompt_version, backend.system_prompt != "") == (1, True)

@@ -40,6 +40,7 @@ class Migration(migrations.Migration):
                 ('question', models.TextField(verbose_name='question')),
                 ('is_blind', models.BooleanField(default=True, verbose_name='judged blind')),
                 ('retrieval', models.BooleanField(default=True)),
+                ('instructions', models.TextField(blank=True)),
                 ('passages', models.JSONField(default=list)),
                 ('asked_at', models.DateTimeField(auto_now_add=True, db_index=True, verbose_name='asked')),
                 ('as_group', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='auth.group')),

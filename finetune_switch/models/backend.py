@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,11 @@ EXTRACTIVE_ALIAS = "extractive"
 
 def default_system_prompt() -> str:
     return DEFAULT_SYSTEM_PROMPT
+
+
+def with_tag(model_name: str) -> str:
+    """A model's name as Ollama has it in full: without a tag it is the latest one."""
+    return model_name if ":" in model_name.rpartition("/")[2] else f"{model_name}:latest"
 
 
 class ChatBackendQuerySet(models.QuerySet["ChatBackend"]):
@@ -323,12 +329,20 @@ class ChatBackend(models.Model):
             for switch in self.active_on.select_related("site")
         ]
 
+    def base_among(self, backends: Iterable[ChatBackend]) -> ChatBackend | None:
+        """The one of these backends whose model this one was tuned from; ``None`` without one."""
+        if not self.base_model:
+            return None
+        wanted = self.kind, self.connection, with_tag(self.base_model)
+        for backend in backends:
+            if (backend.kind, backend.connection, with_tag(backend.model_name)) == wanted:
+                return backend
+        return None
+
     def missing_base_model(self) -> str:
         """The model that this one was tuned from, unless that is a backend already."""
-        if not self.base_model:
-            return ""
-        others = ChatBackend.objects.filter(connection=self.connection)
-        return "" if others.filter(model_name=self.base_model).exists() else self.base_model
+        others = ChatBackend.objects.filter(connection=self.connection) if self.base_model else []
+        return "" if self.base_among(others) else self.base_model
 
     def get_check_url(self) -> str:
         return reverse("finetune_backends:check", args=[self.pk])

@@ -24,7 +24,8 @@ class Comparison(models.Model):
     """A question as it was put to several backends, and the passages that all of them got.
 
     ``passages`` is written once, before the first backend is asked. ``as_group`` is the group whose
-    member asked; without one it was an anonymous visitor.
+    member asked; without one it was an anonymous visitor. ``instructions`` were told to all of the
+    backends in place of their own, which each of them was told where they are empty.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -46,6 +47,7 @@ class Comparison(models.Model):
     )
     is_blind = models.BooleanField(gettext_lazy("judged blind"), default=True)
     retrieval = models.BooleanField(default=True)
+    instructions = models.TextField(blank=True)
     passages = models.JSONField(default=list)
     asked_at = models.DateTimeField(gettext_lazy("asked"), auto_now_add=True, db_index=True)
 

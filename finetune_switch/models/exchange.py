@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from statistics import median
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,8 @@ from .backend import ChatBackend
 
 # In characters.
 MAX_QUESTION_LENGTH = 20_000
+LEAST_LOAD_SECONDS = 1.0
+LATEST_LOADS = 20
 
 
 def clean_question(text: str) -> str:
@@ -63,6 +66,21 @@ class ExchangeQuerySet(models.QuerySet["Exchange"]):
         now = timezone.localtime() if settings.USE_TZ else timezone.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         return self.filter(opened_at__gte=midnight)
+
+    def usual_load_seconds(self, backend: ChatBackend) -> float | None:
+        """How long it takes to load this backend's model: the median of the latest times.
+
+        ``None`` where it was never seen being loaded. A server tells a time for a model that is in
+        memory already, too; that is next to nothing, and does not count.
+        """
+        loaded = self.filter(
+            backend=backend,
+            backend_state__model=backend.model_name,
+            load_seconds__gte=LEAST_LOAD_SECONDS,
+        )
+        latest = loaded.order_by("-opened_at").values_list("load_seconds", flat=True)
+        seconds = list(latest[:LATEST_LOADS])
+        return median(seconds) if seconds else None
 
     def expired(self, days: int) -> ExchangeQuerySet:
         """Visitors' exchanges that are older than their retention."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -17,18 +18,35 @@ from wagtail.models import Site
 
 from .. import permissions
 from ..askers import Asker
-from ..comparing import asker_of, knows_names, may_read, open_comparison, reveal
+from ..comparing import asker_of, knows_names, may_read, open_comparison, reveal, save_question
 from ..comparison_forms import CompareForm, GradeForm
 from ..events import Event, TextEvent
 from ..exceptions import BackendError, InvalidQuestion
-from ..models import ChatBackend, Column, Comparison, Grade, Origin, Preference, Question, Switch
+from ..models import (
+    ChatBackend,
+    Column,
+    Comparison,
+    Grade,
+    Origin,
+    Preference,
+    Question,
+    Switch,
+    SystemPrompt,
+)
 from ..reading import Reader
 from ..streaming import stream_answer
 from ..suggestions import suggest
-from .showing import columns_shown, passages_shown, verdict_shown
+from .showing import (
+    columns_shown,
+    create_page_url,
+    passages_shown,
+    verdict_shown,
+    waking_seconds,
+)
 
 PARTIAL = "XMLHttpRequest"
 EXAMPLES = 6
+WORDINGS = 50
 
 
 class ComparerMixin:
@@ -78,18 +96,26 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
         if last is not None:
             initial |= {"is_blind": last.is_blind, "retrieval": last.retrieval}
         if again is not None:
-            initial |= {"question": again.question, "saved_question": again.saved_question}
+            initial |= {
+                "question": again.question,
+                "saved_question": again.saved_question,
+                "instructions": again.instructions,
+            }
         saved = _row(Question, self.request.GET.get("saved"))
         if saved is not None:
             initial |= {"question": saved.text, "saved_question": saved}
         return initial
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        backends = list(ChatBackend.objects.all())
+        may_add = self.request.user.has_perm(permissions.ADD_BACKEND)
         return {
             **super().get_context_data(**kwargs),
             "suggestions": suggest("", Reader.of(self.request))[:EXAMPLES],
             "active": Switch.for_question(Site.find_for_request(self.request)).backend,
-            "backends": ChatBackend.objects.in_bulk(),
+            "backends": backends,
+            "controls": _controls(backends, may_add=may_add),
+            "wordings": _wordings() if permissions.may_see_backends(self.request.user) else {},
         }
 
     def form_valid(self, form: CompareForm) -> HttpResponse:
@@ -107,6 +133,7 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
                 retrieval=asked["retrieval"],
                 limit=asked["limit"],
                 indexes=[asked["index"]] if asked["index"] else None,
+                instructions=asked["instructions"],
                 saved_question=asked["saved_question"],
             )
         except InvalidQuestion as error:
@@ -182,10 +209,17 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
         if not self.may_read:
             return context
         columns = list(comparison.columns.select_related("backend"))
+        shown = columns_shown(comparison, columns, user, knows_names=self.knows_names())
+        for column, part in zip(columns, shown, strict=True):
+            if not part["may_grade"]:
+                part["waking_seconds"] = waking_seconds(column, knows_names=self.knows_names())
         return {
             **context,
-            "columns": columns_shown(comparison, columns, user, knows_names=self.knows_names()),
+            "columns": shown,
             "passages": passages_shown(comparison, user),
+            "create_page_url": ""
+            if comparison.passages
+            else create_page_url(comparison.site, user),
             "asks_by_itself": comparison.user_id == user.pk,
             **verdict_shown(comparison, columns, user, knows_names=self.knows_names()),
         }
@@ -227,6 +261,7 @@ class StreamView(ComparisonMixin, View):
             backend=column.backend,
             passages=comparison.frozen_passages,
             retrieval=comparison.retrieval,
+            instructions=comparison.instructions,
             origin=Origin.COMPARE,
             exchange_id=column.exchange_id,
         )
@@ -351,12 +386,51 @@ class RevealView(PartView):
         return 200 if reveal(self.comparison, request.user) else 409
 
 
+class SaveQuestionView(PartView):
+    """Keeps the question, to be asked again."""
+
+    is_for_readers = True
+
+    def part(self) -> TemplateView:
+        return VerdictPartView()
+
+    def perform(self, request: HttpRequest) -> int:
+        if not request.user.has_perm(permissions.ADD_QUESTION):
+            raise PermissionDenied
+        save_question(self.comparison, request.user)
+        return 200
+
+
 def _row(model: Any, pk: str | None) -> Any:
     """The row that a query names, or ``None`` for whatever else it says."""
     try:
         return model.objects.filter(pk=pk).first() if pk else None
     except (ValueError, ValidationError):
         return None
+
+
+def _controls(
+    backends: Sequence[ChatBackend], *, may_add: bool
+) -> list[tuple[ChatBackend, ChatBackend | None]]:
+    """Each fine-tune with the untuned model to compare it with, where its last check found one.
+
+    The second is ``None`` where that is no backend yet, which only those who may add one hear of.
+    """
+    pairs = [
+        (tuned, tuned.base_among(backends))
+        for tuned in backends
+        if tuned.base_model and not tuned.unavailable_reason
+    ]
+    return [(tuned, base) for tuned, base in pairs if base or may_add]
+
+
+def _wordings() -> dict[ChatBackend, list[SystemPrompt]]:
+    """The latest wordings of instructions, newest first, of each backend by its name."""
+    latest = SystemPrompt.objects.exclude(text="").select_related("backend").order_by("-pk")
+    grouped: dict[ChatBackend, list[SystemPrompt]] = {}
+    for wording in sorted(latest[:WORDINGS], key=lambda wording: str(wording.backend)):
+        grouped.setdefault(wording.backend, []).append(wording)
+    return grouped
 
 
 def _language_of(site: Site | None) -> str:

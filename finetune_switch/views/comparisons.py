@@ -146,6 +146,7 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
         "asked_by": gettext_lazy("Asked by"),
         "remark": gettext_lazy("Remark"),
         "blind": gettext_lazy("Judged blind"),
+        "instructions": gettext_lazy("Other instructions"),
         "letter": gettext_lazy("Column"),
         "backend": gettext_lazy("Backend"),
         "model": gettext_lazy("Model"),
@@ -261,6 +262,7 @@ def _export_batch(rows: list[Comparison], reader: Reader) -> Iterable[dict[str, 
             yield {
                 **asked,
                 "blind": _("Yes") if seen.comparison.is_blind else _("No"),
+                "instructions": seen.comparison.instructions,
                 "remark": ""
                 if seen.knows_names
                 else _("Who answered is hidden until you have judged it."),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from django.apps import apps
 from django.db.models import Count, Q
 from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from wagtail.models import Site
+from wagtail.permissions import page_permission_policy
 
 from .. import permissions
-from ..comparing import exchanges_of, may_reveal
+from ..comparing import exchanges_of, may_reveal, page_id_of
 from ..models import (
     Column,
     Comparison,
@@ -71,6 +73,19 @@ def columns_shown(
         }
         for column in columns
     ]
+
+
+def waking_seconds(column: Column, *, knows_names: bool) -> int | None:
+    """How long a column's model usually takes to wake, where that was seen; at least a second.
+
+    To ten seconds where names are hidden: the exact time would tell who is who.
+    """
+    if column.backend is None:
+        return None
+    seconds = Exchange.objects.usual_load_seconds(column.backend)
+    if seconds is None:
+        return None
+    return round(seconds) if knows_names else max(10, 10 * round(seconds / 10))
 
 
 def _answer_shown(
@@ -182,12 +197,11 @@ def _dollars(amount: float, digits: int) -> str:
 def passages_shown(comparison: Comparison, user: Any) -> list[dict[str, Any]]:
     """The passages, each with where its page is edited, for those who may edit it."""
     passages = comparison.frozen_passages
-    label = page_model()._meta.label_lower
-    ids = [passage.source.object_id for passage in passages]
-    pages = page_model()._default_manager.in_bulk([pk for pk in ids if pk.isdecimal()])
+    ids = [page_id_of(passage.source) for passage in passages]
+    pages = page_model()._default_manager.in_bulk([pk for pk in ids if pk is not None])
     shown = []
-    for passage in passages:
-        page = pages.get(int(passage.source.object_id)) if _is_page(passage, label) else None
+    for passage, pk in zip(passages, ids, strict=True):
+        page = pages.get(pk)
         edits = page and page.permissions_for_user(user).can_edit()
         shown.append(
             {
@@ -199,12 +213,20 @@ def passages_shown(comparison: Comparison, user: Any) -> list[dict[str, Any]]:
     return shown
 
 
-def _is_page(passage: Any, label: str) -> bool:
-    try:
-        model = apps.get_model(passage.source.model)
-    except (LookupError, ValueError):
-        return False
-    return issubclass(model, page_model()) and passage.source.object_id.isdecimal()
+def create_page_url(site: Site | None, user: Any) -> str:
+    """Where somebody can write the page that is missing; an empty string where they may nowhere.
+
+    Beneath the site's root page, else at the first page, best of this site, that may have others.
+    """
+    root = site and site.root_page
+    if root and root.permissions_for_user(user).can_add_subpage():
+        return reverse("wagtailadmin_pages:add_subpage", args=[root.pk])
+    pages = page_permission_policy.instances_user_has_permission_for(user, "add").order_by("path")
+    here = pages.descendant_of(root) if root else pages.none()
+    for page in chain(here.iterator(), pages.iterator()):
+        if page.permissions_for_user(user).can_add_subpage():
+            return reverse("wagtailadmin_explore", args=[page.pk])
+    return ""
 
 
 def verdict_shown(
@@ -238,6 +260,8 @@ def verdict_shown(
         "may_judge": may_judge,
         "may_reveal": not knows_names and may_reveal(comparison, user),
         "wins": wins(columns) if knows_names else [],
+        "may_save_question": user.has_perm(permissions.ADD_QUESTION),
+        "may_edit_question": user.has_perm(permissions.CHANGE_QUESTION),
         "switch": switch,
         "usable": [
             column

@@ -39,6 +39,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "blind_deleter": ("access_admin", "delete_comparison"),
     "comparison_deleter": ("access_admin", "view_comparison", "delete_comparison"),
     "question_adder": ("access_admin", "add_question"),
+    # May read comparisons and keep their questions, and not edit them later.
+    "question_saver": ("access_admin", "view_comparison", "add_question"),
     "question_changer": ("access_admin", "change_question"),
     "question_deleter": ("access_admin", "delete_question"),
     # May keep question sets.

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
-from wagtail.models import Locale, PageViewRestriction
+from django.contrib.auth.models import Group, Permission
+from django.urls import reverse
+from django.utils import timezone
+from wagtail.models import GroupPagePermission, Locale, ModelLogEntry, PageViewRestriction
 from wagtail.users.models import UserProfile
 
 from demo_site.models import ArticlePage
-from finetune_switch.models import Comparison, Exchange, Grade, Outcome, Preference, Switch
+from finetune_switch.models import (
+    ChatBackend,
+    Comparison,
+    Exchange,
+    Grade,
+    Outcome,
+    Preference,
+    Question,
+    Switch,
+)
+from finetune_switch.prompts import DEFAULT_SYSTEM_PROMPT
+from tests.comparison_helpers import bar, grade, make_comparison
 from tests.index_helpers import build
 
+from .conftest import add_page
 from .pages import Page, address
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -164,6 +181,300 @@ class TestAsking:
             assert admin.get("compare:index", again=value, saved=value).status == 200
 
 
+class TestUntunedModel:
+    """What a fine-tune was tuned from, as its last check found it."""
+
+    @pytest.fixture
+    def checked(self, tuned):
+        tuned.base_model = "llama3.2:latest"
+        tuned.save()
+        return tuned
+
+    def controls(self, person):
+        return person.get("compare:index").main.select(".finetune-control")
+
+    def make_base(self, **values):
+        row = ChatBackend(
+            **{
+                "alias": "base",
+                "label": "Llama",
+                "connection": "ollama",
+                "model_name": "llama3.2",
+                **values,
+            }
+        )
+        row.save()
+        return row
+
+    def test_is_offered_where_it_is_a_backend(self, log_in, checked, standin):
+        base = self.make_base()
+        [control] = self.controls(log_in("comparer"))
+        assert " ".join(control.get_text().split()) == (
+            "Compare “Our fine-tune” with what it was tuned from: llama3.2:latest "
+            "Add to this comparison: Llama"
+        )
+        assert (control["data-tuned"], control["data-base"]) == (str(checked.pk), str(base.pk))
+        # It is known from the check: nobody waits for a server.
+        assert standin.requests == []
+
+    def test_leads_to_where_it_can_be_added(self, admin, checked):
+        [control] = self.controls(admin)
+        link = control.select_one("a")
+        assert link["href"] == f"{checked.get_check_url()}#finetune-base"
+        page = Page(admin.client.get(link["href"]))
+        assert page.main.select_one("#finetune-base")
+
+    def test_is_no_news_to_those_who_may_not_add_it(self, log_in, checked):
+        assert self.controls(log_in("comparer")) == []
+
+    @pytest.mark.parametrize(
+        "values", [{"connection": "openai"}, {"model_name": "llama3.2:1b"}], ids=str
+    )
+    def test_another_model_is_not_it(self, log_in, checked, values):
+        self.make_base(**values)
+        assert self.controls(log_in("comparer")) == []
+
+    def test_nothing_is_said_where_no_check_told(self, admin, tuned):
+        assert self.controls(admin) == []
+
+    def test_nor_of_a_backend_that_cannot_be_asked(self, admin, gone):
+        gone.base_model = "llama3.2"
+        gone.save()
+        assert self.controls(admin) == []
+
+
+class TestSavingTheQuestion:
+    @pytest.fixture
+    def comparison(self, site, hosted, tuned):
+        """The first page is cited, the second one supports, and nobody speaks of the third."""
+        pages = [add_page(site, title) for title in ("Hours", "Seal island boats", "Wages")]
+        return make_comparison(
+            QUESTION,
+            [hosted, tuned],
+            site=site,
+            pages=pages,
+            locale="en-gb",
+            answers=["Ask at the gate, I hear [1].", "Of seal island boats."],
+        )
+
+    def pages_of(self, comparison, *numbers):
+        passages = comparison.frozen_passages
+        return [int(passages[number - 1].source.object_id) for number in numbers]
+
+    def save(self, person, comparison):
+        page = person.post("compare:save_question", comparison.pk)
+        comparison.refresh_from_db()
+        return page
+
+    def test_keeps_text_and_the_pages_that_answers_rest_on(self, admin, comparison):
+        Exchange.objects.filter(columns__position=0).update(citations=[1])
+        page = self.save(admin, comparison)
+        question = Question.objects.get()
+        assert (question.text, question.created_by) == (QUESTION, admin.user)
+        assert question.page_ids == self.pages_of(comparison, 1, 2)
+        assert question.reference_answer == ""
+        assert comparison.saved_question == question
+        assert "Saved as a question. Edit it" in page.text
+        link = page.main.select_one("a#finetune-question")["href"]
+        assert admin.client.get(link).status_code == 200
+        assert ModelLogEntry.objects.get(action="wagtail.create").object_id == str(question.pk)
+
+    def test_is_saved_once(self, admin, comparison):
+        for _time in range(2):
+            page = self.save(admin, comparison)
+        assert Question.objects.count() == 1
+        assert "Save as question" not in page.buttons
+
+    def test_begins_from_a_saved_one(self, admin, comparison):
+        comparison.saved_question = Question.objects.create(text=QUESTION)
+        comparison.save()
+        page = admin.get("compare:comparison", comparison.pk)
+        url = address("questions:edit", comparison.saved_question.pk)
+        assert page.main.select_one("a#finetune-question")["href"] == url
+        assert "Save as question" not in page.buttons
+
+    @pytest.mark.parametrize(
+        ("grades", "said"),
+        [
+            ([("A", {"value": "correct"})], "Ask at the gate, I hear."),
+            ([("A", {"value": "wrong"}), ("B", {"value": "partly_correct"})], ""),
+            (
+                [("A", {"value": "correct"}), ("B", {"correction": "At nine [2], mostly. [1, 2]"})],
+                "At nine, mostly.",
+            ),
+        ],
+    )
+    def test_reference_answer(self, admin, comparison, grades, said):
+        for letter, values in grades:
+            grade(comparison, letter, admin.user, **values)
+        self.save(admin, comparison)
+        assert Question.objects.get().reference_answer == said
+
+    def test_what_colleagues_think_is_not_told(self, admin, log_in, comparison):
+        grade(comparison, "A", log_in("comparer").user, "correct", correction="At ten.")
+        self.save(admin, comparison)
+        assert Question.objects.get().reference_answer == ""
+
+    def test_that_nobody_has_answered(self, admin, comparison):
+        Exchange.objects.all().delete()
+        self.save(admin, comparison)
+        assert Question.objects.get().page_ids == []
+
+    def test_is_not_offered_to_those_who_may_not(self, log_in, comparison):
+        person = log_in("comparer")
+        assert "Save as question" not in person.get("compare:comparison", comparison.pk).buttons
+        self.save(person, comparison)
+        assert not Question.objects.exists()
+
+    def test_without_leave_to_edit_it_later(self, log_in, comparison):
+        page = self.save(log_in("question_saver"), comparison)
+        assert "Saved as a question." in page.text
+        assert not page.main.select("#finetune-question")
+
+    def test_not_of_a_comparison_that_one_may_not_read(self, log_in, comparison):
+        bar(ArticlePage.objects.first())
+        self.save(log_in("question_saver"), comparison)
+        assert not Question.objects.exists()
+
+
+class TestWhereNoPageCoversIt:
+    """The link to where the page can be written."""
+
+    @pytest.fixture
+    def comparison(self, site, hosted):
+        return make_comparison(QUESTION, [hosted], site=site)
+
+    def allow(self, person, page, kind="add"):
+        GroupPagePermission.objects.create(
+            group=person.user.groups.get(),
+            page=page,
+            permission=Permission.objects.get(
+                codename=f"{kind}_page", content_type__app_label="wagtailcore"
+            ),
+        )
+
+    def link(self, person, comparison):
+        page = person.get("compare:comparison", comparison.pk)
+        assert "No page covers this." in page.text
+        links = [a for a in page.main.select("a") if a.get_text() == "Create a page"]
+        assert all(person.client.get(a["href"]).status_code == 200 for a in links)
+        return links[0]["href"] if links else None
+
+    def test_leads_to_a_page_of_the_site(self, admin, log_in, site, comparison):
+        url = reverse("wagtailadmin_pages:add_subpage", args=[site.root_page.pk])
+        assert self.link(admin, comparison) == url
+        editor = log_in("comparer")
+        self.allow(editor, site.root_page)
+        assert self.link(editor, comparison) == url
+
+    def test_leads_to_where_one_may(self, log_in, site, comparison):
+        editor = log_in("comparer")
+        elsewhere = add_page(site, "First of all", parent=site.root_page.get_parent())
+        elsewhere.move(site.root_page, pos="left")
+        mine = add_page(site, "Mine")
+        for page in (elsewhere, mine):
+            self.allow(editor, page)
+        assert self.link(editor, comparison) == reverse("wagtailadmin_explore", args=[mine.pk])
+        Comparison.objects.update(site=None)
+        url = reverse("wagtailadmin_explore", args=[elsewhere.pk])
+        assert self.link(editor, comparison) == url
+
+    def test_not_to_a_page_that_can_have_none(self, log_in, site, comparison, monkeypatch):
+        editor = log_in("comparer")
+        self.allow(editor, add_page(site, "Mine"))
+        # Where Wagtail keeps what "subpage_types" comes to.
+        monkeypatch.setattr(ArticlePage, "_clean_subpage_models", [])
+        assert self.link(editor, comparison) is None
+
+    def test_is_not_there_for_those_who_may_nowhere(self, log_in, site, comparison):
+        editor = log_in("comparer")
+        self.allow(editor, site.root_page, "change")
+        assert self.link(editor, comparison) is None
+
+
+class TestOtherInstructions:
+    WORDS = "Answer like a pirate.\n\n<b>Never</b> say please."
+
+    @pytest.fixture
+    def comparison(self, admin, article, models):
+        ask(admin, models, instructions=self.WORDS.replace("\n", "\r\n"))
+        return Comparison.objects.get()
+
+    def test_are_told_to_every_model_each_time(self, admin, comparison, models, standin):
+        standin.add_model(models[0].model_name, answer="Nine.", fault="unauthorized", once=True)
+        position = column_of(comparison, models[0]).position
+        for _try in range(2):
+            stream(admin, comparison, position)
+            admin.post("compare:again", comparison.pk, position)
+        stream(admin, comparison, 1 - position)
+        told = [request.json["messages"][0]["content"] for request in standin.requests]
+        assert len(told) == 3
+        assert all(text.startswith(f"{self.WORDS}\nIf the passages do not") for text in told)
+
+    def test_are_kept_with_each_answer(self, admin, comparison):
+        stream(admin, comparison, 0)
+        state = Exchange.objects.get().backend_state
+        assert (state["system_prompt"], state["prompt_version"]) == (self.WORDS, None)
+
+    def test_are_shown_as_text(self, admin, comparison):
+        page = admin.get("compare:comparison", comparison.pk)
+        [details] = page.main.select(".finetune-given > details")
+        assert not details.has_attr("open")
+        assert details.select_one("pre").get_text() == self.WORDS
+        assert not details.select("b")
+
+    def test_stand_in_the_export(self, admin, comparison):
+        response = admin.client.get(address("comparisons:index"), {"export": "csv"})
+        rows = csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode()))
+        assert {row["Other instructions"] for row in rows} == {self.WORDS}
+
+    def test_each_is_told_its_own_without_any(self, admin, article, models):
+        ask(admin, models, instructions=" \r\n ")
+        comparison = Comparison.objects.get()
+        stream(admin, comparison, 0)
+        assert comparison.instructions == ""
+        assert Exchange.objects.get().backend_state["prompt_version"] == 1
+        page = admin.get("compare:comparison", comparison.pk)
+        assert not page.main.select(".finetune-given > details")
+
+    def test_asking_again_takes_them_over_and_the_next_question_does_not(self, admin, comparison):
+        for query, kept in (({"again": comparison.pk}, self.WORDS), ({}, "")):
+            page = admin.get("compare:index", **query)
+            field = page.main.select_one("[name=instructions]")
+            assert field.get_text().removeprefix("\n") == kept
+            assert page.main.select_one(".finetune-more").has_attr("open") == bool(kept)
+
+    def test_that_leave_no_room(self, admin, article, models):
+        ask(admin, models, instructions="word " * 10_000)
+        comparison = Comparison.objects.get()
+        stream(admin, comparison, 0)
+        page = admin.get("compare:comparison", comparison.pk)
+        assert "The instructions, the question and its passages are too long" in page.text
+
+    def test_what_is_wrong_is_said(self, admin, article, models):
+        page = ask(admin, models, instructions="a\x00b")
+        assert "Null characters are not allowed." in page.text
+        assert page.main.select_one(".finetune-more").has_attr("open")
+
+    def test_begin_with_wordings_that_exist(self, admin, article, models):
+        models[1].system_prompt = "Ahoy & welcome."
+        models[1].save()
+        page = admin.get("compare:index")
+        groups = {
+            group["label"]: [option["value"] for option in group.select("option")]
+            for group in page.main.select("#finetune-wordings optgroup")
+        }
+        assert groups == {
+            "Our fine-tune": ["Ahoy & welcome.", DEFAULT_SYSTEM_PROMPT],
+            "The hosted model": [DEFAULT_SYSTEM_PROMPT],
+        }
+
+    def test_wordings_only_for_those_who_may_see_them(self, log_in, article, models):
+        page = log_in("comparer").get("compare:index")
+        assert DEFAULT_SYSTEM_PROMPT[:40] not in page.html
+        assert page.main.select("[name=instructions]")
+
+
 class TestStreaming:
     def test_tells_the_text_alone(self, admin, article, models, standin):
         ask(admin, models)
@@ -222,6 +533,62 @@ class TestStreaming:
         said = events(stream(admin, comparison, column.position))
         assert said[-1][0] == "done"
         assert Exchange.objects.filter(pk=column.exchange_id, outcome="failed").exists()
+
+
+class TestWaking:
+    """What is said while a model is being loaded."""
+
+    @pytest.fixture
+    def comparison(self, admin, article, models):
+        ask(admin, models, is_blind="on")
+        return Comparison.objects.get()
+
+    def seen(self, backend, *seconds, days=1, **values):
+        for number, load in enumerate(seconds):
+            Exchange.objects.create(
+                question=QUESTION,
+                origin="site",
+                backend=backend,
+                backend_state=backend.snapshot(),
+                load_seconds=load,
+                deadline_at=timezone.now(),
+                opened_at=timezone.now() - timedelta(days=days, seconds=number),
+                **values,
+            )
+
+    def sentence(self, person, comparison, backend):
+        page = person.get("compare:comparison", comparison.pk)
+        column = page.main.select(".finetune-column")[column_of(comparison, backend).position]
+        return column["data-finetune-column-waking-value"]
+
+    def test_is_the_median_of_times_that_a_model_was_loaded(self, admin, comparison, models):
+        self.seen(models[1], 0.05, 31.4, None, 0.01, 300, 0.02, 29.0)
+        Comparison.objects.update(is_blind=False)
+        letter = column_of(comparison, models[1]).letter
+        assert self.sentence(admin, comparison, models[1]) == f"Waking {letter}, usually 31 s."
+
+    def test_is_the_latest_ones(self, admin, comparison, models):
+        self.seen(models[1], *[300] * 30, days=30)
+        self.seen(models[1], *[12] * 20)
+        Comparison.objects.update(is_blind=False)
+        assert "usually 12 s." in self.sentence(admin, comparison, models[1])
+
+    @pytest.mark.parametrize(("seconds", "said"), [(1.2, 10), (14.9, 10), (37.0, 40)])
+    def test_is_coarse_as_long_as_names_are_hidden(self, admin, comparison, models, seconds, said):
+        self.seen(models[1], seconds)
+        assert f"usually {said} s." in self.sentence(admin, comparison, models[1])
+
+    def test_is_of_this_very_model(self, admin, comparison, models):
+        self.seen(models[1], 40)
+        models[1].model_name = "another"
+        models[1].save()
+        for backend in models:
+            assert "usually within a minute." in self.sentence(admin, comparison, backend)
+
+    def test_is_of_no_interest_once_it_answered(self, admin, comparison, models):
+        self.seen(models[1], 40)
+        stream(admin, comparison, column_of(comparison, models[1]).position)
+        assert "40" not in self.sentence(admin, comparison, models[1])
 
 
 class TestBlind:

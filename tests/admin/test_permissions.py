@@ -35,9 +35,10 @@ CHANGERS = {"changer", "superuser"}
 DELETERS = {"deleter", "superuser"}
 INDEXERS = {"indexer", "superuser"}
 COMPARERS = {"comparer", "superuser"}
-READERS = {"comparison_viewer", "comparison_deleter", *COMPARERS}
+READERS = {"comparison_viewer", "comparison_deleter", "question_saver", *COMPARERS}
 COMPARISON_DELETERS = {"comparison_deleter", "superuser"}
-QUESTION_ADDERS = {"question_adder", "superuser"}
+QUESTION_SAVERS = {"question_saver", "superuser"}
+QUESTION_ADDERS = {"question_adder", *QUESTION_SAVERS}
 QUESTION_CHANGERS = {"question_changer", "superuser"}
 QUESTION_DELETERS = {"question_deleter", "superuser"}
 QUESTIONERS = QUESTION_ADDERS | QUESTION_CHANGERS | QUESTION_DELETERS
@@ -103,6 +104,7 @@ VIEWS = {
     "try again": ("post", "compare:again", "other column", COMPARERS, {}),
     "prefer": ("post", "compare:prefer", "comparison", COMPARERS, {"choice": "A"}),
     "reveal": ("post", "compare:reveal", "judged comparison", COMPARERS, {}),
+    "save its question": ("post", "compare:save_question", "comparison", QUESTION_SAVERS, {}),
     "comparisons": ("get", "comparisons:index", "", READERS, {}),
     "their results": ("get", "comparisons:index_results", "", READERS, {}),
     "their export": ("get", "comparisons:index", "", READERS, {"export": "xlsx"}),

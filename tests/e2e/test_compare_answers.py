@@ -127,11 +127,33 @@ def test_model_that_is_asleep(lead, scene, backends, behave):
     lead.go(address(scene.compare()))
     expect(column(page, "A")).to_contain_text("A is answering")
     is_answered(page, "B")
-    expect(column(page, "A")).to_contain_text("Waking A, usually within a minute.")
-    # Which there is time for.
+    sentence = "Waking A, usually within a minute."
+    expect(column(page, "A")).to_contain_text(f"{sentence} Judge B meanwhile.")
+    expect(status(page, "A")).to_have_text(f"{sentence} Judge B meanwhile.")
+    # Which there is time for, once.
     page.keyboard.press("3")
     is_pressed(column(page, "B").locator("[data-key='3']"))
+    expect(status(page, "A")).to_have_text(sentence)
     is_answered(page, "A")
+    expect(column(page, "A")).not_to_contain_text("Waking")
+
+
+def test_models_that_are_asleep_together(lead, scene, backends, behave):
+    for row, seconds in zip(backends.values(), (12, 6), strict=True):
+        behave(row, answer=ANSWERS[0], first_token_seconds=seconds)
+    seen = scene.answered(is_blind=False)
+    for asked in seen.columns.select_related("exchange", "backend"):
+        asked.exchange.load_seconds = 40 + asked.position
+        asked.exchange.backend_state = asked.backend.snapshot()
+        asked.exchange.save()
+    page = lead.page
+    lead.go(address(scene.compare(is_blind=False)))
+    # There is nothing to judge yet.
+    for letter, seconds in (("A", 40), ("B", 41)):
+        expect(status(page, letter)).to_have_text(f"Waking {letter}, usually {seconds} s.")
+    is_answered(page, "B")
+    expect(status(page, "A")).to_have_text("Waking A, usually 40 s. Judge B meanwhile.")
+    column(page, "A").get_by_role("button", name="Stop").click()
     expect(column(page, "A")).not_to_contain_text("Waking")
 
 

@@ -1,9 +1,16 @@
 const PAUSE = 250;
 
-/** Shows questions like the one that is being written, and takes one over. */
+/** Helps with the form: with questions like the one that is being written, and with wordings. */
 class FinetuneAskController extends window.StimulusModule.Controller {
-  static targets = ['list', 'section'];
+  static targets = ['control', 'list', 'section', 'wordings'];
   static values = { url: String };
+
+  connect() {
+    this.wordingsTargets.forEach((element) => {
+      element.hidden = false;
+    });
+    this.showControls();
+  }
 
   disconnect() {
     clearTimeout(this.timer);
@@ -53,6 +60,33 @@ class FinetuneAskController extends window.StimulusModule.Controller {
     question.value = currentTarget.textContent.trim();
     savedQuestion.value = saved ?? '';
     question.focus();
+  }
+
+  backend(value) {
+    return this.element.querySelector(`[name="backends"][value="${value}"]`);
+  }
+
+  /** Says what a fine-tune was tuned from, as long as the one is compared and the other is not. */
+  showControls() {
+    this.controlTargets.forEach((control) => {
+      const { active, base, tuned } = control.dataset;
+      const isIn = active !== undefined || this.backend(tuned)?.checked;
+      control.hidden = !isIn || Boolean(base && this.backend(base)?.checked);
+    });
+  }
+
+  addBase({ params: { base } }) {
+    const box = this.backend(base);
+    box.checked = true;
+    box.focus();
+    this.showControls();
+  }
+
+  /** Puts the chosen wording in place; what somebody wrote themselves comes back with none. */
+  word({ currentTarget: { value, options } }) {
+    const { instructions } = this.element.elements;
+    if (![...options].some((option) => option.value === instructions.value)) this.written = instructions.value;
+    instructions.value = value || this.written || '';
   }
 }
 

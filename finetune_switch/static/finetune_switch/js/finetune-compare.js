@@ -106,6 +106,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     answering: String,
     begin: Boolean,
     letter: String,
+    meanwhile: String,
     saved: String,
     token: String,
     url: String,
@@ -138,7 +139,10 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     if (this.hasStateTarget && this.stateTarget.contains(document.activeElement)) this.stopTarget.focus();
     this.wait(this.answeringValue);
     this.dispatch('answering');
-    const waking = setTimeout(() => this.wait(this.wakingValue), WAKING_AFTER);
+    const waking = setTimeout(() => {
+      this.isWaking = true;
+      this.dispatch('waking');
+    }, WAKING_AFTER);
     try {
       const response = await fetch(`${this.urlValue}stream/`, {
         method: 'POST',
@@ -149,6 +153,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
       for await (const [name, { text }] of eventsOf(response)) {
         if (name !== 'text') continue;
         clearTimeout(waking);
+        this.isWaking = false;
         if (this.hasStateTarget) this.stateTarget.remove();
         this.answerTarget.append(text);
       }
@@ -156,13 +161,21 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
       // Whatever was said until then is in the record, and is shown from there.
     }
     clearTimeout(waking);
+    this.isWaking = false;
     await this.finish();
     this.abort = undefined;
     this.dispatch('answered');
   }
 
-  /** Says what is waited for, to the eye and to the ear. */
+  /** Whether its answer is there, and was not graded yet. */
+  get isToBeJudged() {
+    const grades = [...this.bodyTarget.querySelectorAll('[data-key]')];
+    return grades.length > 0 && grades.every((button) => button.getAttribute('aria-pressed') === 'false');
+  }
+
+  /** Says what is waited for, to the eye and to the ear; to the ear not twice. */
   wait(sentence) {
+    if (this.statusTarget.textContent === sentence) return;
     if (this.hasStateTarget) this.stateTarget.textContent = sentence;
     this.statusTarget.textContent = sentence;
   }
@@ -282,6 +295,16 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
     });
   }
 
+  /** Says of each model that is being loaded how long that takes, and what to do meanwhile. */
+  wake() {
+    const judged = this.columns.find((column) => column.isToBeJudged);
+    this.columns
+      .filter((column) => column.isWaking)
+      .forEach((column) => {
+        column.wait(judged ? `${column.wakingValue} ${judged.meanwhileValue}` : column.wakingValue);
+      });
+  }
+
   stopAll() {
     this.columns.forEach((column) => column.stop());
   }
@@ -297,9 +320,7 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
     if (target.closest('input, textarea, select, [contenteditable]')) return;
     if (['1', '2', '3', '4'].includes(key)) {
       const seen = this.columnTargets.filter((column) => column.offsetParent);
-      const open = seen.find(
-        (column) => column.querySelector('[data-key]') && !column.querySelector('[data-key][aria-pressed="true"]'),
-      );
+      const open = this.columns.find((column) => column.isToBeJudged && seen.includes(column.element))?.element;
       const element = this.element.contains(target) && seen.includes(this.attended) ? this.attended : open;
       const index = this.columnTargets.indexOf(element);
       if (index >= 0) this.columns[index].grade(key);
