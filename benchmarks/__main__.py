@@ -14,7 +14,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from . import check, first_token, publishing, rebuild, retrieval, switch
+from . import check, editors, first_token, publishing, rebuild, retrieval, switch
 from .measuring import Comparison, markdown
 from .site import ROOT
 
@@ -28,6 +28,8 @@ NAMES: dict[str, Callable[[], list[Comparison]]] = {
     "rebuild": rebuild.measure,
     "rebuild-postgresql": lambda: rebuild.measure(postgresql=True),
     "publishing": publishing.measure,
+    "editors": editors.measure,
+    "editors-postgresql": lambda: editors.measure(postgresql=True),
 }
 LARGE_NAMES: dict[str, Callable[[], list[Comparison]]] = {
     "retrieval": lambda: retrieval.measure(large=True),
