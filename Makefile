@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo run test lint unit postgres bench lock build clean test-all screenshots messages
+.PHONY: help demo run test lint unit postgres timed bench lock build clean test-all screenshots messages
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -30,7 +30,9 @@ demo: $(STAMP) ## Set up and start the demo site (PORT=8000)
 run: $(STAMP) ## Start the demo site again, without setting anything up
 	@$(BIN)/python manage.py run_demo --port $(PORT) --no-setup
 
-test: $(STAMP) lint unit postgres ## Run every check and test, the browser's included
+test: $(STAMP) lint ## Run every check and test, the browser's included
+	@$(MAKE) --no-print-directory -j 2 unit postgres
+	@$(MAKE) --no-print-directory timed
 
 lint: $(STAMP) ## Check style, types, templates, migrations and settings
 	@echo "==> ruff"
@@ -48,7 +50,7 @@ lint: $(STAMP) ## Check style, types, templates, migrations and settings
 
 # What is measured in seconds runs by itself. The rest waits for model servers and browsers as often
 # as for a processor, so there are more workers than processors.
-TOGETHER := -n 4 -m "not timed"
+TOGETHER := -n 3 -m "not timed"
 
 unit: $(STAMP) ## Run the tests on SQLite
 	@echo "==> Tests on SQLite"
@@ -64,6 +66,9 @@ ON_POSTGRES := tests/test_answering.py tests/test_commands.py tests/test_compari
 postgres: $(STAMP) ## Run the tests of the database and of servers on a PostgreSQL with pgvector
 	@echo "==> Tests on PostgreSQL with pgvector"
 	@$(BIN)/python -m tests.postgres -q $(TOGETHER) $(ON_POSTGRES) $(PYTEST_ARGS)
+
+timed: $(STAMP) ## Run the tests that measure seconds, on a PostgreSQL
+	@echo "==> Tests that measure seconds"
 	@$(BIN)/python -m tests.postgres -q -m timed tests/servers $(PYTEST_ARGS)
 
 bench: $(STAMP) ## Measure what the plugin costs, side by side with doing without it
