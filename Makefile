@@ -30,9 +30,7 @@ demo: $(STAMP) ## Set up and start the demo site (PORT=8000)
 run: $(STAMP) ## Start the demo site again, without setting anything up
 	@$(BIN)/python manage.py run_demo --port $(PORT) --no-setup
 
-test: $(STAMP) lint ## Run every check and test, the browser's included
-	@$(MAKE) --no-print-directory -j 2 unit postgres
-	@$(MAKE) --no-print-directory timed
+test: $(STAMP) lint unit postgres timed ## Run every check and test, the browser's included
 
 lint: $(STAMP) ## Check style, types, templates, migrations and settings
 	@echo "==> ruff"
@@ -50,7 +48,7 @@ lint: $(STAMP) ## Check style, types, templates, migrations and settings
 
 # What is measured in seconds runs by itself. The rest waits for model servers and browsers as often
 # as for a processor, so there are more workers than processors.
-TOGETHER := -n 3 -m "not timed"
+TOGETHER := -n 4 -m "not timed"
 
 unit: $(STAMP) ## Run the tests on SQLite
 	@echo "==> Tests on SQLite"

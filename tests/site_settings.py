@@ -4,8 +4,12 @@ It is configured as a site that is open to the public (no DEBUG), and its connec
 stand-ins whose addresses are in the environment.
 """
 
+import gc
 import json
 import os
+import sys
+import threading
+import time
 
 os.environ.setdefault("DEBUG", "0")
 os.environ.setdefault("SECRET_KEY", "for-the-server-tests-only-and-for-nothing-else")
@@ -58,3 +62,16 @@ FINETUNE_SWITCH = FINETUNE_SWITCH | {
 }
 if embeddings := env.str("TEST_EMBEDDINGS", default=""):
     FINETUNE_SWITCH["INDEX"] = {"EMBEDDINGS": json.loads(embeddings)}
+
+
+def collect_garbage() -> None:
+    for second in range(sys.maxsize):
+        time.sleep(1)
+        gc.collect(1 if second % 60 else 2)
+
+
+# Before Python 3.12 the collector may begin in the middle of ContextVar.set(), and what it finalises
+# can crash the process there (python/cpython#148891). From a thread of its own it cannot.
+if sys.version_info < (3, 12):
+    gc.disable()
+    threading.Thread(target=collect_garbage, daemon=True).start()
