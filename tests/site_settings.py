@@ -70,8 +70,8 @@ def collect_garbage() -> None:
         gc.collect(1 if second % 60 else 2)
 
 
-# Before Python 3.12 the collector may begin in the middle of ContextVar.set(), and what it finalises
-# can crash the process there (python/cpython#148891). From a thread of its own it cannot.
+# Before Python 3.12 the collector may begin in the middle of ContextVar.set(), where what it
+# finalises can crash the process (python/cpython#148891). From a thread of its own it cannot.
 if sys.version_info < (3, 12):
     gc.disable()
     threading.Thread(target=collect_garbage, daemon=True).start()
