@@ -128,11 +128,10 @@ def test_question_that_was_asked_before_is_replayed_and_not_asked_again(
 
 
 def test_empty_question_is_refused_before_the_stream_begins(server):
-    """The demo's own address, as its page calls it, with the check against forgery in force."""
+    """The address that the widget calls, with the check against forgery in force."""
     with httpx.Client(base_url=server.url) as browser:
-        assert browser.post("/ask/stream/", data={"q": QUESTION}).status_code == 403
-        browser.get("/admin/login/")
-        headers = {"X-CSRFToken": browser.cookies["csrftoken"], "Origin": server.url}
-        refused = browser.post("/ask/stream/", data={"q": "  "}, headers=headers)
+        assert browser.post("/answers/ask/", data={"q": QUESTION}).status_code == 403
+        headers = {"Origin": server.url}
+        refused = browser.post("/answers/ask/", data={"q": "  "}, headers=headers)
     assert refused.status_code == 400
     assert refused.json() == {"message": "Write a question first."}
