@@ -14,7 +14,7 @@ urlpatterns = [
     path("search/", views.search, name="search"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("ask/", views.ask, name="ask"),
-    path("ask/stream/", views.ask_stream, name="ask_stream"),
+    path("answers/", include("finetune_switch.urls")),
 ]
 
 if settings.DEBUG:

@@ -1,15 +1,11 @@
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 from wagtail.models import Page, Site
 
-from finetune_switch.answering import answer
-from finetune_switch.askers import Asker
-from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import Switch
-from finetune_switch.streaming import stream_answer
+from finetune_switch.visitors import answer_visitor
 
 PER_PAGE = 10
 
@@ -40,35 +36,6 @@ def ask(request: HttpRequest) -> HttpResponse:
     context = {
         "q": question,
         "data_destination": Switch.for_question(site).backend.data_destination,
+        "answered": answer_visitor(request, question) if question else None,
     }
-    if question:
-        context |= _answered(question, request, site)
     return render(request, "demo_site/ask.html", context)
-
-
-def _answered(question: str, request: HttpRequest, site: Site) -> dict:
-    try:
-        given = answer(question, site=site, asker=Asker.from_request(request))
-    except InvalidQuestion as error:
-        return {"error": str(error)}
-    list(given)
-    if given.failure:
-        return {"error": given.failure.message}
-    return {
-        "answer": given.text,
-        "no_answer": given.done.outcome == "no_answer",
-        "sources": [
-            {"number": p.number, "title": p.source.title, "url": p.source.url}
-            for p in given.passages
-            if p.number in given.done.citations
-        ],
-    }
-
-
-@require_POST
-def ask_stream(request: HttpRequest) -> HttpResponseBase:
-    """The same as a stream of events, for a script."""
-    try:
-        return stream_answer(request, request.POST.get("q", ""), asker=Asker.from_request(request))
-    except InvalidQuestion as error:
-        return JsonResponse({"message": str(error)}, status=400)

@@ -46,6 +46,8 @@ def answer(question: str, **options: Any) -> Answer:
     - ``retrieval``: ``False`` asks the model without any passages.
     - ``instructions``: what the model is told in place of its backend's own instructions.
     - ``messages``: a ready prompt in place of passages; it is sent as it is.
+    - ``fact_lock``: ``True`` holds sentences back whose facts stand in no passage, see
+      :mod:`finetune_switch.fact_lock`; the events then come sentence by sentence.
     - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
     - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
       not asked again: its answer is replayed from the record.
@@ -74,6 +76,7 @@ def _asking(
     retrieval: bool = True,
     instructions: str = "",
     messages: Sequence[Message] | None = None,
+    fact_lock: bool = False,
     origin: Origin = Origin.SITE,
     exchange_id: uuid.UUID | None = None,
 ) -> Asking:
@@ -88,6 +91,7 @@ def _asking(
         retrieval=retrieval,
         instructions=instructions,
         messages=messages,
+        fact_lock=fact_lock,
         # Now, since the events may be read when the request's context is gone.
         request=request or current_request(),
         origin=origin,

@@ -57,6 +57,7 @@ class Asking:
     retrieval: bool = True
     instructions: str = ""
     messages: Sequence[Message] | None = None
+    fact_lock: bool = False
     exchange_id: uuid.UUID | None = None
 
     def __post_init__(self) -> None:

@@ -68,7 +68,16 @@ def check_options(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
                     id="finetune_switch.E006",
                 )
             )
+    found += _check_visitors(f'{conf.SETTING}["VISITORS"]', declared.get("VISITORS"))
     return found + _check_index(f'{conf.SETTING}["INDEX"]', declared.get("INDEX"))
+
+
+def _check_visitors(path: str, visitors: Any) -> list[checks.CheckMessage]:
+    if not visitors:
+        return []
+    if not isinstance(visitors, Mapping):
+        return [checks.Error(f"{path} must be a dictionary.", id="finetune_switch.E001")]
+    return _unknown(path, visitors, conf.VISITORS_OPTIONS, "finetune_switch.E004")
 
 
 def _check_index(path: str, index: Any) -> list[checks.CheckMessage]:

@@ -124,6 +124,7 @@ OPTIONS: Mapping[str, Any] = {
     "RETENTION_DAYS": 90,
     "DATABASE_THREADS": 8,
     "INDEX": {},
+    "VISITORS": {},
 }
 SEED_OPTIONS = ("CONNECTION", "MODEL_NAME", "ALIAS", "LABEL", "CONTEXT_WINDOW")
 INDEX_OPTIONS = (
@@ -136,6 +137,7 @@ INDEX_OPTIONS = (
     "BLOCK_ANCHOR",
     "TEXT_RANKING",
 )
+VISITORS_OPTIONS = ("FACT_LOCK",)
 EMBEDDING_OPTIONS = (
     "CONNECTION",
     "MODEL_NAME",
@@ -267,3 +269,8 @@ def block_anchor() -> str:
 def text_ranking() -> bool:
     """Whether words count beside meaning."""
     return _index("TEXT_RANKING") is not False
+
+
+def fact_lock() -> bool:
+    """Whether visitors are told only such details as stand in a passage."""
+    return (_get("VISITORS") or {}).get("FACT_LOCK") is not False

@@ -120,7 +120,7 @@ def assess(
         judged = Sentence(text, start, end, _best(shares, passages, cited), unfounded)
         return judged if where else plain.setdefault(text, judged)
 
-    return [judge(start, end) for start, end in _spans(answer, facts, language)]
+    return [judge(start, end) for start, end in sentence_spans(answer, facts, language)]
 
 
 def _best(shares: list[float], passages: Sequence[Passage], cited: list[int]) -> int | None:
@@ -132,8 +132,11 @@ def _best(shares: list[float], passages: Sequence[Passage], cited: list[int]) ->
     return -max(enough)[2] if enough else None
 
 
-def _spans(answer: str, facts: Sequence[Fact], language: str) -> Iterator[tuple[int, int]]:
-    """Where sentences begin and end. Lines end them too: lists and tables have no full stops."""
+def sentence_spans(answer: str, facts: Sequence[Fact], language: str) -> Iterator[tuple[int, int]]:
+    """Where sentences begin and end, none of them inside one of the answer's facts.
+
+    Lines end them too: lists and tables have no full stops.
+    """
     fact_starts = [fact.start for fact in facts]
     start = 0
     for match in _END.finditer(answer):

@@ -21,6 +21,7 @@ from .prompts import CitationFilter, Prompt, is_dont_know, parse_citations
 
 if TYPE_CHECKING:
     from .asking import Asking
+    from .fact_lock import FactLock
 
 # An exchange is given a little longer than its backend before it reads "interrupted".
 GRACE = timedelta(seconds=10)
@@ -51,6 +52,8 @@ class OpenExchange:
         )
         self._citations: CitationFilter | None = None
         self._text: list[str] = []
+        self._shown: list[str] = []
+        self._lock: FactLock | None = None
         self._usage = Usage()
         self._started = time.monotonic()
         self._first_token: float | None = None
@@ -60,6 +63,7 @@ class OpenExchange:
         self.backend, self.prompt = backend, prompt
         # A ready prompt brings passages, if any, that only its maker knows the numbers of.
         self._citations = CitationFilter(prompt.passages) if self.asking.messages is None else None
+        self._lock = self._make_lock()
         self.exchange.passages = [passage.as_dict() for passage in prompt.passages]
         self.exchange.left_out = prompt.left_out
 
@@ -85,21 +89,27 @@ class OpenExchange:
         if error is not None:
             self.ending = [self.fail(error)]
         elif asking.retrieval and asking.messages is None and not self.prompt.passages:
-            self._text = [self.nothing_found]
-            self.ending = [TextEvent(self.nothing_found), self._close_done(Outcome.NO_ANSWER)]
+            self.ending = self._say(self.nothing_found, is_last=True)
+            self.ending.append(self._close_done(Outcome.NO_ANSWER))
 
     @classmethod
     def replay(cls, asking: Asking, exchange: Exchange) -> OpenExchange:
         """A question that was asked before under the asker's own id, with what it came to."""
         row = exchange.backend or ChatBackend.extractive()
-        self = cls(asking, row, Switch(site=exchange.site))
+        site = exchange.site
+        # The lock lets the site's own words for "nothing found" pass; nothing else asks for them.
+        switch = Switch.for_question(site) if asking.fact_lock else Switch(site=site)
+        self = cls(asking, row, switch)
         if not asking.may_replay(exchange):
             self.ending = [FailedEvent(_("This question's id belongs to another."), "id_taken")]
             return self
         self.exchange = exchange
         self.prompt = Prompt([], passages_of(exchange), exchange.left_out)
-        self.ending = [TextEvent(exchange.answer)] if exchange.answer else []
-        match exchange.current_outcome:
+        self._lock = self._make_lock()
+        outcome = exchange.current_outcome
+        is_whole = outcome in (Outcome.COMPLETE, Outcome.NO_ANSWER)
+        self.ending = self._say(exchange.answer, is_last=is_whole)
+        match outcome:
             case Outcome.COMPLETE | Outcome.NO_ANSWER:
                 self.ending.append(self._done_event())
             case Outcome.OPEN:
@@ -148,13 +158,28 @@ class OpenExchange:
         if self._first_token is None:
             self._first_token = time.monotonic() - self._started
         text = chunk.text.replace("\x00", "")
-        return self._say(self._citations.feed(text) if self._citations else text)
+        said = self._say(self._citations.feed(text) if self._citations else text)
+        return said[0] if said else None
 
-    def _say(self, text: str) -> TextEvent | None:
-        if not text:
-            return None
+    def _say(self, text: str, *, is_last: bool = False) -> list[Event]:
+        """The model's words, of which the reader sees what the fact lock lets through."""
         self._text.append(text)
-        return TextEvent(text)
+        shown = text
+        if self._lock is not None:
+            with self.asking.in_its_language():
+                shown = self._lock.feed(text) + (self._lock.finish() if is_last else "")
+        if not shown:
+            return []
+        self._shown.append(shown)
+        return [TextEvent(shown)]
+
+    def _make_lock(self) -> FactLock | None:
+        if not self.asking.fact_lock:
+            return None
+        # Reading facts takes a library that no start-up should wait for.
+        from .fact_lock import FactLock
+
+        return FactLock(self.prompt.passages, self.asking.locale or "en", [self.nothing_found])
 
     @property
     def text(self) -> str:
@@ -162,13 +187,16 @@ class OpenExchange:
 
     def complete(self) -> list[Event]:
         """It ended as it should: as an answer, or as the words for not knowing."""
-        rest = self._say(self._citations.finish().rstrip()) if self._citations else None
+        rest = self._say(self._citations.finish().rstrip() if self._citations else "", is_last=True)
         knows = not is_dont_know(self.text, self.nothing_found)
         done = self._close_done(Outcome.COMPLETE if knows else Outcome.NO_ANSWER)
-        return [rest, done] if rest else [done]
+        return [*rest, done]
 
     def fail(self, error: BackendError) -> FailedEvent:
-        """It ended with a failure that has a sentence. What was said already is kept."""
+        """It ended with a failure that has a sentence. What was said already is kept.
+
+        What the fact lock still holds was not said to its end, and is shown to nobody.
+        """
         with self.asking.in_its_language():
             message = str(error)
         self._close(Outcome.FAILED, error=message, error_code=error.code)
@@ -192,6 +220,7 @@ class OpenExchange:
         recorded = {
             "answer": self.text,
             "citations": parse_citations(self.text, self.prompt.passages),
+            "held_back": self._lock.held_back if self._lock else [],
             "prompt_tokens": self._usage.prompt_tokens,
             "completion_tokens": self._usage.completion_tokens,
             "load_seconds": self._usage.load_seconds,
@@ -210,7 +239,7 @@ class OpenExchange:
         exchange = self.exchange
         return DoneEvent(
             outcome=str(exchange.outcome),
-            citations=exchange.citations,
+            citations=self._citations_shown(),
             first_token_seconds=exchange.first_token_seconds,
             duration_seconds=exchange.duration_seconds or 0.0,
             load_seconds=exchange.load_seconds,
@@ -218,6 +247,12 @@ class OpenExchange:
             completion_tokens=exchange.completion_tokens,
             cost=None if exchange.cost is None else float(exchange.cost),
         )
+
+    def _citations_shown(self) -> list[int]:
+        """A sentence that was held back takes its citations with it."""
+        if self._lock is None:
+            return self.exchange.citations
+        return parse_citations("".join(self._shown), self.prompt.passages)
 
 
 def passages_of(exchange: Exchange) -> list[Passage]:

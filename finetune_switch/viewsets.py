@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from django.urls import URLPattern, path
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy
 from wagtail.admin.menu import MenuItem
 from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
 from wagtail.admin.viewsets.model import ModelViewSet
 
 from . import permissions
+from .deferred import deferred
 from .models import ChatBackend, Question, QuestionSet
 from .panels import backend_edit_handler
 from .questions import question_edit_handler, question_set_edit_handler
 from .views import backends, questions
-
-
-def deferred(name: str, **options: Any) -> Callable[..., HttpResponseBase]:
-    """A view of ours, imported with its first request.
-
-    What screens need is nothing that a start-up, or a command such as ``check``, should wait for.
-    """
-
-    @cache
-    def view() -> Callable[..., HttpResponseBase]:
-        found: Callable[..., HttpResponseBase] = import_string(f"{__package__}.views.{name}")
-        return found.as_view(**options)  # type: ignore[attr-defined]
-
-    def respond(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return view()(request, *args, **kwargs)
-
-    return respond
 
 
 def shown_to(may: Callable[[Any], bool]) -> type[MenuItem]:

@@ -61,6 +61,8 @@ def embed(**options):
         ({"INDEX": {"MODELS": "app.Event"}}, "E001", '["INDEX"]["MODELS"] must be a list'),
         ({"INDEX": {"STORE_OPTIONS": [1]}}, "E001", '["STORE_OPTIONS"]'),
         ({"INDEX": {"EMBEDDINGS": "wordllama"}}, "E001", '["EMBEDDINGS"] must be a dictionary'),
+        ({"VISITORS": {"FACTLOCK": True}}, "E004", '"FACTLOCK"'),
+        ({"VISITORS": True}, "E001", '["VISITORS"] must be a dictionary'),
         (embed(MODEL="m"), "E004", '"MODEL"'),
         (embed(MODEL_NAME=""), "E005", '"MODEL_NAME"'),
         (embed(CONNECTION=None), "E005", '"CONNECTION"'),
@@ -93,6 +95,7 @@ def test_an_unknown_option_lists_the_known_ones(settings):
     [
         {},
         {"CONNECTIONS": {}, "RETENTION_DAYS": None, "SEED_BACKEND": None},
+        {"VISITORS": {"FACT_LOCK": False}},
         connect(API_BASE=lambda: "http://x", API_KEY="", DEADLINES={"IDLE": 2.5}, LABEL="Hosted"),
         connect() | {"SEED_BACKEND": {"CONNECTION": "hosted", "MODEL_NAME": "m", "LABEL": "M"}},
         embed(DIMENSIONS=256, BATCH_SIZE=10, MAX_TOKENS=8000, PARAMETERS={"user": "site"}),

@@ -90,8 +90,9 @@ class ExchangeQuerySet(models.QuerySet["Exchange"]):
 class Exchange(models.Model):
     """Question, passages, answer, the backend as it was, timings, tokens, cost and outcome.
 
-    Opened before the backend is asked and closed exactly once. Tokens are counts, seconds are
-    seconds, the cost is in US dollars; each is empty where nobody told.
+    Opened before the backend is asked and closed exactly once. The answer is what the model said,
+    and ``held_back`` names the facts in it that the fact lock kept from the visitor. Tokens are
+    counts, seconds are seconds, the cost is in US dollars; each is empty where nobody told.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -111,6 +112,7 @@ class Exchange(models.Model):
     backend_state = models.JSONField(default=dict)
     answer = models.TextField(blank=True)
     citations = models.JSONField(default=list)
+    held_back = models.JSONField(default=list)
     outcome = models.CharField(
         max_length=20, choices=Outcome.choices, default=Outcome.OPEN, db_index=True
     )

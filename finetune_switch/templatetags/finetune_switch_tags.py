@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import template
+from django.urls import reverse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from wagtail.models import AbstractPage, Site
 
 from ..askers import Asker
@@ -24,3 +28,35 @@ def similar_pages(context: dict[str, Any], page: AbstractPage, limit: int = 5) -
         return find_similar_pages(page, limit=limit)
     asker, site = Asker.from_request(request), Site.find_for_request(request)
     return find_similar_pages(page, limit=limit, asker=asker, site=site)
+
+
+@register.inclusion_tag("finetune_switch/visitors/chat.html")
+def finetune_chat() -> dict[str, Any]:
+    """``{% finetune_chat %}``: a question and its answer, in the place where it stands.
+
+    Nothing in it belongs to one visitor, so that a page with it can be cached for everybody.
+    """
+    return {
+        "ask_url": reverse("finetune_visitors:ask"),
+        "search_url": reverse("finetune_visitors:search"),
+        "language": get_language(),
+        "texts": json.dumps(_chat_texts(), ensure_ascii=False),
+    }
+
+
+def _chat_texts() -> dict[str, str]:
+    """What the widget says, by the names that its script has for it."""
+    return {
+        "label": _("Your question"),
+        "ask": _("Ask"),
+        "stop": _("Stop"),
+        "again": _("Start again"),
+        "pages": _("The best pages for this"),
+        "waiting": _("Looking for an answer …"),
+        "answer": _("Answer"),
+        "stopped": _("The answer was stopped."),
+        "lost": _("The connection was lost. Ask again."),
+        "failed": _("This did not work. Ask again in a moment."),
+        "search": _("Search the pages"),
+        "destination": _("Your question was sent to:"),
+    }

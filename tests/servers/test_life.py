@@ -35,7 +35,7 @@ def test_no_server_imports_litellm_before_a_model_is_asked(pair):
             assert httpx.get(server.url + page, timeout=10).status_code == 200, page
         assert httpx.get(f"{server.url}/admin/", timeout=10).status_code == 302
         # What is refused, and what needs no model, does not ask one.
-        assert httpx.post(f"{server.url}/ask/stream/", data={"q": "?"}).status_code == 403
+        assert httpx.post(f"{server.url}/answers/ask/", data={"q": "?"}).status_code == 403
         assert "at nine" in read_stream(server.url, asked("extractive")).text
         assert server.health()["litellm"] is False
 

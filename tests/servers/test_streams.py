@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 
 import httpx
 import pytest
+from wagtail.models import Site
 
-from finetune_switch.models import Exchange
+from finetune_switch.models import Exchange, Switch
 
 from .asking import LONG_ANSWER, QUESTION, asked
-from .reading import read_stream
+from .reading import read_events, read_stream
 
 OF_EACH_TIME = (
     "exchange",
@@ -127,12 +129,38 @@ def test_question_that_was_asked_before_is_replayed_and_not_asked_again(
     assert Exchange.objects.filter(pk=body["exchange_id"]).count() == 1
 
 
+@pytest.fixture
+def home():
+    """The demo's site, whose switch is as it was afterwards."""
+    site = Site.objects.get(is_default_site=True)
+    before = list(Switch.objects.filter(site=site))
+    yield site
+    Switch.objects.filter(site=site).delete()
+    Switch.objects.bulk_create(before)
+
+
+def test_visitor_is_told_the_pages_and_then_the_checked_answer(server, make_backend, home):
+    """The address that the widget calls, over the demo's own index."""
+    backend = make_backend(behaviour={"answer": "Welcome. A dog pays £7777. [1] Come by"})
+    Switch.objects.update_or_create(site=home, defaults={"active": backend})
+    question = {"q": "What does a family ticket cost?"}
+    headers = {"Origin": server.url}
+    url = f"{server.url}/answers/ask/"
+    with httpx.stream("POST", url, data=question, headers=headers, timeout=30) as response:
+        stream = read_events(response, time.monotonic())
+    assert (stream.names[0], set(stream.names[1:-1]), stream.names[-1]) == (
+        "sources", {"text"}, "done",
+    )  # fmt: skip
+    assert stream.arrivals[0].data["passages"]
+    assert stream.text == "Welcome. Please look this up on the page itself. [1] Come by"
+    assert b"7777" not in stream.body
+
+
 def test_empty_question_is_refused_before_the_stream_begins(server):
-    """The demo's own address, as its page calls it, with the check against forgery in force."""
+    """The address that the widget calls, with the check against forgery in force."""
     with httpx.Client(base_url=server.url) as browser:
-        assert browser.post("/ask/stream/", data={"q": QUESTION}).status_code == 403
-        browser.get("/admin/login/")
-        headers = {"X-CSRFToken": browser.cookies["csrftoken"], "Origin": server.url}
-        refused = browser.post("/ask/stream/", data={"q": "  "}, headers=headers)
+        assert browser.post("/answers/ask/", data={"q": QUESTION}).status_code == 403
+        headers = {"Origin": server.url}
+        refused = browser.post("/answers/ask/", data={"q": "  "}, headers=headers)
     assert refused.status_code == 400
     assert refused.json() == {"message": "Write a question first."}

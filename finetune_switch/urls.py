@@ -1,0 +1,17 @@
+"""What a site includes for its visitors: ``path("answers/", include("finetune_switch.urls"))``."""
+
+from __future__ import annotations
+
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+from .deferred import deferred
+
+# The admin's views have the namespace "finetune_switch".
+app_name = "finetune_visitors"
+
+urlpatterns = [
+    # It looks for itself at where a question comes from; its docstring says why.
+    path("ask/", csrf_exempt(deferred("visitors.ask")), name="ask"),
+    path("search/", deferred("visitors.search"), name="search"),
+]

@@ -1,0 +1,125 @@
+"""What a visitor is answered: the same in the event stream, the search page, a page of yours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import get_language, get_supported_language_variant
+from django.utils.translation import gettext as _
+from wagtail.models import Site
+
+from . import conf
+from .answering import answer
+from .askers import Asker
+from .exceptions import InvalidQuestion
+from .models import Origin, Outcome
+from .passages import Passage
+from .prompts import CITATION
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of an answer: words or, with a ``source``, the number that cites it."""
+
+    text: str
+    source: Passage | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer that was read to its end, as a template shows it. An error is a sentence."""
+
+    question: str
+    text: str = ""
+    passages: list[Passage] = field(default_factory=list)
+    citations: list[int] = field(default_factory=list)
+    is_unknown: bool = False
+    error: str = ""
+
+    @property
+    def parts(self) -> list[Part]:
+        """The text with its citations apart from its words, so that they can be links."""
+        return list(parts_of(self.text, self.passages))
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """What the answer cites."""
+        return [
+            {"number": p.number, "title": p.source.title, "url": p.source.url}
+            for p in self.passages
+            if p.number in self.citations
+        ]
+
+
+def answer_visitor(request: HttpRequest, question: str) -> Answered:
+    """The whole answer to whoever sends this request, on its site and in the active language.
+
+    It takes as long as the model does; :func:`~finetune_switch.streaming.stream_answer` does not
+    wait.
+    """
+    try:
+        given = answer(question, request=request, **visitor_options(request))
+    except InvalidQuestion as error:
+        return Answered(question, error=str(error))
+    for _event in given:
+        pass
+    if given.failure is not None:
+        return Answered(question, passages=given.passages, error=given.failure.message)
+    assert given.done is not None
+    return Answered(
+        question,
+        given.text_so_far,
+        given.passages,
+        given.done.citations,
+        is_unknown=given.done.outcome == Outcome.NO_ANSWER,
+    )
+
+
+def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:
+    """Options of ``answer()`` and ``stream_answer()`` for whoever sends this request.
+
+    ``locale`` is the language of the page that they are on, as :func:`page_language` knows it.
+    """
+    return {
+        "site": Site.find_for_request(request),
+        "locale": locale or page_language(),
+        "asker": Asker.from_request(request),
+        "origin": Origin.SITE,
+        "fact_lock": conf.fact_lock(),
+    }
+
+
+def page_language(code: str = "") -> str:
+    """A page's language by its code; the active one without.
+
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` where the site does not speak it.
+    """
+    try:
+        # "en-us" is spoken where "en" is.
+        get_supported_language_variant(code or get_language())
+    except LookupError as error:
+        raise InvalidQuestion(
+            _("This site does not speak the language “%s”.") % code[:20]
+        ) from error
+    return code or get_language()
+
+
+def parts_of(text: str, passages: Sequence[Passage]) -> Iterator[Part]:
+    """A text as words and citations, in order."""
+    known = {passage.number: passage for passage in passages}
+    position = 0
+    for match in CITATION.finditer(text):
+        yield from _words(text[position : match.start()])
+        for number in match[1].replace(";", ",").split(","):
+            if (source := known.get(int(number))) is not None:
+                yield Part(str(source.number), source)
+        position = match.end()
+    yield from _words(text[position:])
+
+
+def _words(text: str) -> Iterator[Part]:
+    if text:
+        yield Part(text)
