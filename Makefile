@@ -91,3 +91,4 @@ messages: $(STAMP) ## Collect the texts to translate
 
 clean: ## Remove the environment, the demo's database and everything that was built
 	rm -rf $(VENV) .venvs var build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -14,10 +14,19 @@ from wagtail.models import Site
 from . import conf
 from .answering import answer
 from .askers import Asker
+from .events import Event, event_data
 from .exceptions import InvalidQuestion
 from .models import Origin, Outcome
 from .passages import Passage
 from .prompts import CITATION
+
+# Which model it was, how long it took and what it cost is the team's to know.
+SHOWN_TO_VISITORS = {
+    *("exchange", "data_destination", "passages", "left_out"),
+    "text",
+    *("outcome", "citations"),
+    *("message", "code"),
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,11 @@ def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:
         "origin": Origin.SITE,
         "fact_lock": conf.fact_lock(),
     }
+
+
+def visitor_data(event: Event) -> dict[str, Any]:
+    """The event as JSON can hold it, and as a visitor may see it."""
+    return {key: value for key, value in event_data(event).items() if key in SHOWN_TO_VISITORS}
 
 
 def page_language(code: str = "") -> str:

@@ -62,6 +62,14 @@ class TestAsk:
         assert (exchange.origin, exchange.user, exchange.answer) == (Origin.SITE, None, SAID)
         assert [held["text"] for held in exchange.held_back] == ["£7"]
 
+    def test_which_model_it_was_and_what_it_cost_is_not_told(self, client, lighthouse):
+        shown = {name: set(data) for name, data in events(ask(client))}
+        assert shown == {
+            "sources": {"exchange", "data_destination", "passages", "left_out"},
+            "text": {"text"},
+            "done": {"outcome", "citations"},
+        }
+
     def test_the_lock_can_be_off(self, client, lighthouse, settings):
         settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "VISITORS": {"FACT_LOCK": False}}
         text = "".join(data["text"] for name, data in events(ask(client)) if name == "text")

@@ -18,7 +18,7 @@ from ..askers import Asker
 from ..exceptions import BackendError, InvalidQuestion
 from ..models import Switch
 from ..streaming import stream_answer
-from ..visitors import answer_visitor, page_language, visitor_options
+from ..visitors import answer_visitor, page_language, visitor_data, visitor_options
 
 
 @require_POST
@@ -37,7 +37,8 @@ def ask(request: HttpRequest) -> HttpResponseBase:
         locale = page_language(request.POST.get("locale", ""))
         with override(locale):
             options = visitor_options(request, locale)
-            return stream_answer(request, request.POST.get("q", ""), **options)
+            question = request.POST.get("q", "")
+            return stream_answer(request, question, show=visitor_data, **options)
     except InvalidQuestion as error:
         return _refuse(str(error), 400)
 
