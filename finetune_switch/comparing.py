@@ -21,6 +21,7 @@ from .models import (
     Comparison,
     Exchange,
     Grade,
+    Outcome,
     Preference,
     Question,
     Reveal,
@@ -181,6 +182,21 @@ def knows_names(comparison: Comparison, user: Any) -> bool:
     if not comparison.is_blind:
         return True
     return Reveal.objects.filter(comparison=comparison, judge=user).exists()
+
+
+def is_settled(columns: Iterable[Column]) -> bool:
+    """Whether each column has ended, so that its answer can be held against the others.
+
+    One whose backend is gone, and was never asked, has.
+    """
+    columns = list(columns)
+    exchanges = exchanges_of(columns)
+    return all(
+        exchanges[column.exchange_id].current_outcome != Outcome.OPEN
+        if column.exchange_id in exchanges
+        else column.backend is None
+        for column in columns
+    )
 
 
 def may_reveal(comparison: Comparison, user: Any) -> bool:

@@ -18,7 +18,15 @@ from wagtail.models import Site
 
 from .. import permissions
 from ..askers import Asker
-from ..comparing import asker_of, knows_names, may_read, open_comparison, reveal, save_question
+from ..comparing import (
+    asker_of,
+    is_settled,
+    knows_names,
+    may_read,
+    open_comparison,
+    reveal,
+    save_question,
+)
 from ..comparison_forms import CompareForm, GradeForm
 from ..events import Event, TextEvent
 from ..exceptions import BackendError, InvalidQuestion
@@ -366,6 +374,9 @@ class PreferView(PartView):
             outcome, column = Preference.Outcome.COLUMN, columns.get(choice)
             if column is None:
                 return 400
+        # Who prefers an answer may be told whose it is, also of one that is still to come.
+        if not is_settled(comparison.columns.select_related("backend")):
+            return 409
         Preference.record(
             comparison,
             judge=request.user,

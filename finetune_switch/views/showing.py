@@ -16,7 +16,7 @@ from wagtail.models import Site
 from wagtail.permissions import page_permission_policy
 
 from .. import permissions
-from ..comparing import exchanges_of, may_reveal, page_id_of
+from ..comparing import exchanges_of, is_settled, may_reveal, page_id_of
 from ..models import (
     Column,
     Comparison,
@@ -253,6 +253,7 @@ def verdict_shown(
     may_switch = knows_names and site is not None and permissions.may_switch(user, site)
     return {
         "choices": [*choices[:middle], *both, *choices[middle:]],
+        "is_settled": is_settled(columns),
         "preference": own,
         "chosen": (own.column.letter if own.column else own.outcome) if own else "",
         "others": [one for one in preferences if one.judge_id != user.pk] if speaks else [],

@@ -610,7 +610,25 @@ class TestBlind:
     def test_cannot_be_lifted_before_judging(self, admin, blind):
         response = admin.client.post(address("compare:reveal", blind.pk), **PARTIAL)
         assert response.status_code == 409
-        assert "Choose, and you may see who answered." in response.content.decode()
+        assert (
+            "Once all have answered, choose, and you may see who it was."
+            in response.content.decode()
+        )
+
+    def test_nothing_is_better_than_an_answer_to_come(self, admin, article, models):
+        ask(admin, models, is_blind="on")
+        comparison = Comparison.objects.get()
+        stream(admin, comparison, 0)
+        for choice in ("A", "both_good"):
+            response = admin.client.post(
+                address("compare:prefer", comparison.pk), {"choice": choice}, **PARTIAL
+            )
+            assert response.status_code == 409
+            assert response.content.decode().count("disabled") == 4
+        assert not Preference.objects.exists()
+        stream(admin, comparison, 1)
+        page = admin.post("compare:prefer", comparison.pk, choice="A")
+        assert not page.main.select("[disabled]")
 
     def test_tells_everything_after(self, admin, blind, models):
         admin.post("compare:prefer", blind.pk, choice="B")
@@ -687,6 +705,8 @@ class TestJudging:
         for choice in (models[0], models[0], "both_good", models[1]):
             ask(admin, models)
             comparison = Comparison.objects.first()
+            for position in (0, 1):
+                stream(admin, comparison, position)
             if choice != "both_good":
                 choice = column_of(comparison, choice).letter
             page = admin.post("compare:prefer", comparison.pk, choice=choice)

@@ -45,6 +45,24 @@ def test_reload_while_they_answer_and_after(lead, scene, standin, backends, beha
     assert (times_asked(standin, slow), times_asked(standin, quick)) == (1, 1)
 
 
+def test_nothing_is_better_than_an_answer_to_come(lead, scene, backends, behave):
+    behave(backends["hosted"], **SLOW)
+    behave(backends["tuned"], answer=ANSWERS[0])
+    page = lead.page
+    lead.go(address(scene.compare()))
+    is_answered(page, "B")
+    choices = page.get_by_role("group", name="Which is better?").get_by_role("button")
+    for choice in choices.all():
+        expect(choice).to_be_disabled()
+    page.keyboard.press("ArrowRight")
+    column(page, "A").get_by_role("button", name="Stop").click()
+    for choice in choices.all():
+        expect(choice).to_be_enabled()
+        expect(choice).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("ArrowRight")
+    is_pressed(choices.last)
+
+
 def test_connection_that_is_lost(lead, scene, standin, backends, behave):
     name = behave(backends["hosted"], **SLOW)
     behave(backends["tuned"], answer=ANSWERS[0])

@@ -273,7 +273,13 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
   }
 
   settle() {
-    this.stopTarget.hidden = !this.columns.some((column) => column.isAnswering);
+    const isAnswering = this.columns.some((column) => column.isAnswering);
+    this.stopTarget.hidden = !isAnswering;
+    // Nothing is better than an answer that is still to come.
+    const isOpen = isAnswering || this.element.querySelector('[data-open]') !== null;
+    this.verdictTarget.querySelectorAll('[name="choice"]').forEach((button) => {
+      button.disabled = isOpen;
+    });
     this.markDifferences();
   }
 
