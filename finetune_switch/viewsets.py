@@ -123,14 +123,14 @@ class CompareViewSet(ViewSet):
         column = "<uuid:pk>/<int:position>/"
         return [
             path("", deferred("compare.CompareView"), name="index"),
-            path("<uuid:pk>/", deferred("compare.ComparisonView"), name="comparison"),
-            path("<uuid:pk>/prefer/", deferred("compare.PreferView"), name="prefer"),
-            path("<uuid:pk>/save/", deferred("compare.SaveQuestionView"), name="save_question"),
-            path("<uuid:pk>/reveal/", deferred("compare.RevealView"), name="reveal"),
-            path(column, deferred("compare.ColumnView"), name="column"),
-            path(f"{column}stream/", deferred("compare.StreamView"), name="stream"),
-            path(f"{column}again/", deferred("compare.AgainView"), name="again"),
-            path(f"{column}grade/", deferred("compare.GradeView"), name="grade"),
+            path("<uuid:pk>/", deferred("comparison.ComparisonView"), name="comparison"),
+            path("<uuid:pk>/prefer/", deferred("comparison.PreferView"), name="prefer"),
+            path("<uuid:pk>/save/", deferred("comparison.SaveQuestionView"), name="save_question"),
+            path("<uuid:pk>/reveal/", deferred("comparison.RevealView"), name="reveal"),
+            path(column, deferred("comparison.ColumnView"), name="column"),
+            path(f"{column}stream/", deferred("comparison.StreamView"), name="stream"),
+            path(f"{column}again/", deferred("comparison.AgainView"), name="again"),
+            path(f"{column}grade/", deferred("comparison.GradeView"), name="grade"),
         ]
 
 

@@ -22,10 +22,15 @@ from .prompts import CITATION
 
 # Which model it was, how long it took and what it cost is the team's to know.
 SHOWN_TO_VISITORS = {
-    *("exchange", "data_destination", "passages", "left_out"),
+    "citations",
+    "code",
+    "data_destination",
+    "exchange",
+    "left_out",
+    "message",
+    "outcome",
+    "passages",
     "text",
-    *("outcome", "citations"),
-    *("message", "code"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from demo_site.standin import StandIn
-from tests.databases import set_up_database
+from tests.databases import set_up_database, tear_down_database
 from tests.side_by_side import SideBySide
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -27,10 +27,14 @@ def django_db_setup(
     django_db_blocker: Any,
     tmp_path_factory: pytest.TempPathFactory,
     worker_id: str,
-) -> None:
-    folder = tmp_path_factory.getbasetemp()
+) -> Iterator[None]:
+    base = tmp_path_factory.getbasetemp()
+    folder = base if worker_id == "master" else base.parent
     with django_db_blocker.unblock():
-        set_up_database(folder if worker_id == "master" else folder.parent, worker_id)
+        set_up_database(folder, worker_id)
+    yield
+    with django_db_blocker.unblock():
+        tear_down_database(folder, worker_id)
 
 
 @pytest.fixture(scope="session")

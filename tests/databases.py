@@ -12,6 +12,9 @@ from filelock import FileLock
 # What ``migrate`` wrote about the code is as true after a test as before it.
 KEPT = {"django_migrations", "django_content_type", "auth_permission"}
 
+# In the folder that the workers share.
+MIGRATED, LOCK, IN_USE = "migrated", "migrated.lock", ".in-use"
+
 
 def set_up_database(folder: Path, worker: str) -> None:
     """Lead ``default`` to a migrated database of this worker's own.
@@ -24,8 +27,8 @@ def set_up_database(folder: Path, worker: str) -> None:
     if connection.vendor == "sqlite":
         # In a file: asynchronous work reaches the database from threads of its own.
         connection.settings_dict["TEST"]["NAME"] = str(folder / "migrated.sqlite3")
-    made = folder / "migrated"
-    with FileLock(folder / "migrated.lock"):
+    made = folder / MIGRATED
+    with FileLock(folder / LOCK):
         if made.exists():
             connection.settings_dict["NAME"] = made.read_text(encoding="utf-8")
         else:
@@ -34,8 +37,23 @@ def set_up_database(folder: Path, worker: str) -> None:
         # PostgreSQL copies no database that somebody is connected to.
         connection.close()
         connection.creation.clone_test_db(worker, verbosity=0)
+        (folder / f"{worker}{IN_USE}").touch()
     connection.settings_dict.update(connection.creation.get_test_db_clone_settings(worker))
     TransactionTestCase._fixture_teardown = _empty_tables
+
+
+def tear_down_database(folder: Path, worker: str) -> None:
+    """Drop this worker's database and, with the last one, what all of them were copied from."""
+    connection = connections["default"]
+    connections.close_all()
+    with FileLock(folder / LOCK):
+        connection.creation.destroy_test_db(verbosity=0)
+        (folder / f"{worker}{IN_USE}").unlink()
+        if not list(folder.glob(f"*{IN_USE}")):
+            made = folder / MIGRATED
+            connection.settings_dict["NAME"] = made.read_text(encoding="utf-8")
+            connection.creation.destroy_test_db(verbosity=0)
+            made.unlink()
 
 
 def _empty_tables(test: TransactionTestCase) -> None:

@@ -1,4 +1,7 @@
-"""How tests are shared out among the workers of pytest-xdist."""
+"""How tests are shared out among the workers of pytest-xdist.
+
+Its own ``--dist loadgroup`` writes groups into the ids of tests, which pytest 9.2 ignores.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,299 @@
+"""A comparison at its address: its columns, the streams that fill them, and what is judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy
+from django.views.generic import TemplateView, View
+from wagtail.admin.views.generic import WagtailAdminTemplateMixin
+
+from .. import permissions
+from ..askers import Asker
+from ..comparing import (
+    asker_of,
+    is_settled,
+    knows_names,
+    may_read,
+    reveal,
+    save_question,
+)
+from ..comparison_forms import GradeForm
+from ..events import Event, TextEvent
+from ..models import Column, Comparison, Grade, Origin, Preference
+from ..streaming import stream_answer
+from .compare import ComparerMixin, CompareView
+from .showing import (
+    columns_shown,
+    create_page_url,
+    passages_shown,
+    verdict_shown,
+    waking_seconds,
+)
+
+PARTIAL = "XMLHttpRequest"
+
+
+class ComparisonMixin(ComparerMixin):
+    """The comparison that a URL names, for those who may open the pages that it rests on."""
+
+    kwargs: dict[str, Any]
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        rows = Comparison.objects.select_related("site", "user", "as_group")
+        return get_object_or_404(rows, pk=self.kwargs["pk"])
+
+    @cached_property
+    def may_read(self) -> bool:
+        return may_read(Asker.from_request(self.request), self.comparison)
+
+    @cached_property
+    def column(self) -> Column:
+        columns = self.comparison.columns.select_related("backend")
+        return get_object_or_404(columns, position=self.kwargs["position"])
+
+    def must_read(self) -> None:
+        """Raises ``PermissionDenied`` for those who may not, or not any more."""
+        if not self.may_read:
+            raise PermissionDenied
+
+    def knows_names(self) -> bool:
+        return knows_names(self.comparison, self.request.user)
+
+    def shown_column(self) -> dict[str, Any]:
+        [shown] = columns_shown(
+            self.comparison, [self.column], self.request.user, knows_names=self.knows_names()
+        )
+        return shown
+
+
+class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
+    """A comparison at its address: what was given, what was answered, what people thought."""
+
+    is_for_readers = True
+    template_name = "finetune_switch/admin/comparison.html"
+    page_title = gettext_lazy("Comparison")
+    header_icon = "finetune-switch"
+
+    def get_page_subtitle(self) -> str:
+        return self.comparison.question
+
+    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+        return [
+            *self.breadcrumbs_items,
+            {"url": reverse("finetune_compare:index"), "label": CompareView.page_title},
+            {"url": "", "label": self.get_page_title()},
+        ]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        comparison, user = self.comparison, self.request.user
+        context = {
+            **super().get_context_data(**kwargs),
+            "comparison": comparison,
+            "may_read": self.may_read,
+            "may_compare": permissions.may_compare(user),
+            "again_url": f"{reverse('finetune_compare:index')}?again={comparison.pk}",
+        }
+        if not self.may_read:
+            return context
+        columns = list(comparison.columns.select_related("backend"))
+        knows_names = self.knows_names()
+        shown = columns_shown(comparison, columns, user, knows_names=knows_names)
+        for column, part in zip(columns, shown, strict=True):
+            if not part["may_grade"]:
+                part["waking_seconds"] = waking_seconds(column, knows_names=knows_names)
+        return {
+            **context,
+            "columns": shown,
+            "passages": passages_shown(comparison, user),
+            "create_page_url": ""
+            if comparison.passages
+            else create_page_url(comparison.site, user),
+            "asks_by_itself": comparison.user_id == user.pk,
+            **verdict_shown(comparison, columns, user, knows_names=knows_names),
+        }
+
+
+class ColumnView(ComparisonMixin, TemplateView):
+    """One column as it is now, as a part of the page."""
+
+    is_for_readers = True
+    template_name = "finetune_switch/admin/compare_column.html"
+    http_method_names = ["get"]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        self.must_read()
+        return {
+            **super().get_context_data(**kwargs),
+            "comparison": self.comparison,
+            "column": self.shown_column(),
+        }
+
+
+class StreamView(ComparisonMixin, View):
+    """Asks a column's backend, and streams what it says. It is never asked a second time."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        self.must_read()
+        comparison, column = self.comparison, self.column
+        if column.backend is None:
+            return HttpResponse(status=410)
+        return stream_answer(
+            request,
+            comparison.question,
+            show=without_names,
+            site=comparison.site,
+            locale=comparison.locale,
+            asker=asker_of(comparison.as_group),
+            backend=column.backend,
+            passages=comparison.frozen_passages,
+            retrieval=comparison.retrieval,
+            instructions=comparison.instructions,
+            origin=Origin.COMPARE,
+            exchange_id=column.exchange_id,
+        )
+
+
+def without_names(event: Event) -> dict[str, Any]:
+    """The text alone: who answered, how fast and for how much is shown once it is judged."""
+    return {"text": event.text} if isinstance(event, TextEvent) else {}
+
+
+class PartView(ComparisonMixin, View):
+    """Does something to a comparison, and gives the part of the page that it changed.
+
+    Without the page's script it leads back to the page.
+    """
+
+    http_method_names = ["post"]
+    template_name = "finetune_switch/admin/compare_column.html"
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        self.must_read()
+        status = self.perform(request)
+        if request.headers.get("X-Requested-With") != PARTIAL:
+            return redirect(self.comparison)
+        view = self.part()
+        view.setup(request, **self.kwargs)
+        return view.render_to_response(view.get_context_data(**self.kwargs), status=status)
+
+    def perform(self, request: HttpRequest) -> int:
+        """Do it, and return the HTTP status."""
+        raise NotImplementedError
+
+    def part(self) -> TemplateView:
+        return ColumnView()
+
+
+class AgainView(PartView):
+    """Asks a column's backend once more, where it failed or was stopped."""
+
+    def perform(self, request: HttpRequest) -> int:
+        shown = self.shown_column()
+        if shown["may_try_again"]:
+            self.column.try_again(instead_of=self.column.exchange_id)
+        return 200
+
+
+class GradeView(PartView):
+    """Grades an answer, or takes the last grade back."""
+
+    def perform(self, request: HttpRequest) -> int:
+        shown = self.shown_column()
+        if not shown["may_grade"]:
+            return 409
+        exchange = shown["exchange"]
+        if "undo" in request.POST:
+            Grade.undo(exchange, judge=request.user)
+            return 200
+        form = GradeForm(request.POST, instance=Grade(exchange=exchange))
+        if not form.is_valid():
+            return 400
+        given = {name: form.cleaned_data[name] for name in Grade.VALUES if name in request.POST}
+        if given:
+            blind = not self.knows_names()
+            Grade.record(exchange, judge=request.user, was_blind=blind, **given)
+        return 200
+
+
+class VerdictPartView(ComparisonMixin, TemplateView):
+    """The bar beneath the columns."""
+
+    template_name = "finetune_switch/admin/compare_verdict.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        columns = list(self.comparison.columns.select_related("backend"))
+        return {
+            **super().get_context_data(**kwargs),
+            "comparison": self.comparison,
+            "again_url": f"{reverse('finetune_compare:index')}?again={self.comparison.pk}",
+            **verdict_shown(
+                self.comparison, columns, self.request.user, knows_names=self.knows_names()
+            ),
+        }
+
+
+class PreferView(PartView):
+    """Says which answer is better, or takes that back."""
+
+    def part(self) -> TemplateView:
+        return VerdictPartView()
+
+    def perform(self, request: HttpRequest) -> int:
+        comparison = self.comparison
+        if "undo" in request.POST:
+            Preference.undo(comparison, judge=request.user)
+            return 200
+        choice = request.POST.get("choice", "")
+        column = None
+        if choice in (Preference.Outcome.BOTH_GOOD, Preference.Outcome.BOTH_BAD):
+            outcome = choice
+        else:
+            columns = {column.letter: column for column in comparison.columns.all()}
+            outcome, column = Preference.Outcome.COLUMN, columns.get(choice)
+            if column is None:
+                return 400
+        # Who prefers an answer may be told whose it is, also of one that is still to come.
+        if not is_settled(comparison.columns.select_related("backend")):
+            return 409
+        Preference.record(
+            comparison,
+            judge=request.user,
+            was_blind=not self.knows_names(),
+            outcome=outcome,
+            column=column,
+        )
+        return 200
+
+
+class RevealView(PartView):
+    """Tells who answered, to somebody who has judged."""
+
+    def part(self) -> TemplateView:
+        return VerdictPartView()
+
+    def perform(self, request: HttpRequest) -> int:
+        return 200 if reveal(self.comparison, request.user) else 409
+
+
+class SaveQuestionView(PartView):
+    """Keeps the question, to be asked again."""
+
+    is_for_readers = True
+
+    def part(self) -> TemplateView:
+        return VerdictPartView()
+
+    def perform(self, request: HttpRequest) -> int:
+        if not request.user.has_perm(permissions.ADD_QUESTION):
+            raise PermissionDenied
+        save_question(self.comparison, request.user)
+        return 200
