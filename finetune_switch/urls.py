@@ -12,6 +12,6 @@ app_name = "finetune_visitors"
 
 urlpatterns = [
     # It looks for itself at where a question comes from; its docstring says why.
-    path("ask/", csrf_exempt(deferred("visitors.ask")), name="ask"),
-    path("search/", deferred("visitors.search"), name="search"),
+    path("ask/", csrf_exempt(deferred("visitors.asking.ask")), name="ask"),
+    path("search/", deferred("visitors.searching.search"), name="search"),
 ]

@@ -2,6 +2,7 @@ from .backend import ChatBackend, SystemPrompt
 from .comparison import Column, Comparison
 from .evaluation import Question, QuestionSet
 from .exchange import Exchange, Origin, Outcome
+from .feedback import Feedback
 from .index import (
     Chunk,
     Document,
@@ -12,6 +13,7 @@ from .index import (
     RemovedChunk,
 )
 from .judgement import Grade, Preference, Reveal
+from .prepared import PreparedAnswer, PreparedExample
 from .switch import Switch
 
 __all__ = [
@@ -23,12 +25,15 @@ __all__ = [
     "EmbeddingSpace",
     "Exchange",
     "Exclusion",
+    "Feedback",
     "Grade",
     "IndexBuild",
     "Origin",
     "Outcome",
     "PendingUpdate",
     "Preference",
+    "PreparedAnswer",
+    "PreparedExample",
     "Question",
     "QuestionSet",
     "RemovedChunk",

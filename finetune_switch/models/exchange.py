@@ -16,6 +16,7 @@ from wagtail.models import Site
 
 from ..exceptions import InvalidQuestion
 from .backend import ChatBackend
+from .prepared import PreparedAnswer
 
 # In characters.
 MAX_QUESTION_LENGTH = 20_000
@@ -93,6 +94,11 @@ class Exchange(models.Model):
     Opened before the backend is asked and closed exactly once. The answer is what the model said,
     and ``held_back`` names the facts in it that the fact lock kept from the visitor. Tokens are
     counts, seconds are seconds, the cost is in US dollars; each is empty where nobody told.
+
+    ``conversation`` is shared by a visitor's questions that follow each other, and
+    ``standalone_question`` is what a follow-up was made into before it was searched for.
+    ``visitor`` is no more than a hash, whose salt is forgotten at the end of the day. Where people
+    had prepared the answer, ``prepared_answer`` says which, and no model was asked.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -103,6 +109,9 @@ class Exchange(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
     question = models.TextField()
+    conversation = models.UUIDField(null=True, db_index=True)
+    standalone_question = models.TextField(blank=True)
+    visitor = models.CharField(max_length=64, blank=True)
     retrieval = models.BooleanField(default=True)
     passages = models.JSONField(default=list)
     left_out = models.PositiveSmallIntegerField(default=0)
@@ -110,6 +119,9 @@ class Exchange(models.Model):
         ChatBackend, on_delete=models.SET_NULL, null=True, related_name="exchanges"
     )
     backend_state = models.JSONField(default=dict)
+    prepared_answer = models.ForeignKey(
+        PreparedAnswer, on_delete=models.SET_NULL, null=True, related_name="exchanges"
+    )
     answer = models.TextField(blank=True)
     citations = models.JSONField(default=list)
     held_back = models.JSONField(default=list)

@@ -86,6 +86,22 @@ class Switch(BaseSiteSetting):
         blank=True,
         help_text=gettext_lazy("What to say when the pages hold no answer, in each language."),
     )
+    answers_visitors = models.BooleanField(
+        gettext_lazy("answer visitors"),
+        default=True,
+        help_text=gettext_lazy(
+            "Untick it to stop all answers to visitors at once. Search goes on."
+        ),
+    )
+    notice = models.JSONField(
+        gettext_lazy("notice"),
+        default=dict,
+        blank=True,
+        help_text=gettext_lazy(
+            "What visitors are told before they ask, in each language: where their questions go, "
+            "and what is kept."
+        ),
+    )
 
     class Meta:
         verbose_name = gettext_lazy("AI answers")

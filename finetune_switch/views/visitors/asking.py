@@ -1,0 +1,35 @@
+"""The stream of an answer."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+from django.views.decorators.http import require_POST
+
+from ...exceptions import InvalidQuestion
+from ...streaming import stream_answer
+from ...visitors import page_language, visitor_data, visitor_options
+from .guards import is_from_here, refuse
+
+
+@require_POST
+def ask(request: HttpRequest) -> HttpResponseBase:
+    """A question in, a stream of events out. Form fields: ``q``, and ``locale`` of the page.
+
+    In place of Django's token against forged requests it takes the browser's word for where the
+    question was asked. A token in the page would make it one that no cache may keep for everybody,
+    and fetching one first costs a round trip before each answer; what a page of another site cannot
+    forge are the headers that name it. Nothing is changed by asking, and nobody else's script can
+    read the answer, but it may cost money, and is made for who is signed in.
+    """
+    if not is_from_here(request):
+        return refuse(_("Questions are taken on this site's own pages only."), 403)
+    try:
+        locale = page_language(request.POST.get("locale", ""))
+        with override(locale):
+            options = visitor_options(request, locale)
+            question = request.POST.get("q", "")
+            return stream_answer(request, question, show=visitor_data, **options)
+    except InvalidQuestion as error:
+        return refuse(str(error), 400)
