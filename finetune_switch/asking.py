@@ -59,6 +59,8 @@ class Asking:
     messages: Sequence[Message] | None = None
     fact_lock: bool = False
     exchange_id: uuid.UUID | None = None
+    switch: Switch | None = None
+    visitor: str = ""
 
     def __post_init__(self) -> None:
         self.question = clean_question(self.question)
@@ -68,7 +70,7 @@ class Asking:
         with self.in_its_language():
             if (recorded := self._find_recorded()) is not None:
                 return OpenExchange.replay(self, recorded)
-            switch = Switch.for_question(
+            switch = self.switch or Switch.for_question(
                 self.site or (self.request and site_for(self.request)) or None
             )
             row = self.backend or switch.backend
