@@ -11,6 +11,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +26,7 @@ from .backends import get_backend
 from .backends.base import BaseChatBackend
 from .events import FailedEvent
 from .exceptions import BackendError
+from .masking import Masking
 from .middleware import site_for
 from .models import ChatBackend, Exchange, Origin, Switch
 from .models.exchange import clean_question
@@ -165,7 +167,7 @@ class Asking:
         """
         site = self.site or site_for(self.request)
         return (
-            exchange.question == self.question
+            exchange.question == self.recorded_question
             and exchange.origin == self.origin
             and exchange.user_id == self.user_id
             and exchange.site_id == (site and site.pk)
@@ -177,6 +179,16 @@ class Asking:
         brought_along = list(self.passages or ())
         kept = [passage for passage in passages if passage not in brought_along]
         return all_open_to(self.asker, [passage.source for passage in kept], site)
+
+    @cached_property
+    def masking(self) -> Masking | None:
+        """What masks the record: of a visitor it does not keep how they can be reached."""
+        return Masking(self.locale) if self.origin == Origin.SITE else None
+
+    @cached_property
+    def recorded_question(self) -> str:
+        """The question as it is kept."""
+        return self.masking.hide(self.question) if self.masking else self.question
 
     @property
     def user_id(self) -> Any:

@@ -46,13 +46,13 @@ class UsedUp:
         values = {"budget": formats.number_format(self.budget), "since": self._since}
         if self.of == "dollars":
             told = (
-                _("This month's budget of $%(budget)s has been used up since %(since)s.")
+                _("This month's budget of $%(budget)s is used up (since %(since)s).")
                 if self.since
                 else _("This month's budget of $%(budget)s is used up.")
             )
         else:
             told = (
-                _("Today's budget of %(budget)s questions has been used up since %(since)s.")
+                _("Today's budget of %(budget)s questions is used up (since %(since)s).")
                 if self.since
                 else _("Today's budget of %(budget)s questions is used up.")
             )
@@ -101,7 +101,8 @@ def add_cost(site_id: int, cost: Decimal | None, *, is_recorded: bool) -> None:
         _dollars_key(site_id, now),
         _sum_seconds(now),
         micro,
-        start=lambda: _recorded(site_id, now) - (micro if is_recorded else 0),
+        # What was asked in the last month is not among the recorded ones of this.
+        start=lambda: max(0, _recorded(site_id, now) - (micro if is_recorded else 0)),
     )
     # So that the team reads of it when it happens, and not with the next question.
     _dollars_used_up(site_id, now)
@@ -111,7 +112,7 @@ def _dollars_used_up(site_id: int, now: datetime) -> UsedUp | None:
     budget = conf.visitors().site_dollars_a_month
     if budget is None or _spent(site_id, now) < round(float(budget) * MICRO):
         return None
-    return _used_up("dollars", float(budget), site_id, now)
+    return _used_up("dollars", budget, site_id, now)
 
 
 def _spent(site_id: int, now: datetime) -> int:

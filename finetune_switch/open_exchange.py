@@ -44,7 +44,7 @@ class OpenExchange:
             locale=asking.locale,
             origin=asking.origin,
             user_id=asking.user_id,
-            question=asking.question,
+            question=asking.recorded_question,
             visitor=asking.visitor,
             retrieval=asking.retrieval and asking.messages is None,
             backend=row if row.pk else None,
@@ -73,6 +73,7 @@ class OpenExchange:
         """Record that the question was asked; not where its id has been recorded meanwhile."""
         if not self.asking.is_recorded:
             return True
+        self._mask(vars(self.exchange))
         if self.asking.exchange_id is None:
             self.exchange.save(force_insert=True)
             return True
@@ -232,6 +233,7 @@ class OpenExchange:
             "cost": cost_of(self.row, self._usage, duration) if was_asked else None,
             **values,
         }
+        self._mask(recorded)
         if is_recorded := self.asking.is_recorded:
             is_news = self.exchange.close(outcome, **recorded)
         else:
@@ -241,6 +243,16 @@ class OpenExchange:
         if is_news and self.asking.origin == Origin.SITE:
             site_id = self.exchange.site_id or 0
             add_cost(site_id, recorded["cost"], is_recorded=is_recorded)
+
+    def _mask(self, recorded: dict[str, Any]) -> None:
+        """Take out of what is recorded of a visitor how they can be reached, and their cards."""
+        if (masking := self.asking.masking) is None:
+            return
+        if standalone := self.exchange.standalone_question:
+            recorded["standalone_question"] = masking.hide(standalone)
+        recorded["answer"], recorded["held_back"] = masking.hide_repeated(
+            recorded["answer"], recorded["held_back"]
+        )
 
     def _done_event(self) -> DoneEvent:
         exchange = self.exchange

@@ -90,6 +90,18 @@ def is_from_here(request: HttpRequest) -> bool:
     return origin == own_origin(request)
 
 
+def is_meant(request: HttpRequest) -> bool:
+    """Whether a visitor asks with this GET, as far as their browser says.
+
+    Pages of other sites can name any address as an image or a link, and browsers fetch pages before
+    anybody has asked for them.
+    """
+    headers = request.headers
+    if "prefetch" in headers.get("Sec-Purpose", headers.get("Purpose", "")):
+        return False
+    return headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
+
+
 def own_origin(request: HttpRequest) -> str:
     return f"{request.scheme}://{request.get_host()}"
 
@@ -118,7 +130,7 @@ def forget_who_asks(request: HttpRequest) -> None:
 def refuse(
     message: str,
     status: int,
-    code: str,
+    code: str = "refused",
     *,
     retry_after: int | None = None,
     search_url: str = "",
