@@ -24,7 +24,7 @@ from .database import in_database_thread, release_connections
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
 from .exceptions import BackendError
 from .middleware import current_request
-from .models import ChatBackend, Origin
+from .models import ChatBackend, Origin, Switch
 from .passages import Passage
 from .prompts import Message
 
@@ -51,6 +51,8 @@ def answer(question: str, **options: Any) -> Answer:
     - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
     - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
       not asked again: its answer is replayed from the record.
+    - ``switch``: the site's :class:`~finetune_switch.models.Switch`, where it was read already.
+    - ``visitor``: the hash that stands for a visitor in the record.
 
     Raises :class:`~finetune_switch.exceptions.InvalidQuestion` at once where there is nothing to
     ask. Every later failure is an event.
@@ -79,6 +81,8 @@ def _asking(
     fact_lock: bool = False,
     origin: Origin = Origin.SITE,
     exchange_id: uuid.UUID | None = None,
+    switch: Switch | None = None,
+    visitor: str = "",
 ) -> Asking:
     return Asking(
         question=question,
@@ -96,6 +100,8 @@ def _asking(
         request=request or current_request(),
         origin=origin,
         exchange_id=exchange_id,
+        switch=switch,
+        visitor=visitor,
     )
 
 

@@ -12,10 +12,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .backends.base import BaseChatBackend, Chunk, Text, Usage
+from .budgets import add_cost
 from .costs import cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
-from .models import ChatBackend, Exchange, Outcome, Switch
+from .models import ChatBackend, Exchange, Origin, Outcome, Switch
 from .passages import Passage
 from .prompts import CitationFilter, Prompt, is_dont_know, parse_citations
 
@@ -43,7 +44,8 @@ class OpenExchange:
             locale=asking.locale,
             origin=asking.origin,
             user_id=asking.user_id,
-            question=asking.question,
+            question=asking.recorded_question,
+            visitor=asking.visitor,
             retrieval=asking.retrieval and asking.messages is None,
             backend=row if row.pk else None,
             backend_state=row.snapshot() | asking.own_wording,
@@ -71,6 +73,7 @@ class OpenExchange:
         """Record that the question was asked; not where its id has been recorded meanwhile."""
         if not self.asking.is_recorded:
             return True
+        self._mask(vars(self.exchange))
         if self.asking.exchange_id is None:
             self.exchange.save(force_insert=True)
             return True
@@ -129,7 +132,8 @@ class OpenExchange:
         with self.asking.in_its_language():
             data_destination = self.row.data_destination
         yield SourcesEvent(
-            exchange=str(self.exchange.pk),
+            # What nobody has written down cannot be spoken of later.
+            exchange=str(self.exchange.pk) if self.asking.is_recorded else "",
             backend=state.get("alias", ""),
             label=state.get("label", ""),
             data_destination=data_destination,
@@ -229,11 +233,26 @@ class OpenExchange:
             "cost": cost_of(self.row, self._usage, duration) if was_asked else None,
             **values,
         }
-        if self.asking.is_recorded:
-            self.exchange.close(outcome, **recorded)
+        self._mask(recorded)
+        if is_recorded := self.asking.is_recorded:
+            is_news = self.exchange.close(outcome, **recorded)
         else:
+            is_news = True
             for name, value in {**recorded, "outcome": outcome}.items():
                 setattr(self.exchange, name, value)
+        if is_news and self.asking.origin == Origin.SITE:
+            site_id = self.exchange.site_id or 0
+            add_cost(site_id, recorded["cost"], is_recorded=is_recorded)
+
+    def _mask(self, recorded: dict[str, Any]) -> None:
+        """Take out of what is recorded of a visitor how they can be reached, and their cards."""
+        if (masking := self.asking.masking) is None:
+            return
+        if standalone := self.exchange.standalone_question:
+            recorded["standalone_question"] = masking.hide(standalone)
+        recorded["answer"], recorded["held_back"] = masking.hide_repeated(
+            recorded["answer"], recorded["held_back"]
+        )
 
     def _done_event(self) -> DoneEvent:
         exchange = self.exchange
