@@ -10,12 +10,16 @@ from django.views.decorators.http import require_POST
 from ...exceptions import InvalidQuestion
 from ...streaming import stream_answer
 from ...visitors import page_language, visitor_data, visitor_options
+from .fields import read_uuid
 from .guards import is_from_here, refuse
 
 
 @require_POST
 def ask(request: HttpRequest) -> HttpResponseBase:
     """A question in, a stream of events out. Form fields: ``q``, and ``locale`` of the page.
+
+    ``conversation`` and ``id`` are UUIDs of the visitor's own: one that questions share which
+    follow each other, and one of this question, which is then answered once however often it comes.
 
     In place of Django's token against forged requests it takes the browser's word for where the
     question was asked. A token in the page would make it one that no cache may keep for everybody,
@@ -28,7 +32,10 @@ def ask(request: HttpRequest) -> HttpResponseBase:
     try:
         locale = page_language(request.POST.get("locale", ""))
         with override(locale):
-            options = visitor_options(request, locale)
+            options = visitor_options(request, locale) | {
+                "conversation": read_uuid(request.POST.get("conversation"), "conversation"),
+                "exchange_id": read_uuid(request.POST.get("id"), "id"),
+            }
             question = request.POST.get("q", "")
             return stream_answer(request, question, show=visitor_data, **options)
     except InvalidQuestion as error:
