@@ -25,7 +25,12 @@ def rewrite(heard: FollowUp) -> str:
     before, asked = heard.earlier[-1], heard.question
     things = _THING.findall(before)
     if things and _POINTING.search(asked):
-        return _POINTING.sub(things[-1].strip(), _as_question(asked), count=1)
+        thing = things[-1].strip()
+        return _POINTING.sub(
+            lambda match: f"to {thing}" if match[0].lower() == "there" else thing,
+            _as_question(asked),
+            count=1,
+        )
     rest = _GOING_ON.sub("", asked)
     if rest != asked or len(asked.split()) < FEW_WORDS:
         return f"{before.rstrip(' ?.!')} {rest[:1].lower()}{rest[1:].rstrip(' ?.!')}?"
