@@ -25,7 +25,7 @@ from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, Wait
 from .exceptions import BackendError
 from .followups import Turn
 from .middleware import current_request
-from .models import ChatBackend, Origin
+from .models import ChatBackend, Origin, Switch
 from .passages import Passage
 from .prompts import Message
 
@@ -59,6 +59,8 @@ def answer(question: str, **options: Any) -> Answer:
       it and then as the model does; where that finds other passages, a second ``SourcesEvent``
       takes the place of the first.
     - ``conversation``: a UUID that the questions of one conversation share; it is recorded.
+    - ``switch``: the site's :class:`~finetune_switch.models.Switch`, where it was read already.
+    - ``visitor``: the hash that stands for a visitor in the record.
 
     Raises :class:`~finetune_switch.exceptions.InvalidQuestion` at once where there is nothing to
     ask. Every later failure is an event.
@@ -89,6 +91,8 @@ def _asking(
     exchange_id: uuid.UUID | None = None,
     conversation: uuid.UUID | None = None,
     turns: Sequence[Turn] = (),
+    switch: Switch | None = None,
+    visitor: str = "",
 ) -> Asking:
     return Asking(
         question=question,
@@ -108,6 +112,8 @@ def _asking(
         exchange_id=exchange_id,
         conversation=conversation,
         turns=turns,
+        switch=switch,
+        visitor=visitor,
     )
 
 

@@ -11,6 +11,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,7 @@ from .backends.base import BaseChatBackend
 from .events import FailedEvent
 from .exceptions import BackendError
 from .followups import Turn, clean_turns, standalone_by_rule
+from .masking import Masking
 from .middleware import site_for
 from .models import ChatBackend, Exchange, Origin, Switch
 from .models.exchange import clean_question
@@ -63,6 +65,8 @@ class Asking:
     exchange_id: uuid.UUID | None = None
     conversation: uuid.UUID | None = None
     turns: Sequence[Turn] = ()
+    switch: Switch | None = None
+    visitor: str = ""
 
     def __post_init__(self) -> None:
         self.question = clean_question(self.question)
@@ -73,7 +77,7 @@ class Asking:
         with self.in_its_language():
             if (recorded := self._find_recorded()) is not None:
                 return OpenExchange.replay(self, recorded)
-            switch = Switch.for_question(
+            switch = self.switch or Switch.for_question(
                 self.site or (self.request and site_for(self.request)) or None
             )
             row = self.backend or switch.backend
@@ -189,7 +193,7 @@ class Asking:
         """
         site = self.site or site_for(self.request)
         return (
-            exchange.question == self.question
+            exchange.question == self.recorded_question
             and exchange.origin == self.origin
             and exchange.user_id == self.user_id
             and exchange.site_id == (site and site.pk)
@@ -201,6 +205,16 @@ class Asking:
         brought_along = list(self.passages or ())
         kept = [passage for passage in passages if passage not in brought_along]
         return all_open_to(self.asker, [passage.source for passage in kept], site)
+
+    @cached_property
+    def masking(self) -> Masking | None:
+        """What masks the record: of a visitor it does not keep how they can be reached."""
+        return Masking(self.locale) if self.origin == Origin.SITE else None
+
+    @cached_property
+    def recorded_question(self) -> str:
+        """The question as it is kept."""
+        return self.masking.hide(self.question) if self.masking else self.question
 
     @property
     def user_id(self) -> Any:

@@ -12,6 +12,7 @@ from django.core import checks
 from django.db import DatabaseError, connections, router
 
 from . import conf
+from .option_checks import check_limits_are_shared, check_visitors, unknown_options
 
 VECTOR_INDEX = "wagtail-vector-index"
 VECTOR_INDEX_VERSION = "0.10"
@@ -28,13 +29,14 @@ def register_checks() -> None:
     checks.register(check_middleware, "finetune_switch")
     checks.register(check_workers, "finetune_switch")
     checks.register(check_index_is_current, checks.Tags.database)
+    checks.register(check_limits_are_shared, "finetune_switch", deploy=True)
 
 
 def check_options(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     declared = getattr(settings, conf.SETTING, {})
     if not isinstance(declared, Mapping):
         return [checks.Error(f"{conf.SETTING} must be a dictionary.", id="finetune_switch.E001")]
-    found: list[checks.CheckMessage] = _unknown(
+    found: list[checks.CheckMessage] = unknown_options(
         conf.SETTING, declared, conf.OPTIONS, "finetune_switch.E002"
     )
     found += _check_deadlines(f'{conf.SETTING}["DEADLINES"]', declared.get("DEADLINES"))
@@ -57,7 +59,7 @@ def check_options(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
             )
         )
     if seed := declared.get("SEED_BACKEND"):
-        found += _unknown(
+        found += unknown_options(
             f'{conf.SETTING}["SEED_BACKEND"]', seed, conf.SEED_OPTIONS, "finetune_switch.E002"
         )
         if seed.get("CONNECTION") not in conf.connection_aliases():
@@ -68,16 +70,8 @@ def check_options(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
                     id="finetune_switch.E006",
                 )
             )
-    found += _check_visitors(f'{conf.SETTING}["VISITORS"]', declared.get("VISITORS"))
+    found += check_visitors(f'{conf.SETTING}["VISITORS"]', declared.get("VISITORS"))
     return found + _check_index(f'{conf.SETTING}["INDEX"]', declared.get("INDEX"))
-
-
-def _check_visitors(path: str, visitors: Any) -> list[checks.CheckMessage]:
-    if not visitors:
-        return []
-    if not isinstance(visitors, Mapping):
-        return [checks.Error(f"{path} must be a dictionary.", id="finetune_switch.E001")]
-    return _unknown(path, visitors, conf.VISITORS_OPTIONS, "finetune_switch.E004")
 
 
 def _check_index(path: str, index: Any) -> list[checks.CheckMessage]:
@@ -85,7 +79,7 @@ def _check_index(path: str, index: Any) -> list[checks.CheckMessage]:
         return []
     if not isinstance(index, Mapping):
         return [checks.Error(f"{path} must be a dictionary.", id="finetune_switch.E001")]
-    found: list[checks.CheckMessage] = _unknown(
+    found: list[checks.CheckMessage] = unknown_options(
         path, index, conf.INDEX_OPTIONS, "finetune_switch.E004"
     )
     for option in ("MODELS", "EXCLUDE_PAGE_TYPES", "EXCLUDE_FIELDS"):
@@ -107,7 +101,7 @@ def _check_embeddings(path: str, embeddings: Any) -> list[checks.CheckMessage]:
         return []
     if not isinstance(embeddings, Mapping):
         return [checks.Error(f"{path} must be a dictionary.", id="finetune_switch.E001")]
-    found: list[checks.CheckMessage] = _unknown(
+    found: list[checks.CheckMessage] = unknown_options(
         path, embeddings, conf.EMBEDDING_OPTIONS, "finetune_switch.E004"
     )
     found += [
@@ -168,7 +162,7 @@ def check_connections(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessa
 
 
 def _check_connection(path: str, connection: Mapping[str, Any]) -> list[checks.CheckMessage]:
-    found: list[checks.CheckMessage] = _unknown(
+    found: list[checks.CheckMessage] = unknown_options(
         path, connection, conf.CONNECTION_OPTIONS, "finetune_switch.E004"
     )
     found += [
@@ -207,7 +201,7 @@ def _check_deadlines(path: str, deadlines: Any) -> list[checks.CheckMessage]:
         return []
     if not isinstance(deadlines, Mapping):
         return [checks.Error(f"{path} must be a dictionary.", id="finetune_switch.E001")]
-    found: list[checks.CheckMessage] = _unknown(
+    found: list[checks.CheckMessage] = unknown_options(
         path, deadlines, conf.DEADLINE_OPTIONS, "finetune_switch.E004"
     )
     found += [
@@ -328,20 +322,6 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessag
             hint='Add "finetune_switch.middleware.CurrentSiteMiddleware" to MIDDLEWARE.',
             id="finetune_switch.W004",
         )
-    ]
-
-
-def _unknown(
-    path: str, given: Mapping[str, Any], known: Iterable[str], check_id: str
-) -> list[checks.CheckMessage]:
-    return [
-        checks.Error(
-            f'{path} has an unknown option "{option}".',
-            hint=f"It takes: {', '.join(known)}.",
-            id=check_id,
-        )
-        for option in given
-        if option not in known
     ]
 
 

@@ -6,8 +6,8 @@ database, never in a page, never in a log line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -104,6 +104,28 @@ class EmbeddingSettings:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class VisitorSettings:
+    """What visitors may ask, ``FINETUNE_SWITCH["VISITORS"]``. A limit that is ``None`` is off.
+
+    ``questions_a_minute`` and ``questions_a_day`` hold for each visitor; the others for all
+    visitors of a site. ``streams`` are answers under way at once; the length is in characters.
+    ``trusted_proxies`` is how many entries of ``X-Forwarded-For``, from the last, are believed.
+    """
+
+    fact_lock: bool = True
+    questions_a_minute: int | None = 10
+    questions_a_day: int | None = 100
+    site_questions_a_day: int | None = 5000
+    site_dollars_a_month: float | None = None
+    when_used_up: str = "extractive"
+    streams: int | None = 100
+    max_question_length: int | None = 1000
+    allowed_origins: Sequence[str] = ()
+    trusted_proxies: int = 0
+    cache: str = "default"
+
+
 CONNECTION_OPTIONS: Mapping[str, str] = {
     "PROVIDER": "the provider as litellm names it: openai, ollama_chat, …",
     "LABEL": "a name for people",
@@ -137,7 +159,8 @@ INDEX_OPTIONS = (
     "BLOCK_ANCHOR",
     "TEXT_RANKING",
 )
-VISITORS_OPTIONS = ("FACT_LOCK",)
+VISITORS_OPTIONS = tuple(option.name.upper() for option in fields(VisitorSettings))
+WHEN_USED_UP = ("extractive", "search")
 EMBEDDING_OPTIONS = (
     "CONNECTION",
     "MODEL_NAME",
@@ -271,6 +294,13 @@ def text_ranking() -> bool:
     return _index("TEXT_RANKING") is not False
 
 
+def visitors() -> VisitorSettings:
+    given = _get("VISITORS") or {}
+    return VisitorSettings(
+        **{option.lower(): given[option] for option in VISITORS_OPTIONS if option in given}
+    )
+
+
 def fact_lock() -> bool:
     """Whether visitors are told only such details as stand in a passage."""
-    return (_get("VISITORS") or {}).get("FACT_LOCK") is not False
+    return visitors().fact_lock is not False

@@ -49,3 +49,19 @@ class IndexBusy(FinetuneSwitchError):
 
 class InvalidQuestion(FinetuneSwitchError):
     """There is nothing to ask, or too much of it. Safe to show."""
+
+
+class Refused(FinetuneSwitchError):
+    """A visitor's question is not taken. Safe to show.
+
+    ``code`` says to programs why; ``status`` is HTTP's, and ``retry_after`` the seconds after which
+    it may be asked again, where that is known.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, status: int, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.retry_after = retry_after

@@ -205,20 +205,22 @@ class SwitchForm(WagtailAdminModelForm):
                 widget=forms.CheckboxSelectMultiple,
                 required=False,
             )
-        if "nothing_found" in self.fields:
-            # The site's own language first, as the settings list them.
-            order = list(get_content_languages())
-            languages = sorted(
-                ((locale.language_code, str(locale)) for locale in Locale.objects.all()),
-                key=lambda language: (
-                    order.index(language[0]) if language[0] in order else len(order)
-                ),
-            )
-            self.fields["nothing_found"] = LocaleTextsField(
-                languages,
-                label=self.fields["nothing_found"].label,
-                help_text=self.fields["nothing_found"].help_text,
-            )
+        for name in ("nothing_found", "notice"):
+            if name in self.fields:
+                self.fields[name] = LocaleTextsField(
+                    self._languages(),
+                    label=self.fields[name].label,
+                    help_text=self.fields[name].help_text,
+                )
+
+    @staticmethod
+    def _languages() -> list[tuple[str, str]]:
+        """The site's own language first, as the settings list them."""
+        order = list(get_content_languages())
+        return sorted(
+            ((locale.language_code, str(locale)) for locale in Locale.objects.all()),
+            key=lambda language: order.index(language[0]) if language[0] in order else len(order),
+        )
 
     def _index_choices(self) -> list[tuple[str, str]]:
         known = [(alias, str(index.label)) for alias, index in adapters.indexes().items()]

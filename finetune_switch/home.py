@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from wagtail.admin.ui.components import Component
 from wagtail.models import Site
 
-from . import adapters, permissions
+from . import adapters, budgets, permissions
 from .index import overview
 from .models import ChatBackend, Exchange, Outcome, Switch
 from .sites import site_name
@@ -45,6 +45,7 @@ class ActiveBackendPanel(Component):
             "unanswered": today.filter(outcome=Outcome.NO_ANSWER).count(),
             "failed": today.filter(outcome=Outcome.FAILED).count(),
             "switch_url": reverse("finetune_switch:site", args=[self.site.pk]),
+            "used_up": budgets.used_up(self.site.pk),
             "next_thing": next_thing(switch, backend, self.user),
         }
 

@@ -12,11 +12,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
+from .budgets import add_cost
 from .costs import cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
 from .followups import REWRITE_SECONDS
-from .models import ChatBackend, Exchange, Outcome, Switch
+from .models import ChatBackend, Exchange, Origin, Outcome, Switch
 from .passages import Passage, Source
 from .prompts import CitationFilter, Prompt, is_dont_know, parse_citations
 
@@ -48,8 +49,9 @@ class OpenExchange:
             locale=asking.locale,
             origin=asking.origin,
             user_id=asking.user_id,
-            question=asking.question,
+            question=asking.recorded_question,
             conversation=asking.conversation,
+            visitor=asking.visitor,
             retrieval=asking.retrieval and asking.messages is None,
             backend=row if row.pk else None,
             backend_state=row.snapshot() | asking.own_wording,
@@ -87,12 +89,19 @@ class OpenExchange:
         self._citations = CitationFilter(prompt.passages) if self.asking.messages is None else None
         self.exchange.passages = [passage.as_dict() for passage in prompt.passages]
         self.exchange.left_out = prompt.left_out
-        self.exchange.standalone_question = standalone if standalone != self.asking.question else ""
+        self.exchange.standalone_question = self._recorded(standalone)
+
+    def _recorded(self, standalone: str) -> str:
+        if standalone == self.asking.question:
+            return ""
+        masking = self.asking.masking
+        return masking.hide(standalone) if masking is not None else standalone
 
     def insert(self) -> bool:
         """Record that the question was asked; not where its id has been recorded meanwhile."""
         if not self.asking.is_recorded:
             return True
+        self._mask(vars(self.exchange))
         if self.asking.exchange_id is None:
             self.exchange.save(force_insert=True)
             return True
@@ -159,7 +168,8 @@ class OpenExchange:
         with self.asking.in_its_language():
             data_destination = self.row.data_destination
         return SourcesEvent(
-            exchange=str(self.exchange.pk),
+            # What nobody has written down cannot be spoken of later.
+            exchange=str(self.exchange.pk) if self.asking.is_recorded else "",
             backend=state.get("alias", ""),
             label=state.get("label", ""),
             data_destination=data_destination,
@@ -311,11 +321,24 @@ class OpenExchange:
             "cost": cost_of(self.row, self._usage, duration) if was_asked else None,
             **values,
         }
-        if self.asking.is_recorded:
-            self.exchange.close(outcome, **recorded)
+        self._mask(recorded)
+        if is_recorded := self.asking.is_recorded:
+            is_news = self.exchange.close(outcome, **recorded)
         else:
+            is_news = True
             for name, value in {**recorded, "outcome": outcome}.items():
                 setattr(self.exchange, name, value)
+        if is_news and self.asking.origin == Origin.SITE:
+            site_id = self.exchange.site_id or 0
+            add_cost(site_id, recorded["cost"], is_recorded=is_recorded)
+
+    def _mask(self, recorded: dict[str, Any]) -> None:
+        """Take out of what is recorded of a visitor how they can be reached, and their cards."""
+        if (masking := self.asking.masking) is None:
+            return
+        recorded["answer"], recorded["held_back"] = masking.hide_repeated(
+            recorded["answer"], recorded["held_back"]
+        )
 
     def _done_event(self) -> DoneEvent:
         exchange = self.exchange

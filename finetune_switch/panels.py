@@ -55,6 +55,10 @@ switch_edit_handler = ObjectList(
             heading=gettext_lazy("Where answers are looked for"),
         ),
         FieldPanel("nothing_found"),
+        MultiFieldPanel(
+            [FieldPanel("answers_visitors"), FieldPanel("notice")],
+            heading=gettext_lazy("Visitors"),
+        ),
     ],
     base_form_class=SwitchForm,
 )

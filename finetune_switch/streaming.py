@@ -32,12 +32,31 @@ _COMMENT = b": \n\n"
 Show = Callable[[Event], dict[str, Any]]
 
 
+class AnswerStream(StreamingHttpResponse):
+    """A stream that tells when it is over: read to its end, failed, or left by its reader."""
+
+    on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        try:
+            if self.on_close is not None:
+                self.on_close()
+        finally:
+            super().close()
+
+
 def stream_answer(
-    request: HttpRequest, question: str, *, show: Show = event_data, **options: Any
-) -> StreamingHttpResponse:
+    request: HttpRequest,
+    question: str,
+    *,
+    show: Show = event_data,
+    on_close: Callable[[], None] | None = None,
+    **options: Any,
+) -> AnswerStream:
     """A response that streams the answer to a question; options as for ``answering.answer``.
 
-    ``show`` says what of an event the reader may see, as JSON can hold it. Raises
+    ``show`` says what of an event the reader may see, as JSON can hold it; ``on_close`` is called
+    when the stream is over, however it ended. Raises
     :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. The reader's
     departure stops the model on its server.
     """
@@ -47,7 +66,8 @@ def stream_answer(
         _release_connections_of_view()
     else:
         content = _encode(answer(question, **options), show)
-    response = StreamingHttpResponse(content, content_type="text/event-stream; charset=utf-8")
+    response = AnswerStream(content, content_type="text/event-stream; charset=utf-8")
+    response.on_close = on_close
     response["Cache-Control"] = "private, no-store"
     response["X-Accel-Buffering"] = "no"
     return response

@@ -18,5 +18,6 @@ urlpatterns = [
         csrf_exempt(deferred("visitors.conversing.converse")),
         name="conversation",
     ),
+    path("about/", csrf_exempt(deferred("visitors.about.about")), name="about"),
     path("search/", deferred("visitors.searching.search"), name="search"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,16 @@ from django.utils.translation import get_language, get_supported_language_varian
 from django.utils.translation import gettext as _
 from wagtail.models import Site
 
-from . import conf
+from . import conf, throttling
 from .answering import answer
 from .askers import Asker
 from .events import Event, event_data
-from .exceptions import InvalidQuestion
-from .models import Origin, Outcome
+from .exceptions import InvalidQuestion, Refused
+from .models import ChatBackend, Origin, Outcome, Switch
+from .models.exchange import clean_question
 from .passages import Passage
 from .prompts import CITATION
+from .streaming import AnswerStream, stream_answer
 
 # Which model it was, how long it took and what it cost is the team's to know.
 SHOWN_TO_VISITORS = {
@@ -52,6 +54,9 @@ class Answered:
     citations: list[int] = field(default_factory=list)
     is_unknown: bool = False
     error: str = ""
+    status: int = 200
+    """HTTP's: another one where the question was not taken, such as 429 for too many."""
+    retry_after: int | None = None
 
     @property
     def parts(self) -> list[Part]:
@@ -75,11 +80,19 @@ def answer_visitor(request: HttpRequest, question: str) -> Answered:
     wait.
     """
     try:
-        given = answer(question, request=request, **visitor_options(request))
+        admitted = admit(request, question)
     except InvalidQuestion as error:
         return Answered(question, error=str(error))
-    for _event in given:
-        pass
+    except Refused as error:
+        return Answered(
+            question, error=str(error), status=error.status, retry_after=error.retry_after
+        )
+    try:
+        given = answer(question, request=request, **admitted.options)
+        for _event in given:
+            pass
+    finally:
+        admitted.release()
     if given.failure is not None:
         return Answered(question, passages=given.passages, error=given.failure.message)
     assert given.done is not None
@@ -90,6 +103,62 @@ def answer_visitor(request: HttpRequest, question: str) -> Answered:
         given.done.citations,
         is_unknown=given.done.outcome == Outcome.NO_ANSWER,
     )
+
+
+def stream_to_visitor(
+    request: HttpRequest, question: str, locale: str = "", **more: Any
+) -> AnswerStream:
+    """The answer as a stream of events, to whoever sends this request.
+
+    ``more`` are further options of ``answer()``.
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` and
+    :class:`~finetune_switch.exceptions.Refused` before anything is sent.
+    """
+    admitted = admit(request, question, locale)
+    try:
+        return stream_answer(
+            request,
+            question,
+            show=visitor_data,
+            on_close=admitted.release,
+            **{**admitted.options, **more},
+        )
+    except BaseException:
+        admitted.release()
+        raise
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A question that may be asked: options for ``answer()``, and what to call once it is over."""
+
+    options: dict[str, Any]
+    release: Callable[[], None]
+
+
+def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
+    """Let a visitor's question pass, or say why not.
+
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` for what cannot be asked, and
+    :class:`~finetune_switch.exceptions.Refused` where the site answers nobody just now, or this
+    visitor has asked too much.
+    """
+    clean_question(question, conf.visitors().max_question_length)
+    options = visitor_options(request, locale)
+    switch = options["switch"] = Switch.for_question(options["site"])
+    if not switch.answers_visitors:
+        raise Refused(
+            _("Questions are not answered at the moment. You can search the pages."),
+            code="off",
+            status=503,
+        )
+    admission = throttling.admit(
+        request, switch.site_or_none, seconds=switch.backend.deadlines.total
+    )
+    options["visitor"] = admission.visitor
+    if admission.is_used_up:
+        options["backend"] = ChatBackend.extractive()
+    return Admitted(options, admission.release)
 
 
 def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:

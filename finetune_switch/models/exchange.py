@@ -24,15 +24,19 @@ LEAST_LOAD_SECONDS = 1.0
 LATEST_LOADS = 20
 
 
-def clean_question(text: str) -> str:
-    """A question as it is asked. Raises :class:`InvalidQuestion` where it is none, or too long."""
+def clean_question(text: str, most: int | None = None) -> str:
+    """A question as it is asked, of ``most`` characters.
+
+    Raises :class:`InvalidQuestion` where it is none, or too long.
+    """
+    most = min(most or MAX_QUESTION_LENGTH, MAX_QUESTION_LENGTH)
     text = text.replace("\x00", "").strip()
     if not text:
         raise InvalidQuestion(_("Write a question first."))
-    if len(text) > MAX_QUESTION_LENGTH:
+    if len(text) > most:
         raise InvalidQuestion(
             _("The question has %(length)d characters; at most %(most)d can be asked.")
-            % {"length": len(text), "most": MAX_QUESTION_LENGTH}
+            % {"length": len(text), "most": most}
         )
     return text
 

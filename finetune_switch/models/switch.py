@@ -137,11 +137,16 @@ class Switch(BaseSiteSetting):
     def nothing_found_text(self, locale: str | None = None) -> str:
         """What to say in this language when the pages hold no answer."""
         language = locale or get_language() or settings.LANGUAGE_CODE
-        texts = self.nothing_found or {}
-        if text := texts.get(language) or texts.get(language.split("-")[0]):
+        if text := self.text_in(self.nothing_found, language):
             return text
         with override(language):
             return _("I don't know.")
+
+    @staticmethod
+    def text_in(texts: dict[str, str] | None, language: str) -> str:
+        """The text for this language, or for the one that it is a variant of; empty if none is."""
+        texts = texts or {}
+        return texts.get(language) or texts.get(language.split("-")[0]) or ""
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save everything but the choice of backend, which has verbs of its own."""

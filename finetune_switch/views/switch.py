@@ -16,7 +16,7 @@ from wagtail.admin import messages
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
 
-from .. import permissions
+from .. import budgets, permissions
 from ..exceptions import SwitchConflict
 from ..forms import SwitchChoiceForm
 from ..models import ChatBackend, Switch
@@ -96,6 +96,7 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
             "sites": [(site, site_name(site)) for site in permissions.editable_sites(user)],
             "switch": self.switch,
             "active": active,
+            "used_up": budgets.used_up(self.site.pk),
             "others": [row for row in rows if row.pk != active.pk and row.alias != active.alias],
             "may_switch": permissions.may_switch(user, self.site),
             "may_see_backends": permissions.may_see_backends(user),

@@ -85,7 +85,8 @@ def test_the_bounds_themselves_are_allowed(site, switch, form, field, value):
 def test_a_sentence_for_each_language(site, switch, form):
     Locale.objects.create(language_code="de")
     page = form.open()
-    labels = [label.get_text() for label in page.main.select(".finetune-locale-text label")]
+    fields = page.main.select("[name^=nothing_found]")
+    labels = [page.main.select_one(f"label[for={field['id']}]").get_text() for field in fields]
     assert labels == ["English", "German"]
 
     form.save(**{"nothing_found_en-gb": "No idea.", "nothing_found_de": "  Keine Ahnung. "})
@@ -139,3 +140,13 @@ def test_each_site_has_its_own_form(site, other_site, switch, admin):
     assert Switch.objects.get(site=other_site).passages == 11
     switch.refresh_from_db()
     assert switch.passages == 5
+
+
+def test_what_visitors_are_told_and_whether_they_are_answered(site, switch, form):
+    assert "checked" in form.open().main.select_one("[name=answers_visitors]").attrs
+
+    form.save(**{"answers_visitors": [], "notice_en-gb": " We keep nothing. "})
+
+    switch.refresh_from_db()
+    assert (switch.answers_visitors, switch.notice) == (False, {"en-gb": "We keep nothing."})
+    assert "checked" not in form.open().main.select_one("[name=answers_visitors]").attrs

@@ -152,4 +152,4 @@ def test_empty_question_is_refused_before_the_stream_begins(server):
         headers = {"Origin": server.url}
         refused = browser.post("/answers/ask/", data={"q": "  "}, headers=headers)
     assert refused.status_code == 400
-    assert refused.json() == {"message": "Write a question first."}
+    assert refused.json() == {"message": "Write a question first.", "code": "invalid_question"}

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponseBase
-from django.utils.translation import gettext as _
 from django.utils.translation import override
-from django.views.decorators.http import require_POST
 
-from ...exceptions import InvalidQuestion
-from ...streaming import stream_answer
-from ...visitors import page_language, visitor_data, visitor_options
+from ...visitors import page_language, stream_to_visitor
 from .fields import read_uuid
-from .guards import is_from_here, refuse
+from .guards import visitor_endpoint
 
 
-@require_POST
+@visitor_endpoint("POST")
 def ask(request: HttpRequest) -> HttpResponseBase:
     """A question in, a stream of events out. Form fields: ``q``, and ``locale`` of the page.
 
@@ -27,16 +23,12 @@ def ask(request: HttpRequest) -> HttpResponseBase:
     forge are the headers that name it. Nothing is changed by asking, and nobody else's script can
     read the answer, but it may cost money, and is made for who is signed in.
     """
-    if not is_from_here(request):
-        return refuse(_("Questions are taken on this site's own pages only."), 403)
-    try:
-        locale = page_language(request.POST.get("locale", ""))
-        with override(locale):
-            options = visitor_options(request, locale) | {
-                "conversation": read_uuid(request.POST.get("conversation"), "conversation"),
-                "exchange_id": read_uuid(request.POST.get("id"), "id"),
-            }
-            question = request.POST.get("q", "")
-            return stream_answer(request, question, show=visitor_data, **options)
-    except InvalidQuestion as error:
-        return refuse(str(error), 400)
+    locale = page_language(request.POST.get("locale", ""))
+    with override(locale):
+        return stream_to_visitor(
+            request,
+            request.POST.get("q", ""),
+            locale,
+            conversation=read_uuid(request.POST.get("conversation"), "conversation"),
+            exchange_id=read_uuid(request.POST.get("id"), "id"),
+        )

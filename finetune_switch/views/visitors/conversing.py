@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponseBase
-from django.utils.translation import gettext as _
 from django.utils.translation import override
-from django.views.decorators.http import require_POST
 
-from ...exceptions import InvalidQuestion
-from ...streaming import stream_answer
-from ...visitors import page_language, visitor_data, visitor_options
+from ...visitors import page_language, stream_to_visitor
 from .fields import read_json, read_text, read_turns, read_uuid
-from .guards import is_from_here, refuse
+from .guards import visitor_endpoint
 
 
-@require_POST
+@visitor_endpoint("POST")
 def converse(request: HttpRequest) -> HttpResponseBase:
     """A question with those before it in, a stream of events out.
 
@@ -23,18 +19,14 @@ def converse(request: HttpRequest) -> HttpResponseBase:
     the page's ``locale``. The browser remembers the conversation; nothing of it is kept here but a
     record of each question. As a question may not come from elsewhere, so may this.
     """
-    if not is_from_here(request):
-        return refuse(_("Questions are taken on this site's own pages only."), 403)
-    try:
-        body = read_json(request)
-        locale = page_language(read_text(body, "locale"))
-        with override(locale):
-            options = visitor_options(request, locale) | {
-                "turns": read_turns(body),
-                "conversation": read_uuid(body.get("conversation"), "conversation"),
-                "exchange_id": read_uuid(body.get("id"), "id"),
-            }
-            question = read_text(body, "question")
-            return stream_answer(request, question, show=visitor_data, **options)
-    except InvalidQuestion as error:
-        return refuse(str(error), 400)
+    body = read_json(request)
+    locale = page_language(read_text(body, "locale"))
+    with override(locale):
+        return stream_to_visitor(
+            request,
+            read_text(body, "question"),
+            locale,
+            turns=read_turns(body),
+            conversation=read_uuid(body.get("conversation"), "conversation"),
+            exchange_id=read_uuid(body.get("id"), "id"),
+        )

@@ -2,21 +2,171 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, JsonResponse
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    JsonResponse,
+)
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+
+from ... import conf
+from ...exceptions import InvalidQuestion, Refused
+
+# Methods that change and cost nothing. What they read, no page of another origin can.
+SAFE_METHODS = ("GET", "HEAD")
+# In seconds: how long a browser may remember what it was told before it asked.
+PREFLIGHT_SECONDS = 600
+
+View = Callable[..., HttpResponseBase]
+
+
+def visitor_endpoint(*methods: str) -> Callable[[View], View]:
+    """A view for scripts on the site's own pages, and on those of ``ALLOWED_ORIGINS``.
+
+    Who comes from another origin is an anonymous visitor, whatever cookies came along. A
+    :class:`~finetune_switch.exceptions.Refused` or
+    :class:`~finetune_switch.exceptions.InvalidQuestion` that the view raises is answered with its
+    sentence. In ``urls.py`` the view is ``csrf_exempt``: this takes the place of the token.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def respond(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            other_origin = allowed_origin(request)
+            if request.method == "OPTIONS":
+                response: HttpResponseBase = _preflight(other_origin, methods)
+            elif request.method not in methods:
+                response = HttpResponseNotAllowed([*methods, "OPTIONS"])
+            elif other_origin or is_from_here(request):
+                if other_origin:
+                    forget_who_asks(request)
+                response = _answer(view, request, *args, **kwargs)
+            else:
+                message = _("Questions are taken on this site's own pages only.")
+                response = refuse(message, 403, "origin")
+            return _for_origin(response, other_origin)
+
+        return respond
+
+    return decorate
+
+
+def _answer(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    try:
+        return view(request, *args, **kwargs)
+    except InvalidQuestion as error:
+        return refuse(str(error), 400, "invalid_question")
+    except Refused as error:
+        return refuse(
+            str(error),
+            error.status,
+            error.code,
+            retry_after=error.retry_after,
+            search_url=search_url(request),
+        )
 
 
 def is_from_here(request: HttpRequest) -> bool:
     """Whether a page of this very site sent the request, as the browser says.
 
-    Browsers send ``Sec-Fetch-Site`` over HTTPS, and ``Origin`` with each POST. A request with
-    neither is none of a page's.
+    Browsers send ``Sec-Fetch-Site`` over HTTPS, and ``Origin`` with each POST. A POST with neither
+    is none of a page's; a GET with neither may be.
     """
+    origin = request.headers.get("Origin")
+    if request.method in SAFE_METHODS:
+        return origin is None or origin == own_origin(request)
     if fetch_site := request.headers.get("Sec-Fetch-Site"):
         return fetch_site == "same-origin"
+    return origin == own_origin(request)
+
+
+def is_meant(request: HttpRequest) -> bool:
+    """Whether a visitor asks with this GET, as far as their browser says.
+
+    Pages of other sites can name any address as an image or a link, and browsers fetch pages before
+    anybody has asked for them.
+    """
+    headers = request.headers
+    if "prefetch" in headers.get("Sec-Purpose", headers.get("Purpose", "")):
+        return False
+    return headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
+
+
+def own_origin(request: HttpRequest) -> str:
+    return f"{request.scheme}://{request.get_host()}"
+
+
+def allowed_origin(request: HttpRequest) -> str | None:
+    """The other origin that sent the request, where it is one of ``ALLOWED_ORIGINS``."""
     origin = request.headers.get("Origin")
-    return origin == f"{request.scheme}://{request.get_host()}"
+    if origin is None or origin == own_origin(request):
+        return None
+    return origin if origin in conf.visitors().allowed_origins else None
 
 
-def refuse(message: str, status: int) -> JsonResponse:
+def forget_who_asks(request: HttpRequest) -> None:
+    """Make the request one of somebody who is not signed in and has no cookies."""
+
+    async def nobody() -> AnonymousUser:
+        return AnonymousUser()
+
+    request.COOKIES = {}
+    request.user = AnonymousUser()
+    request.auser = nobody
+    if hasattr(request, "session"):
+        request.session = SessionStore()
+
+
+def refuse(
+    message: str,
+    status: int,
+    code: str = "refused",
+    *,
+    retry_after: int | None = None,
+    search_url: str = "",
+) -> JsonResponse:
     """The answer to a request that is not answered: a sentence for the visitor."""
-    return JsonResponse({"message": message}, status=status)
+    data = {"message": message, "code": code}
+    if search_url:
+        data["search_url"] = search_url
+    response = JsonResponse(data, status=status)
+    response["Cache-Control"] = "private, no-store"
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
+    return response
+
+
+def search_url(request: HttpRequest) -> str:
+    """Where the pages can be searched instead: an address that is right on the asking page."""
+    path = reverse("finetune_visitors:search")
+    return request.build_absolute_uri(path) if allowed_origin(request) else path
+
+
+def _preflight(origin: str | None, methods: tuple[str, ...]) -> HttpResponse:
+    if origin is None:
+        return HttpResponse(status=403)
+    response = HttpResponse(status=204)
+    response["Access-Control-Allow-Methods"] = ", ".join(methods)
+    response["Access-Control-Allow-Headers"] = "Content-Type"
+    response["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+    return response
+
+
+def _for_origin(response: HttpResponseBase, origin: str | None) -> HttpResponseBase:
+    if conf.visitors().allowed_origins:
+        patch_vary_headers(response, ["Origin"])
+    if origin is not None:
+        response["Access-Control-Allow-Origin"] = origin
+        response["Access-Control-Expose-Headers"] = "Retry-After"
+        response.cookies.clear()
+    return response

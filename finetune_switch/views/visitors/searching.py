@@ -16,7 +16,9 @@ from ... import retrieval
 from ...askers import Asker
 from ...exceptions import BackendError
 from ...models import Switch
-from ...visitors import answer_visitor
+from ...notices import notice_text
+from ...visitors import Answered, answer_visitor
+from .guards import is_meant
 
 
 @require_GET
@@ -24,7 +26,8 @@ from ...visitors import answer_visitor
 def search(request: HttpRequest) -> HttpResponse:
     """A question or a few words: the answer, and the pages that match, without any script.
 
-    The answer is for the first page of the results; who turns pages has read it.
+    The answer is for the first page of the results; who turns pages has read it. A page of another
+    site that leads here, or shows this as an image, gets no model asked: the visitor is offered to.
     """
     question = request.GET.get("q", "").strip()
     site = Site.find_for_request(request)
@@ -32,12 +35,25 @@ def search(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "question": question,
         "data_destination": switch.backend.data_destination,
+        "notice": notice_text(switch, get_language()) if switch.answers_visitors else "",
+        "is_on": switch.answers_visitors,
     }
+    answered: Answered | None = None
     if question:
         context |= _found(request, question, switch)
         if context["found"] is None or context["found"].number == 1:
-            context["answered"] = answer_visitor(request, question)
-    return render(request, "finetune_switch/visitors/search.html", context)
+            if not switch.answers_visitors:
+                pass
+            elif is_meant(request):
+                answered = context["answered"] = answer_visitor(request, question)
+            else:
+                context["offers_answer"] = True
+    response = render(request, "finetune_switch/visitors/search.html", context)
+    if answered is not None:
+        response.status_code = answered.status
+        if answered.retry_after is not None:
+            response["Retry-After"] = str(answered.retry_after)
+    return response
 
 
 def _found(request: HttpRequest, question: str, switch: Switch) -> dict[str, Page | None]:

@@ -1,0 +1,189 @@
+"""What a site's visitors may ask in a day and cost in a month, counted for all of them together."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+
+from django.conf import settings
+from django.db.models import Q, Sum
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+
+from . import conf
+from .counting import key_of, raise_count, shared_cache, warn
+from .models import Exchange, Origin
+
+logger = logging.getLogger("finetune_switch.throttling")
+
+MICRO = 1_000_000
+# The sum of money is counted anew from the record so often, where the record is whole: processes
+# with a cache each then know of each other.
+SUM_SECONDS = 300
+DAYS_OF_A_MONTH = 31
+
+
+@dataclass(frozen=True)
+class UsedUp:
+    """A budget that is used up: of ``"questions"`` or ``"dollars"``, and how much it was.
+
+    ``since`` is when that was noticed, where the cache still knows.
+    """
+
+    of: str
+    budget: float
+    since: datetime | None
+    seconds_left: int
+
+    @property
+    def sentence(self) -> str:
+        """What editors are told: which budget it was, and what visitors get instead."""
+        values = {"budget": formats.number_format(self.budget), "since": self._since}
+        if self.of == "dollars":
+            told = (
+                _("This month's budget of $%(budget)s is used up (since %(since)s).")
+                if self.since
+                else _("This month's budget of $%(budget)s is used up.")
+            )
+        else:
+            told = (
+                _("Today's budget of %(budget)s questions is used up (since %(since)s).")
+                if self.since
+                else _("Today's budget of %(budget)s questions is used up.")
+            )
+        if conf.visitors().when_used_up == "search":
+            instead = _("Visitors can search the pages, and get no answers.")
+        else:
+            instead = _("Visitors get sentences from the pages, and no model is asked.")
+        return f"{told % values} {instead}"
+
+    @property
+    def _since(self) -> str:
+        return formats.date_format(self.since, "SHORT_DATETIME_FORMAT") if self.since else ""
+
+
+def count_question(site_id: int) -> UsedUp | None:
+    """Count a question of a visitor; the budget that it finds used up, if any."""
+    limits, now = conf.visitors(), local_now()
+    if limits.site_questions_a_day is not None:
+        seconds = seconds_until_tomorrow(now)
+        count = raise_count(_questions_key(site_id, now), seconds)
+        if count is not None and count > limits.site_questions_a_day:
+            return _used_up("questions", limits.site_questions_a_day, site_id, now)
+    return _dollars_used_up(site_id, now)
+
+
+def used_up(site_id: int) -> UsedUp | None:
+    """The budget that is used up now, if any. Counts nothing."""
+    limits, now = conf.visitors(), local_now()
+    if limits.site_questions_a_day is not None:
+        try:
+            count = shared_cache().get(_questions_key(site_id, now)) or 0
+        except Exception as error:
+            warn(error)
+            count = 0
+        if count > limits.site_questions_a_day:
+            return _used_up("questions", limits.site_questions_a_day, site_id, now)
+    return _dollars_used_up(site_id, now)
+
+
+def add_cost(site_id: int, cost: Decimal | None, *, is_recorded: bool) -> None:
+    """Count what an answer to a visitor has cost, in US dollars, once it is recorded, if it is."""
+    if not cost or conf.visitors().site_dollars_a_month is None:
+        return
+    now, micro = local_now(), math.ceil(cost * MICRO)
+    raise_count(
+        _dollars_key(site_id, now),
+        _sum_seconds(now),
+        micro,
+        # What was asked in the last month is not among the recorded ones of this.
+        start=lambda: max(0, _recorded(site_id, now) - (micro if is_recorded else 0)),
+    )
+    # So that the team reads of it when it happens, and not with the next question.
+    _dollars_used_up(site_id, now)
+
+
+def _dollars_used_up(site_id: int, now: datetime) -> UsedUp | None:
+    budget = conf.visitors().site_dollars_a_month
+    if budget is None or _spent(site_id, now) < round(float(budget) * MICRO):
+        return None
+    return _used_up("dollars", budget, site_id, now)
+
+
+def _spent(site_id: int, now: datetime) -> int:
+    """Micro-dollars this month. Where the cache fails, those that are recorded."""
+    count: Callable[[], int] = partial(_recorded, site_id, now)
+    try:
+        spent = shared_cache().get_or_set(_dollars_key(site_id, now), count, _sum_seconds(now))
+        return int(spent or 0)
+    except Exception as error:
+        warn(error)
+        return count()
+
+
+def _recorded(site_id: int, now: datetime) -> int:
+    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    of_site = Q(site=site_id) if site_id else Q(site=None)
+    asked = Exchange.objects.filter(of_site, origin=Origin.SITE, opened_at__gte=month)
+    return math.ceil((asked.aggregate(sum=Sum("cost"))["sum"] or 0) * MICRO)
+
+
+def _sum_seconds(now: datetime) -> int:
+    retention = conf.retention_days()
+    is_whole = conf.record_visitor_questions() and (retention or DAYS_OF_A_MONTH) >= DAYS_OF_A_MONTH
+    return SUM_SECONDS if is_whole else _seconds_until(_next_month(now), now)
+
+
+def _used_up(of: str, budget: float, site_id: int, now: datetime) -> UsedUp:
+    end = _tomorrow(now) if of == "questions" else _next_month(now)
+    key = key_of(site_id, "used-up", of, end.date().isoformat())
+    since: datetime | None = None
+    try:
+        cache = shared_cache()
+        is_news = cache.add(key, now.isoformat(), _seconds_until(end, now))
+        since = datetime.fromisoformat(cache.get(key) or "") if not is_news else now
+    except Exception as error:
+        is_news = False
+        warn(error)
+    found = UsedUp(of, budget, since, _seconds_until(end, now))
+    if is_news:
+        logger.warning(
+            "Site %s: the visitors' budget of %s %s is used up until %s.",
+            site_id, f"{budget:g}", of, end.isoformat(timespec="minutes"),
+        )  # fmt: skip
+    return found
+
+
+def _questions_key(site_id: int, now: datetime) -> str:
+    return key_of(site_id, "questions", now.date().isoformat())
+
+
+def _dollars_key(site_id: int, now: datetime) -> str:
+    return key_of(site_id, "dollars", f"{now:%Y-%m}")
+
+
+def local_now() -> datetime:
+    """Now by the site's own clock: days and months end where it stands."""
+    return timezone.localtime() if settings.USE_TZ else timezone.now()
+
+
+def seconds_until_tomorrow(now: datetime) -> int:
+    return _seconds_until(_tomorrow(now), now)
+
+
+def _tomorrow(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def _next_month(now: datetime) -> datetime:
+    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return (first + timedelta(days=32)).replace(day=1)
+
+
+def _seconds_until(then: datetime, now: datetime) -> int:
+    return math.ceil(then.timestamp() - now.timestamp())

@@ -1,0 +1,32 @@
+"""What a widget on a page that is cached for everybody has to know of this moment."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, JsonResponse
+from django.utils.translation import override
+from wagtail.models import Site
+
+from ... import conf
+from ...models import Switch
+from ...models.exchange import MAX_QUESTION_LENGTH
+from ...notices import notice_text
+from ...visitors import page_language
+from .guards import visitor_endpoint
+
+
+@visitor_endpoint("GET")
+def about(request: HttpRequest) -> JsonResponse:
+    """Whether questions are answered, and what is told before one is asked. Query: ``locale``."""
+    locale = page_language(request.GET.get("locale", ""))
+    switch = Switch.for_question(Site.find_for_request(request))
+    with override(locale):
+        data = {
+            "is_on": switch.answers_visitors,
+            "notice": notice_text(switch, locale),
+            "data_destination": switch.backend.data_destination,
+            "is_recorded": conf.record_visitor_questions(),
+            "max_length": conf.visitors().max_question_length or MAX_QUESTION_LENGTH,
+        }
+    response = JsonResponse(data)
+    response["Cache-Control"] = "private, no-store"
+    return response
