@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, closing, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
 from django.utils.translation import get_language
@@ -23,10 +23,13 @@ from .backends.base import Silence
 from .database import in_database_thread, release_connections
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
 from .exceptions import BackendError
+from .followups import Turn
 from .middleware import current_request
 from .models import ChatBackend, Origin, Switch
 from .passages import Passage
 from .prompts import Message
+
+T = TypeVar("T")
 
 __all__ = ["Answer", "AsyncAnswer", "aanswer", "answer"]
 
@@ -51,6 +54,11 @@ def answer(question: str, **options: Any) -> Answer:
     - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
     - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
       not asked again: its answer is replayed from the record.
+    - ``turns``: the :class:`~finetune_switch.followups.Turn` of the same conversation so far,
+      oldest first. The question is searched for as one that stands alone, at first as a rule makes
+      it and then as the model does; where that finds other passages, a second ``SourcesEvent``
+      takes the place of the first.
+    - ``conversation``: a UUID that the questions of one conversation share; it is recorded.
     - ``switch``: the site's :class:`~finetune_switch.models.Switch`, where it was read already.
     - ``visitor``: the hash that stands for a visitor in the record.
 
@@ -81,6 +89,8 @@ def _asking(
     fact_lock: bool = False,
     origin: Origin = Origin.SITE,
     exchange_id: uuid.UUID | None = None,
+    conversation: uuid.UUID | None = None,
+    turns: Sequence[Turn] = (),
     switch: Switch | None = None,
     visitor: str = "",
 ) -> Asking:
@@ -100,6 +110,8 @@ def _asking(
         request=request or current_request(),
         origin=origin,
         exchange_id=exchange_id,
+        conversation=conversation,
+        turns=turns,
         switch=switch,
         visitor=visitor,
     )
@@ -111,6 +123,7 @@ class _BaseAnswer:
     def __init__(self, asking: Asking) -> None:
         self.asking = asking
         self._events: list[Event] = []
+        self._sources: SourcesEvent | None = None
         self._started = False
         self._asked: OpenExchange | None = None
 
@@ -130,14 +143,12 @@ class _BaseAnswer:
     @property
     def passages(self) -> list[Passage]:
         """The passages that the backend was given; empty before the answer has begun."""
-        first = self._events[0] if self._events else None
-        return first.passages if isinstance(first, SourcesEvent) else []
+        return self._sources.passages if self._sources else []
 
     @property
     def left_out(self) -> int:
         """How many passages did not fit the backend's context; 0 before the answer has begun."""
-        first = self._events[0] if self._events else None
-        return first.left_out if isinstance(first, SourcesEvent) else 0
+        return self._sources.left_out if self._sources else 0
 
     @property
     def done(self) -> DoneEvent | None:
@@ -152,6 +163,8 @@ class _BaseAnswer:
         return self._asked.exchange.pk if self._asked else None
 
     def _keep(self, event: Event) -> Event:
+        if isinstance(event, SourcesEvent):
+            self._sources = event
         if not isinstance(event, WaitingEvent):
             self._events.append(event)
         return event
@@ -198,6 +211,14 @@ class Answer(_BaseAnswer):
             return
         try:
             yield from asked.opening_events()
+            if asked.rewriting is not None:
+                with closing(asked.rewrite(heartbeat)) as silences:
+                    yield from (WaitingEvent() for _silence in silences)
+                try:
+                    events = asked.search_again()
+                finally:
+                    release_connections()
+                yield from events
             if asked.ending:
                 return
             with closing(asked.stream(heartbeat)) as chunks:
@@ -254,6 +275,10 @@ class AsyncAnswer(_BaseAnswer):
         try:
             for event in asked.opening_events():
                 yield event
+            if asked.rewriting is not None:
+                await asked.arewrite()
+                for event in await _through(asked.search_again):
+                    yield event
             if asked.ending:
                 return
             async with aclosing(asked.astream()) as chunks:
@@ -288,3 +313,17 @@ class AsyncAnswer(_BaseAnswer):
         async for _event in self:
             pass
         return self._whole_text()
+
+
+async def _through(function: Callable[[], T]) -> T:
+    """The function's result, from a database thread that is not left alone with what it does.
+
+    Where the reader leaves meanwhile, what follows finds it done.
+    """
+    running = asyncio.ensure_future(in_database_thread(function))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            await running
+        raise

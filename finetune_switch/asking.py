@@ -26,6 +26,7 @@ from .backends import get_backend
 from .backends.base import BaseChatBackend
 from .events import FailedEvent
 from .exceptions import BackendError
+from .followups import Turn, clean_turns, standalone_by_rule
 from .masking import Masking
 from .middleware import site_for
 from .models import ChatBackend, Exchange, Origin, Switch
@@ -39,6 +40,7 @@ from .prompts import (
     build_prompt,
 )
 from .retrieval import all_open_to, retrieve
+from .rewriting import Rewriting
 
 logger = logging.getLogger("finetune_switch.answering")
 
@@ -61,11 +63,14 @@ class Asking:
     messages: Sequence[Message] | None = None
     fact_lock: bool = False
     exchange_id: uuid.UUID | None = None
+    conversation: uuid.UUID | None = None
+    turns: Sequence[Turn] = ()
     switch: Switch | None = None
     visitor: str = ""
 
     def __post_init__(self) -> None:
         self.question = clean_question(self.question)
+        self.turns = clean_turns(self.turns)
 
     def open(self) -> OpenExchange:
         """Find what answers, retrieve, fit the prompt, and record that the question was asked."""
@@ -79,7 +84,7 @@ class Asking:
             opened = OpenExchange(self, row, switch)
             error: BackendError | None = None
             try:
-                opened.use(*self._prepare(row, switch, opened.nothing_found))
+                self._prepare(opened)
             except BackendError as caught:
                 error = caught
             except Exception as caught:
@@ -116,23 +121,40 @@ class Asking:
             Exchange.objects.select_related("backend", "site").filter(pk=self.exchange_id).first()
         )
 
-    def _prepare(
-        self, row: ChatBackend, switch: Switch, nothing_found: str
-    ) -> tuple[BaseChatBackend, Prompt]:
-        backend = get_backend(row)
+    def _prepare(self, opened: OpenExchange) -> None:
+        backend = get_backend(opened.row)
         if self.messages is not None:
-            return backend, Prompt(list(self.messages), [], 0)
-        passages = self._find_passages(switch)
+            opened.use(backend, Prompt(list(self.messages), [], 0))
+            return
+        standalone, rewriting = self.question, None
+        if self.turns and self.searches:
+            standalone = standalone_by_rule(self.question, self.turns, self.locale)
+            rewriting = Rewriting.by(backend, self.question, self.turns, self.locale)
+        passages = self.find_passages(opened.switch, standalone)
+        prompt = self.make_prompt(opened, backend, passages, standalone)
+        opened.use(backend, prompt, standalone=standalone, rewriting=rewriting)
+
+    def make_prompt(
+        self,
+        opened: OpenExchange,
+        backend: BaseChatBackend,
+        passages: Sequence[Passage],
+        standalone: str,
+    ) -> Prompt:
+        """The question over its passages, and the one that it was made into beside it."""
+        question = self.question
         try:
-            prompt = build_prompt(
-                self.question,
+            return build_prompt(
+                # Who does not hear what was said before, or has no room for it, has this.
+                question if standalone == question else f"{question}\n({standalone})",
                 passages,
-                system_prompt=self.instructions or row.system_prompt,
-                nothing_found=nothing_found,
+                system_prompt=self.instructions or opened.row.system_prompt,
+                nothing_found=opened.nothing_found,
                 context_window=backend.config.context_window,
                 max_answer_tokens=backend.config.parameters.get("max_tokens"),
                 count_tokens=backend.count_tokens,
                 retrieval=self.retrieval,
+                turns=self.turns,
             )
         except PromptTooLong as error:
             raise BackendError(
@@ -142,15 +164,19 @@ class Asking:
                 code="context_overflow",
                 remedy=_("Set the backend's context window right, or shorten the question."),
             ) from error
-        return backend, prompt
 
-    def _find_passages(self, switch: Switch) -> Sequence[Passage]:
+    @property
+    def searches(self) -> bool:
+        """Whether passages are looked for, and not brought along."""
+        return self.retrieval and self.messages is None and self.passages is None
+
+    def find_passages(self, switch: Switch, standalone: str) -> Sequence[Passage]:
         if self.passages is not None:
             return self.passages
         if not self.retrieval:
             return []
         return retrieve(
-            self.question,
+            standalone,
             asker=self.asker,
             site=switch.site_or_none,
             locale=self.locale,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +11,20 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from .backends.base import BaseChatBackend, Chunk, Text, Usage
+from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
 from .budgets import add_cost
 from .costs import cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
+from .followups import REWRITE_SECONDS
 from .models import ChatBackend, Exchange, Origin, Outcome, Switch
-from .passages import Passage
+from .passages import Passage, Source
 from .prompts import CitationFilter, Prompt, is_dont_know, parse_citations
 
 if TYPE_CHECKING:
     from .asking import Asking
     from .fact_lock import FactLock
+    from .rewriting import Rewriting
 
 # An exchange is given a little longer than its backend before it reads "interrupted".
 GRACE = timedelta(seconds=10)
@@ -34,8 +36,11 @@ class OpenExchange:
     def __init__(self, asking: Asking, row: ChatBackend, switch: Switch) -> None:
         self.asking = asking
         self.row = row
+        self.switch = switch
         self.prompt = Prompt([], [], 0)
         self.backend: BaseChatBackend | None = None
+        self.rewriting: Rewriting | None = None
+        """Set where a model is to make a follow-up into a question of its own first."""
         self.nothing_found = switch.nothing_found_text(asking.locale)
         self.ending: list[Event] = []
         """Set where it is over before a backend was asked: refused, nothing found, or replayed."""
@@ -45,6 +50,7 @@ class OpenExchange:
             origin=asking.origin,
             user_id=asking.user_id,
             question=asking.recorded_question,
+            conversation=asking.conversation,
             visitor=asking.visitor,
             retrieval=asking.retrieval and asking.messages is None,
             backend=row if row.pk else None,
@@ -58,16 +64,38 @@ class OpenExchange:
         self._lock: FactLock | None = None
         self._usage = Usage()
         self._started = time.monotonic()
+        self._is_started = False
         self._first_token: float | None = None
 
-    def use(self, backend: BaseChatBackend, prompt: Prompt) -> None:
-        """Ask this backend, with this prompt."""
-        self.backend, self.prompt = backend, prompt
+    def use(
+        self,
+        backend: BaseChatBackend,
+        prompt: Prompt,
+        *,
+        standalone: str = "",
+        rewriting: Rewriting | None = None,
+    ) -> None:
+        """Ask this backend, with this prompt, once the follow-up is rewritten where it is one."""
+        self.backend, self.rewriting = backend, rewriting
+        if rewriting is not None:
+            self.exchange.deadline_at += timedelta(seconds=REWRITE_SECONDS)
+        self._take(prompt, standalone)
+        if rewriting is None:
+            self._lock = self._make_lock()
+
+    def _take(self, prompt: Prompt, standalone: str) -> None:
+        self.prompt = prompt
         # A ready prompt brings passages, if any, that only its maker knows the numbers of.
         self._citations = CitationFilter(prompt.passages) if self.asking.messages is None else None
-        self._lock = self._make_lock()
         self.exchange.passages = [passage.as_dict() for passage in prompt.passages]
         self.exchange.left_out = prompt.left_out
+        self.exchange.standalone_question = self._recorded(standalone)
+
+    def _recorded(self, standalone: str) -> str:
+        if standalone == self.asking.question:
+            return ""
+        masking = self.asking.masking
+        return masking.hide(standalone) if masking is not None else standalone
 
     def insert(self) -> bool:
         """Record that the question was asked; not where its id has been recorded meanwhile."""
@@ -90,7 +118,11 @@ class OpenExchange:
         """Close what needs no model: a failure, or a question that no passage speaks of."""
         asking = self.asking
         if error is not None:
+            self.rewriting = None
             self.ending = [self.fail(error)]
+        elif self.rewriting is not None:
+            # What it is made into may find something yet.
+            return
         elif asking.retrieval and asking.messages is None and not self.prompt.passages:
             self.ending = self._say(self.nothing_found, is_last=True)
             self.ending.append(self._close_done(Outcome.NO_ANSWER))
@@ -128,10 +160,14 @@ class OpenExchange:
         return self
 
     def opening_events(self) -> Generator[Event, None, None]:
+        yield self._sources_event()
+        yield from self.ending
+
+    def _sources_event(self) -> SourcesEvent:
         state = self.exchange.backend_state
         with self.asking.in_its_language():
             data_destination = self.row.data_destination
-        yield SourcesEvent(
+        return SourcesEvent(
             # What nobody has written down cannot be spoken of later.
             exchange=str(self.exchange.pk) if self.asking.is_recorded else "",
             backend=state.get("alias", ""),
@@ -140,22 +176,74 @@ class OpenExchange:
             passages=self.prompt.passages,
             left_out=self.prompt.left_out,
         )
-        yield from self.ending
+
+    def rewrite(self, heartbeat: float | None) -> Generator[Silence, None, None]:
+        """Have the model make the follow-up into a question of its own."""
+        assert self.rewriting is not None
+        self._start()
+        return self.rewriting.stream(heartbeat)
+
+    async def arewrite(self) -> None:
+        assert self.rewriting is not None
+        self._start()
+        await self.rewriting.aread()
+
+    def search_again(self) -> list[Event]:
+        """Search for what the follow-up was made into: other sources, if it finds any.
+
+        Where the model was of no help, what the rule had found stays. Touches the database.
+        """
+        assert self.rewriting is not None
+        rewriting, self.rewriting = self.rewriting, None
+        self._usage = rewriting.usage
+        before = self.prompt.passages
+        if standalone := rewriting.standalone:
+            self._search_for(standalone)
+        self._lock = self._make_lock()
+        self.end_early(None)
+        is_new = self.prompt.passages is not before
+        return [*([self._sources_event()] if is_new else []), *self.ending]
+
+    def _search_for(self, standalone: str) -> None:
+        asking, backend, before = self.asking, self.backend, self.prompt
+        assert backend is not None
+        try:
+            with asking.in_its_language():
+                passages = asking.find_passages(self.switch, standalone)
+                if not passages:
+                    return
+                prompt = asking.make_prompt(self, backend, passages, standalone)
+        except BackendError:
+            # That of an index; what the rule had found is good enough.
+            return
+        except Exception as error:
+            asking.unforeseen(error)
+            return
+        if _texts(prompt.passages) == _texts(before.passages):
+            prompt = Prompt(prompt.messages, before.passages, prompt.left_out)
+        self._take(prompt, standalone)
+        if asking.is_recorded:
+            self.exchange.note("passages", "left_out", "standalone_question")
 
     def stream(self, heartbeat: float | None) -> Generator[Chunk, None, None]:
         assert self.backend is not None
-        self._started = time.monotonic()
+        self._start()
         return self.backend.stream(self.prompt.messages, heartbeat=heartbeat)
 
     def astream(self) -> AsyncGenerator[Chunk, None]:
         assert self.backend is not None
-        self._started = time.monotonic()
+        self._start()
         return self.backend.astream(self.prompt.messages)
+
+    def _start(self) -> None:
+        # Who had a follow-up rewritten has waited for that as well.
+        if not self._is_started:
+            self._started, self._is_started = time.monotonic(), True
 
     def absorb(self, chunk: Chunk) -> Event | None:
         """Take in what the backend said; what of it the reader may see now."""
         if isinstance(chunk, Usage):
-            self._usage = chunk
+            self._usage += chunk
             return None
         if not isinstance(chunk, Text):
             return None
@@ -248,8 +336,6 @@ class OpenExchange:
         """Take out of what is recorded of a visitor how they can be reached, and their cards."""
         if (masking := self.asking.masking) is None:
             return
-        if standalone := self.exchange.standalone_question:
-            recorded["standalone_question"] = masking.hide(standalone)
         recorded["answer"], recorded["held_back"] = masking.hide_repeated(
             recorded["answer"], recorded["held_back"]
         )
@@ -272,6 +358,10 @@ class OpenExchange:
         if self._lock is None:
             return self.exchange.citations
         return parse_citations("".join(self._shown), self.prompt.passages)
+
+
+def _texts(passages: Sequence[Passage]) -> list[tuple[Source, str]]:
+    return [(passage.source, passage.text) for passage in passages]
 
 
 def passages_of(exchange: Exchange) -> list[Passage]:

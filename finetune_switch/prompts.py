@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TypedDict
+from itertools import chain
+from typing import TYPE_CHECKING, TypedDict
 
 from .passages import Passage
+
+if TYPE_CHECKING:
+    from .followups import Turn
 
 DEFAULT_SYSTEM_PROMPT = """\
 You answer visitors' questions on this website.
@@ -25,15 +29,19 @@ DEMAND = 'If the passages do not hold the answer, reply exactly: "{phrase}"'
 
 # What a chat format adds around each message and to the whole, as OpenAI's token guide counts it.
 TOKENS_PER_MESSAGE = 4
+TOKENS_PER_TURN = 2 * TOKENS_PER_MESSAGE
 TOKENS_PER_REPLY = 3
 # Room kept for the answer where no longest answer was set: a quarter of the window, up to this.
 DEFAULT_ANSWER_TOKENS = 800
 # The counter is not the model's own tokenizer, so a twentieth of the window is left free.
 SAFETY_SHARE = 0.05
+# In characters. Beyond this, what was said before costs more than it helps, however large a window.
+MAX_HISTORY_LENGTH = 24_000
 
 _SPACED_CITATION = re.compile(r"([ \t]*)\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 _MAYBE_CITATION = re.compile(r"[ \t]*\[[\d\s,;]{0,40}$|[ \t]+$")
 CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+_MARK = re.compile(r"<(/?)(passage|question)\b", re.IGNORECASE)
 
 
 class Message(TypedDict):
@@ -64,28 +72,35 @@ def build_prompt(
     max_answer_tokens: int | None = None,
     count_tokens: Callable[[str], int],
     retrieval: bool = True,
+    turns: Sequence[Turn] = (),
 ) -> Prompt:
     """The messages for one question, fitted to the window by leaving out whole passages.
 
     The passage with the lowest score goes first. ``context_window`` and ``max_answer_tokens`` are
     in tokens; no window means no limit. Passages keep their numbers, so that the same passage has
-    the same number for every backend. Raises :class:`PromptTooLong`.
+    the same number for every backend. ``turns`` are what was said before, oldest first; they take
+    the room that the passages leave, and the oldest goes first. Raises :class:`PromptTooLong`.
     """
     system = (
         f"{system_prompt.strip()}\n{DEMAND.format(phrase=nothing_found)}"
         if retrieval
         else (system_prompt.strip())
     )
-    kept = list(passages)
+    kept, history = list(passages), _history(turns)
     if context_window is not None:
         room = _room(context_window, max_answer_tokens)
         # No tokenizer makes more tokens than a text has bytes, so most prompts need no counting.
-        if len(f"{system}{_user_text(question, kept)}".encode()) > room:
+        said = [system, _user_text(question, kept), *chain.from_iterable(history)]
+        if _bytes(said) + len(history) * TOKENS_PER_TURN > room:
             room -= count_tokens(system)
-            kept = _fit(question, kept, room=room, count_tokens=count_tokens)
+            kept, room = _fit(question, kept, room=room, count_tokens=count_tokens)
+            history = _fit_history(history, room=room, count_tokens=count_tokens)
     messages: list[Message] = []
     if system:
         messages.append({"role": "system", "content": system})
+    for asked, answered in history:
+        messages.append({"role": "user", "content": asked})
+        messages.append({"role": "assistant", "content": answered})
     messages.append({"role": "user", "content": _user_text(question, kept)})
     return Prompt(messages, kept, len(passages) - len(kept))
 
@@ -96,13 +111,44 @@ def _room(context_window: int, max_answer_tokens: int | None) -> int:
     return int(context_window * (1 - SAFETY_SHARE)) - answer - overhead
 
 
+def _bytes(texts: Iterable[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def _history(turns: Sequence[Turn]) -> list[tuple[str, str]]:
+    """The latest turns, oldest first. Roles have to alternate: none without an answer."""
+    latest: list[tuple[str, str]] = []
+    length = 0
+    for turn in reversed(turns):
+        if not turn.answer:
+            continue
+        length += len(turn.question) + len(turn.answer)
+        if length > MAX_HISTORY_LENGTH:
+            break
+        latest.append((_without_marks(turn.question), _without_marks(turn.answer)))
+    return latest[::-1]
+
+
+def _fit_history(
+    history: list[tuple[str, str]], *, room: int, count_tokens: Callable[[str], int]
+) -> list[tuple[str, str]]:
+    kept: list[tuple[str, str]] = []
+    for asked, answered in reversed(history):
+        room -= count_tokens(asked) + count_tokens(answered) + TOKENS_PER_TURN
+        if room < 0:
+            break
+        kept.append((asked, answered))
+    return kept[::-1]
+
+
 def _fit(
     question: str,
     passages: list[Passage],
     *,
     room: int,
     count_tokens: Callable[[str], int],
-) -> list[Passage]:
+) -> tuple[list[Passage], int]:
+    """The passages that fit, and the room that they leave."""
     room -= count_tokens(_user_text(question, []))
     if room < 0:
         raise PromptTooLong
@@ -115,14 +161,21 @@ def _fit(
         kept.append(passage)
     if passages and not kept:
         raise PromptTooLong
-    return sorted(kept, key=lambda passage: passage.number)
+    return sorted(kept, key=lambda passage: passage.number), room
 
 
 def _passage_text(passage: Passage) -> str:
     title = escape(passage.source.title)
-    # A page could hold our own closing tag and pretend that what follows comes from the visitor.
-    text = re.sub(r"<(/?)(passage|question)\b", r"<\1 \2", passage.text, flags=re.IGNORECASE)
-    return f'<passage number="{passage.number}" title="{title}">\n{text.strip()}\n</passage>\n'
+    text = _without_marks(passage.text).strip()
+    return f'<passage number="{passage.number}" title="{title}">\n{text}\n</passage>\n'
+
+
+def _without_marks(text: str) -> str:
+    """A page could hold our own closing tag and pretend that what follows comes from the visitor.
+
+    So could what a browser says was answered before.
+    """
+    return _MARK.sub(r"<\1 \2", text)
 
 
 def _user_text(question: str, passages: Sequence[Passage]) -> str:

@@ -13,6 +13,11 @@ app_name = "finetune_visitors"
 urlpatterns = [
     # It looks for itself at where a question comes from; its docstring says why.
     path("ask/", csrf_exempt(deferred("visitors.asking.ask")), name="ask"),
+    path(
+        "conversation/",
+        csrf_exempt(deferred("visitors.conversing.converse")),
+        name="conversation",
+    ),
     path("about/", csrf_exempt(deferred("visitors.about.about")), name="about"),
     path("search/", deferred("visitors.searching.search"), name="search"),
 ]

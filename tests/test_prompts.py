@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from finetune_switch.followups import Turn
 from finetune_switch.prompts import (
     CitationFilter,
     PromptTooLong,
@@ -80,6 +81,50 @@ class TestMessages:
         ).messages[1]["content"]  # fmt: skip
         assert user.count("</passage>") == 1
         assert 'title="A &quot;b&quot; &lt;/passage&gt;"' in user
+
+
+class TestHistory:
+    TURNS = [Turn(f"Question {n}?", f"Answer {n}. {'word ' * 50}") for n in range(5)]
+
+    def said(self, prompt):
+        return [message["content"][:10] for message in prompt.messages[1:-1]]
+
+    def test_turns_are_messages_of_their_own(self):
+        prompt = build("We open at nine.", turns=self.TURNS[:2])
+        roles = [message["role"] for message in prompt.messages]
+        assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
+        assert self.said(prompt) == ["Question 0", "Answer 0. ", "Question 1", "Answer 1. "]
+
+    def test_one_without_an_answer_is_none(self):
+        prompt = build("We open at nine.", turns=[Turn("Hello?"), self.TURNS[0]])
+        assert self.said(prompt) == ["Question 0", "Answer 0. "]
+
+    @pytest.mark.parametrize("window", [400, 512, 600])
+    def test_the_oldest_go_first_and_every_passage_stays(self, window):
+        texts = ["first " * 60, "second " * 60]
+        prompt = build(*texts, turns=self.TURNS, context_window=window)
+        assert prompt.left_out == 0
+        said = self.said(prompt)
+        assert len(said) < 10
+        assert (
+            said
+            == [text for n in range(5) for text in (f"Question {n}", f"Answer {n}. ")][
+                10 - len(said) :
+            ]
+        )
+        total = sum(words(message["content"]) + 4 for message in prompt.messages) + 3
+        assert total <= window * 0.95 - min(800, window // 4)
+
+    def test_a_passage_that_has_to_go_leaves_no_room_for_many(self):
+        texts = [f"{name} {'word ' * 120}" for name in ("first", "second", "third")]
+        without = build(*texts, context_window=512)
+        prompt = build(*texts, turns=self.TURNS, context_window=512)
+        assert prompt.passages == without.passages
+        assert prompt.left_out > 0
+
+    def test_without_a_window_there_is_an_end_too(self):
+        turns = [Turn(f"Question {n}?", "x" * 4_000) for n in range(10)]
+        assert len(self.said(build("We open at nine.", turns=turns))) == 10
 
 
 class TestFit:

@@ -177,6 +177,18 @@ def _saying(answer: Callable[[Messages], str]) -> Fault:
     return lambda model, text, messages: [*say(answer(messages)), Finish()]
 
 
+def _rewriting(fault: Fault) -> Fault:
+    """Answers well, but has this fault where it is asked to rewrite a follow-up."""
+    return lambda model, text, messages: (
+        fault if prompts.hear_follow_up(messages) is not None else _plain
+    )(model, text, messages)
+
+
+def _echo_of_follow_up(messages: Messages) -> str:
+    heard = prompts.hear_follow_up(messages)
+    return heard.question if heard else ""
+
+
 FAULTS: dict[str, Fault] = {
     "unauthorized": _refusing("unauthorized"),
     "forbidden": _refusing("forbidden"),
@@ -215,6 +227,9 @@ FAULTS: dict[str, Fault] = {
     "content-filter": _after_some(Finish("content_filter")),
     "huge": _huge,
     "echo-prompt": _saying(lambda messages: json.dumps(list(messages), ensure_ascii=False)),
+    "rewrite-hangs": _rewriting(lambda model, text, messages: [Wait(None)]),
+    "rewrite-fails": _rewriting(_refusing("runner-died")),
+    "rewrite-echoes": _rewriting(_saying(_echo_of_follow_up)),
     "html-answer": _saying(lambda messages: HTML_ANSWER),
     "no-usage": _plain,
     **dict.fromkeys(VECTOR_FAULTS, _plain),

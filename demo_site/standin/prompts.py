@@ -16,6 +16,8 @@ FALLBACK_PHRASE = "I don't know."
 
 _PASSAGE = re.compile(r"<passage\b([^>]*)>(.*?)</passage\s*>", re.DOTALL | re.IGNORECASE)
 _QUESTION = re.compile(r"<question\s*>(.*?)</question\s*>", re.DOTALL | re.IGNORECASE)
+_FOLLOW_UP = re.compile(r"<follow_up\s*>(.*?)</follow_up\s*>", re.DOTALL)
+_VISITOR = re.compile(r"<visitor\s*>(.*?)</visitor\s*>", re.DOTALL)
 _ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _DEMANDED = re.compile(r'reply\s+exactly:\s*"([^"\n]+)"', re.IGNORECASE)
 # An abbreviation, an initial or a time (10 a.m. on Sundays) does not end a sentence.
@@ -34,6 +36,14 @@ class Passage:
     @property
     def sentences(self) -> list[str]:
         return split_sentences(self.text)
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A follow-up that is to be made into a question of its own, and the questions before it."""
+
+    question: str
+    earlier: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,16 @@ def hear(messages: Sequence[Any]) -> Heard:
 def hear_last_message(messages: Sequence[Any]) -> Heard:
     """The same for a model whose template drops system messages."""
     return hear([message for message in messages if _role(message) == "user"][-1:])
+
+
+def hear_follow_up(messages: Sequence[Any]) -> FollowUp | None:
+    """The follow-up, where a model is asked to rewrite one and not to answer."""
+    last = next((content(m) for m in reversed(messages) if _role(m) == "user"), "")
+    follow_up = _last_match(_FOLLOW_UP, last)
+    if follow_up is None:
+        return None
+    earlier = tuple(unescape(text).strip() for text in _VISITOR.findall(last))
+    return FollowUp(unescape(follow_up).strip(), earlier)
 
 
 def content(message: Any) -> str:

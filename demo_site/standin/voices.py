@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .prompts import Heard, Passage, hear, hear_last_message
+from .follow_ups import rewrite
+from .prompts import Heard, Passage, hear, hear_follow_up, hear_last_message
 
 SURE = 0.5
 """The share of a question's weight that a sentence must carry for the grounded voice to say it."""
@@ -70,8 +71,17 @@ class Found:
 def listening(
     voice: Callable[[Heard], str], *, system: bool = True
 ) -> Callable[[Sequence[Any]], str]:
-    """A voice as a function of messages; without ``system`` it hears only the last user message."""
-    return lambda messages: voice((hear if system else hear_last_message)(messages))
+    """A voice as a function of messages; without ``system`` it hears only the last user message.
+
+    Whoever is asked to rewrite a follow-up does that.
+    """
+
+    def answer(messages: Sequence[Any]) -> str:
+        if (follow_up := hear_follow_up(messages)) is not None:
+            return rewrite(follow_up)
+        return voice((hear if system else hear_last_message)(messages))
+
+    return answer
 
 
 def grounded(heard: Heard) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ..conf import Connection, Deadlines
 from ..prompts import Message
@@ -25,6 +25,8 @@ class BackendConfig:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     deadlines: Deadlines = field(default_factory=Deadlines)
     context_window: int | None = None
+    attempts: int = 3
+    """How often a question is sent at most, where the server asks to be asked again."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,23 @@ class Usage:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     load_seconds: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        """Of two requests: what neither told stays unknown."""
+        return Usage(
+            _sum(self.prompt_tokens, other.prompt_tokens),
+            _sum(self.completion_tokens, other.completion_tokens),
+            _sum(self.load_seconds, other.load_seconds),
+        )
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _sum(one: Number | None, other: Number | None) -> Number | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return one + other
 
 
 @dataclass(frozen=True)
@@ -103,6 +122,13 @@ class BaseChatBackend:
             elif isinstance(chunk, Usage):
                 usage = chunk
         return Completion("".join(text), usage)
+
+    def concise(self, *, max_tokens: int, seconds: float) -> BaseChatBackend | None:
+        """The same model for a short text of our own, asked once and given up after ``seconds``.
+
+        ``None`` where there is no model, or where it cannot be told so much.
+        """
+        return None
 
     def count_tokens(self, text: str) -> int:
         """About how many tokens a text has: four characters make one in English."""

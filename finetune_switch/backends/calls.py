@@ -24,7 +24,6 @@ from .base import BackendConfig
 
 T = TypeVar("T")
 
-ATTEMPTS = 3
 NO_KEY = "none"
 # litellm as we use it: quiet. Somebody else may have imported it before, as it comes.
 _quieted: Any = None
@@ -62,6 +61,7 @@ class Clock:
 
     def __init__(self, config: BackendConfig) -> None:
         self.deadlines = config.deadlines
+        self.attempts = config.attempts
         self.started = time.monotonic()
         self.has_text = False
 
@@ -112,7 +112,9 @@ async def insist(
             raise refused from error
 
     retrying = AsyncRetrying(
-        stop=lambda state: stop_after_attempt(ATTEMPTS)(state) or _pause(state) >= clock.left(),
+        stop=lambda state: (
+            stop_after_attempt(clock.attempts)(state) or _pause(state) >= clock.left()
+        ),
         wait=_pause,
         retry=retry_if_exception(errors.is_worth_another_try),
         reraise=True,

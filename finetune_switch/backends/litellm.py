@@ -8,9 +8,10 @@ closing it leaves the model generating.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ..conf import Connection
+from ..conf import Connection, Deadlines
 from ..exceptions import BackendError
 from ..parameters import is_cloud_model
 from ..prompts import Message
@@ -100,6 +101,16 @@ class LiteLLMChatBackend(BaseChatBackend):
 
     def complete(self, messages: Sequence[Message]) -> Completion:
         return run(self.acomplete(messages))
+
+    def concise(self, *, max_tokens: int, seconds: float) -> LiteLLMChatBackend:
+        # Another context size would make Ollama load the model anew, and some models refuse a
+        # temperature: what is not about length stays as it is.
+        parameters = {**self.config.parameters, "max_tokens": max_tokens}
+        parameters.pop("stop", None)
+        deadlines = Deadlines(seconds, seconds, seconds)
+        return type(self)(
+            replace(self.config, parameters=parameters, deadlines=deadlines, attempts=1)
+        )
 
     def count_tokens(self, text: str) -> int:
         """By OpenAI's tokenizer; other models' counts differ by some percent either way."""

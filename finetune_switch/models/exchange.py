@@ -163,6 +163,11 @@ class Exchange(models.Model):
                 setattr(self, name, value)
         return bool(closed)
 
+    def note(self, *names: str) -> None:
+        """Record what these fields hold by now, as long as it is open."""
+        changes = {name: getattr(self, name) for name in names}
+        type(self).objects.filter(pk=self.pk, outcome=Outcome.OPEN).update(**changes)
+
     @property
     def current_outcome(self) -> Outcome:
         """The outcome as it reads now: one left open past its deadline was interrupted."""

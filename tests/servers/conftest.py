@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connections
+from wagtail.models import Site
 
 from demo_site.standin import StandIn
-from finetune_switch.models import ChatBackend
+from finetune_switch.models import ChatBackend, Switch
 
 from . import processes
 from .asking import asked
@@ -190,3 +191,13 @@ def make_backend(site_database, standin: StandIn, numbers) -> Callable[..., Chat
         return row
 
     return make
+
+
+@pytest.fixture
+def home(site_database) -> Iterator[Site]:
+    """The demo's site, whose switch is as it was afterwards."""
+    site = Site.objects.get(is_default_site=True)
+    before = list(Switch.objects.filter(site=site))
+    yield site
+    Switch.objects.filter(site=site).delete()
+    Switch.objects.bulk_create(before)

@@ -8,7 +8,6 @@ import time
 
 import httpx
 import pytest
-from wagtail.models import Site
 
 from finetune_switch.models import Exchange, Switch
 
@@ -127,16 +126,6 @@ def test_question_that_was_asked_before_is_replayed_and_not_asked_again(
     assert again.text == first.text == LONG_ANSWER
     assert again.last.data == first.last.data
     assert Exchange.objects.filter(pk=body["exchange_id"]).count() == 1
-
-
-@pytest.fixture
-def home():
-    """The demo's site, whose switch is as it was afterwards."""
-    site = Site.objects.get(is_default_site=True)
-    before = list(Switch.objects.filter(site=site))
-    yield site
-    Switch.objects.filter(site=site).delete()
-    Switch.objects.bulk_create(before)
 
 
 def test_visitor_is_told_the_pages_and_then_the_checked_answer(server, make_backend, home):

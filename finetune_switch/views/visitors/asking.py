@@ -6,12 +6,16 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import override
 
 from ...visitors import page_language, stream_to_visitor
+from .fields import read_uuid
 from .guards import visitor_endpoint
 
 
 @visitor_endpoint("POST")
 def ask(request: HttpRequest) -> HttpResponseBase:
     """A question in, a stream of events out. Form fields: ``q``, and ``locale`` of the page.
+
+    ``conversation`` and ``id`` are UUIDs of the visitor's own: one that questions share which
+    follow each other, and one of this question, which is then answered once however often it comes.
 
     In place of Django's token against forged requests it takes the browser's word for where the
     question was asked. A token in the page would make it one that no cache may keep for everybody,
@@ -21,4 +25,10 @@ def ask(request: HttpRequest) -> HttpResponseBase:
     """
     locale = page_language(request.POST.get("locale", ""))
     with override(locale):
-        return stream_to_visitor(request, request.POST.get("q", ""), locale)
+        return stream_to_visitor(
+            request,
+            request.POST.get("q", ""),
+            locale,
+            conversation=read_uuid(request.POST.get("conversation"), "conversation"),
+            exchange_id=read_uuid(request.POST.get("id"), "id"),
+        )

@@ -1,0 +1,201 @@
+"""Follow-up questions: "And on Sundays?" made into one that can be understood by itself.
+
+Pure: a rule that needs no model and serves every language, what a model is told to do it better,
+and what of its reply is taken. ``rewriting`` asks the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import takewhile
+
+from django.utils.translation import gettext as _
+
+from .exceptions import InvalidQuestion
+from .index.texts.words import content_words, language_name, words
+from .models.exchange import MAX_QUESTION_LENGTH
+from .prompts import Message, without_citations
+
+MAX_TURNS = 10
+# In characters, as the next ones.
+MAX_ANSWER_LENGTH = 4_000
+# Of earlier questions as a search gets them: an index looks at a question's first words only.
+MAX_CONTEXT_LENGTH = 200
+MAX_REWRITE_LENGTH = 300
+MAX_REWRITE_TOKENS = 60
+REWRITE_SECONDS = 4.0
+# What a model reads of a conversation to understand the question after it.
+TURNS_READ = 3
+CHARACTERS_READ = 400
+
+# Where a question has as many telling words, and no sign of leaning on another, it needs no other.
+ENOUGH_WORDS = 4
+# Where we do not know a language, a question of fewer words is taken for a follow-up.
+FEW_WORDS = 5
+
+# Words that point to what was said before, and how one begins who goes on with it. Only of
+# languages in which a question has to name what it is about, and no words that are articles, too.
+_POINTING = {
+    "en": "it its they them their theirs he him his she her hers that this those these there "
+    "one ones same other others another else instead then too either neither",
+    "de": "es sie ihn ihm ihr ihre ihren ihrer er dies diese dieser dieses diesen diesem dort da "
+    "davon dafür damit dazu daran darin darauf denn dann auch dieselbe dasselbe andere anderen "
+    "anderer sonst stattdessen",
+    "fr": "il elle ils elles lui leurs y ce cet cette ces ça cela celui celle ceux celles là même "
+    "autre autres alors aussi",
+    "nl": "hij zij ze hem haar hun dat dit die deze daar er ervan ervoor ermee daarvan daarvoor "
+    "dezelfde hetzelfde ander andere anders dan ook",
+}
+_GOING_ON = {
+    "en": ("and", "or", "but", "so", "also", "what about", "how about", "what if"),
+    "de": ("und", "oder", "aber", "also", "wie ist es", "wie sieht es", "was ist mit"),
+    "fr": ("et", "ou", "mais", "donc", "qu en est il"),
+    "nl": ("en", "of", "maar", "dus", "hoe zit het", "hoe is het"),
+}
+# "Is there a car park?" points to nothing.
+_THERE_IS = re.compile(r"\b(?:(?:is|are) there|gibt es|il y a|y a t il|(?:is|zijn) er)\b")
+_POINTING_WORDS = {language: frozenset(text.split()) for language, text in _POINTING.items()}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An earlier question of the same conversation, and what was answered."""
+
+    question: str
+    answer: str = ""
+
+
+def clean_turns(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The latest turns as they may be used: they come from a browser, which may say anything.
+
+    Answers lose their citations, which are numbers of other passages, and what is beyond
+    ``MAX_ANSWER_LENGTH``. Raises :class:`~finetune_switch.exceptions.InvalidQuestion` for a turn
+    without a question, or with too long a one.
+    """
+    return tuple(
+        Turn(_clean_earlier(turn.question, number), _clean_answer(turn.answer))
+        for number, turn in list(enumerate(turns, 1))[-MAX_TURNS:]
+    )
+
+
+def _clean_earlier(text: str, number: int) -> str:
+    question = text.replace("\x00", "").strip()
+    if not question:
+        raise InvalidQuestion(_("Turn %d of the conversation has no question.") % number)
+    if len(question) > MAX_QUESTION_LENGTH:
+        raise InvalidQuestion(
+            _(
+                "The question in turn %(number)d of the conversation has %(length)d characters; "
+                "at most %(most)d can be taken."
+            )
+            % {"number": number, "length": len(question), "most": MAX_QUESTION_LENGTH}
+        )
+    return question
+
+
+def _clean_answer(text: str) -> str:
+    return without_citations(text.replace("\x00", "")).strip()[:MAX_ANSWER_LENGTH].rstrip()
+
+
+def standalone_by_rule(question: str, turns: Sequence[Turn], locale: str) -> str:
+    """The follow-up after the questions that it leans on: something to search with.
+
+    Back to the latest one that leans on none itself. A follow-up that obviously stands alone is
+    left as it is; without turns, any question is.
+    """
+    if not turns or _obviously_stands_alone(question, locale):
+        return question
+    earlier = [turn.question for turn in turns[-TURNS_READ:]]
+    leaning = list(takewhile(lambda text: _leans(text, locale), reversed(earlier)))[::-1]
+    before = earlier[-len(leaning) - 1 :]
+    context = " ".join(_cut(text, MAX_CONTEXT_LENGTH) for text in dict.fromkeys(before))
+    return f"{context} {question}"
+
+
+def _leans(question: str, locale: str) -> bool:
+    """Whether there is a sign that a question is not whole without the one before it."""
+    language, said = _language(locale), " ".join(words(question))
+    if language not in _POINTING:
+        return len(said.split()) < FEW_WORDS
+    if not _POINTING_WORDS[language].isdisjoint(_THERE_IS.sub("", said).split()):
+        return True
+    beginnings = tuple(f"{beginning} " for beginning in _GOING_ON[language])
+    telling = content_words(question, language_name(locale))
+    return said.startswith(beginnings) or len(telling) < 2
+
+
+def _obviously_stands_alone(question: str, locale: str) -> bool:
+    telling = content_words(question, language_name(locale))
+    is_known = _language(locale) in _POINTING
+    return is_known and len(telling) >= ENOUGH_WORDS and not _leans(question, locale)
+
+
+def _language(locale: str) -> str:
+    return re.split("[-_]", locale.lower())[0]
+
+
+def _cut(text: str, length: int) -> str:
+    """The end of a text, in whole words: what a question asks for is said last."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[-length:].partition(" ")[2] or text[-length:]
+
+
+REWRITER = "You rewrite questions so that they can be understood by themselves. You never answer."
+TASK = """\
+Write the follow-up as one question that can be understood without the conversation, in the \
+language of the follow-up. Add only what the conversation says. If it can be understood by itself, \
+repeat it. Reply with the question and nothing else."""
+
+
+def rewrite_messages(question: str, turns: Sequence[Turn]) -> list[Message]:
+    """What a model is sent to make a follow-up into a question of its own.
+
+    The task is in the user's message as well: the templates of some fine-tunes drop the system's.
+    """
+    said = "".join(
+        f"<visitor>{_quoted(turn.question)}</visitor>\n"
+        + (f"<website>{_quoted(turn.answer)}</website>\n" if turn.answer else "")
+        for turn in turns[-TURNS_READ:]
+    )
+    text = (
+        f"<conversation>\n{said}</conversation>\n"
+        f"<follow_up>{escape(question, quote=False)}</follow_up>\n\n{TASK}"
+    )
+    return [{"role": "system", "content": REWRITER}, {"role": "user", "content": text}]
+
+
+def _quoted(text: str) -> str:
+    text = " ".join(text.split())
+    return escape(text if len(text) <= CHARACTERS_READ else f"{text[:CHARACTERS_READ]}…", False)
+
+
+_QUESTION_MARKS = "?？؟⁇⁈;՞፧"
+_AROUND = " \t*_`\"'“”„‟«»‹›‘’"
+_LABEL = re.compile(r"^[^\W\d_]+(?:[ -][^\W\d_]+)?\s*[:：]\s+(?=\S)")
+_DIGITS = re.compile(r"\d+")
+
+
+def taken_rewrite(reply: str, question: str, turns: Sequence[Turn], locale: str) -> str:
+    """The question in a model's reply, or nothing where the reply is none to search with.
+
+    That is: no question, or several lines of them; too long; with a number that nobody has said;
+    one of the earlier questions again; or the follow-up itself, unless it may stand alone.
+    """
+    lines = [line.strip(_AROUND) for line in reply.splitlines()]
+    asking = [line for line in lines if line.endswith(tuple(_QUESTION_MARKS))]
+    if len(asking) != 1 or len(reply) > 2 * MAX_REWRITE_LENGTH:
+        return ""
+    rewritten = _LABEL.sub("", asking[0]).strip(_AROUND)
+    said = " ".join([question, *(f"{turn.question} {turn.answer}" for turn in turns)])
+    if len(rewritten) > MAX_REWRITE_LENGTH or not words(rewritten):
+        return ""
+    if not set(_DIGITS.findall(rewritten)) <= set(_DIGITS.findall(said)):
+        return ""
+    if words(rewritten) == words(question):
+        return "" if _leans(question, locale) else question
+    if any(words(rewritten) == words(turn.question) for turn in turns):
+        return ""
+    return rewritten

@@ -1,0 +1,61 @@
+"""What visitors' requests consist of. What is not as it should be is named in a sentence."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from ...exceptions import InvalidQuestion
+from ...followups import Turn
+
+
+def read_uuid(value: Any, name: str) -> uuid.UUID | None:
+    """The UUID that a visitor's own script made; ``None`` where it made none."""
+    if value is None or value == "":
+        return None
+    try:
+        return uuid.UUID(value)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidQuestion(
+            _("“%(name)s” has to be a UUID, not “%(value)s”.")
+            % {"name": name, "value": str(value)[:40]}
+        ) from error
+
+
+def read_json(request: HttpRequest) -> dict[str, Any]:
+    """The body as a JSON object."""
+    try:
+        body = json.loads(request.body)
+    except RequestDataTooBig as error:
+        raise InvalidQuestion(_("The request is too large.")) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidQuestion(_("The request has to be a JSON object.")) from error
+    if not isinstance(body, dict):
+        raise InvalidQuestion(_("The request has to be a JSON object."))
+    return body
+
+
+def read_text(body: dict[str, Any], name: str) -> str:
+    """The text of this name; an empty one where there is none."""
+    text = body.get(name)
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        raise InvalidQuestion(_("“%s” has to be a text.") % name)
+    # JSON can hold half a character, which no database takes.
+    return text.encode(errors="replace").decode()
+
+
+def read_turns(body: dict[str, Any]) -> list[Turn]:
+    """What was said before, as the browser remembers it."""
+    turns = body.get("turns") or []
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise InvalidQuestion(
+            _("“turns” has to be a list of objects with a “question” and an “answer”.")
+        )
+    return [Turn(read_text(turn, "question"), read_text(turn, "answer")) for turn in turns]
