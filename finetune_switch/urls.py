@@ -11,7 +11,9 @@ from .deferred import deferred
 app_name = "finetune_visitors"
 
 urlpatterns = [
-    # It looks for itself at where a question comes from; its docstring says why.
+    # They look for themselves at where a request comes from; the docstring of the first says why.
     path("ask/", csrf_exempt(deferred("visitors.asking.ask")), name="ask"),
+    path("feedback/", csrf_exempt(deferred("visitors.feedback.give_feedback")), name="feedback"),
+    path("results/", csrf_exempt(deferred("visitors.searching.results")), name="results"),
     path("search/", deferred("visitors.searching.search"), name="search"),
 ]
