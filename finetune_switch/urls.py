@@ -16,4 +16,5 @@ urlpatterns = [
     path("feedback/", csrf_exempt(deferred("visitors.feedback.give_feedback")), name="feedback"),
     path("results/", csrf_exempt(deferred("visitors.searching.results")), name="results"),
     path("search/", deferred("visitors.searching.search"), name="search"),
+    path("openapi.json", csrf_exempt(deferred("visitors.description.describe")), name="openapi"),
 ]
