@@ -40,8 +40,8 @@ STYLES.replaceSync(`
     color: var(--finetune-chat-button-color, ButtonText);
     cursor: pointer;
   }
-  button.small, .small { font-size: 0.875em; }
-  button[aria-pressed] { background: none; color: inherit; border-color: currentColor; }
+  .small { font-size: 0.875em; }
+  button.small { background: none; color: inherit; border-color: currentColor; }
   button[aria-pressed="true"] { box-shadow: inset 0 0 0 2px; font-weight: 600; }
   button[aria-pressed="true"] path { fill: currentColor; }
   svg { width: 1.15em; height: 1.15em; fill: none; stroke: currentColor; stroke-width: 1.6; }
