@@ -59,15 +59,25 @@ STYLES.replaceSync(`
     box-sizing: border-box;
     width: min(42em, 100% - 1em);
     max-height: calc(100dvh - 1em);
-    padding: 1em;
+    padding: 0 1em 1em;
     overflow: auto;
+    scroll-padding-block: 4.5em 1em;
     border: 1px solid;
     border-radius: var(--finetune-chat-radius, 4px);
     background: var(--finetune-chat-surface, Canvas);
     color: var(--finetune-chat-surface-color, CanvasText);
   }
   dialog::backdrop { background: rgb(0 0 0 / 0.5); }
-  .head { display: flex; gap: 1em; align-items: center; justify-content: space-between; }
+  .head {
+    display: flex;
+    position: sticky;
+    top: 0;
+    gap: 1em;
+    align-items: center;
+    justify-content: space-between;
+    padding-block: 0.8em;
+    background: inherit;
+  }
   .head > * { margin: 0; }
   .unseen {
     position: absolute;
@@ -578,8 +588,9 @@ class FinetuneChat extends HTMLElement {
     this.refresh();
     this.announce(this.texts.waiting);
     turn.element.scrollIntoView({ block: 'nearest' });
-    // The button that was pressed is gone.
-    if (this.shadowRoot.activeElement !== this.input) this.stop.focus();
+    // The button that was pressed is gone. Where none was, the focus is the page's.
+    const focused = this.shadowRoot.activeElement;
+    if (focused && focused !== this.input) this.stop.focus();
     try {
       await this.read(turn, signal, isAgain);
       this.announce(`${this.texts.answer}: ${turn.text.textContent}`);
