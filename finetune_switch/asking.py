@@ -23,6 +23,7 @@ from . import conf
 from .askers import Asker
 from .backends import get_backend
 from .backends.base import BaseChatBackend
+from .embeddings.questions import each_vector_once
 from .events import FailedEvent
 from .exceptions import BackendError
 from .middleware import site_for
@@ -30,6 +31,7 @@ from .models import ChatBackend, Exchange, Origin, Switch
 from .models.exchange import clean_question
 from .open_exchange import OpenExchange, passages_of
 from .passages import Passage
+from .prepared import Given, find_prepared
 from .prompts import (
     Message,
     Prompt,
@@ -58,6 +60,7 @@ class Asking:
     instructions: str = ""
     messages: Sequence[Message] | None = None
     fact_lock: bool = False
+    prepared: bool = False
     exchange_id: uuid.UUID | None = None
 
     def __post_init__(self) -> None:
@@ -75,7 +78,11 @@ class Asking:
             opened = OpenExchange(self, row, switch)
             error: BackendError | None = None
             try:
-                opened.use(*self._prepare(row, switch, opened.nothing_found))
+                with each_vector_once():
+                    if (given := self._find_given(switch)) is not None:
+                        opened.give(given)
+                    else:
+                        opened.use(*self._prepare(row, switch, opened.nothing_found))
             except BackendError as caught:
                 error = caught
             except Exception as caught:
@@ -110,6 +117,14 @@ class Asking:
             return None
         return (
             Exchange.objects.select_related("backend", "site").filter(pk=self.exchange_id).first()
+        )
+
+    def _find_given(self, switch: Switch) -> Given | None:
+        """What people have prepared for this question, where that is asked for."""
+        if not self.prepared or self.messages is not None:
+            return None
+        return find_prepared(
+            self.question, asker=self.asker, site=switch.site_or_none, locale=self.locale
         )
 
     def _prepare(
