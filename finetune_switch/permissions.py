@@ -21,6 +21,8 @@ VIEW_COMPARISON = f"{APP}.view_comparison"
 DELETE_COMPARISON = f"{APP}.delete_comparison"
 ADD_QUESTION = f"{APP}.add_question"
 CHANGE_QUESTION = f"{APP}.change_question"
+ADD_PREPARED = f"{APP}.add_preparedanswer"
+CHANGE_PREPARED = f"{APP}.change_preparedanswer"
 
 GRANTABLE = (
     "activate_switch",
@@ -38,6 +40,9 @@ GRANTABLE = (
     "add_questionset",
     "change_questionset",
     "delete_questionset",
+    "add_preparedanswer",
+    "change_preparedanswer",
+    "delete_preparedanswer",
 )
 
 
@@ -95,6 +100,11 @@ def may_delete_comparisons(user: Any) -> bool:
     return may_see_comparisons(user) and bool(user.has_perm(DELETE_COMPARISON))
 
 
+def may_prepare_answers(user: Any) -> bool:
+    """Whether a user may write what is answered in a model's place."""
+    return bool(user.has_perm(ADD_PREPARED) or user.has_perm(CHANGE_PREPARED))
+
+
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
     """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
@@ -102,6 +112,7 @@ def groups_to_ask_as(user: Any) -> QuerySet[Group]:
 
 __all__ = [
     "ACTIVATE",
+    "ADD_PREPARED",
     "COMPARE",
     "DELETE_COMPARISON",
     "RUN_INDEX",
@@ -113,6 +124,7 @@ __all__ = [
     "may_compare",
     "may_delete_comparisons",
     "may_edit_settings",
+    "may_prepare_answers",
     "may_see_backends",
     "may_see_comparisons",
     "may_see_index",

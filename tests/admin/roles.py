@@ -44,6 +44,10 @@ ROLES: dict[str, tuple[str, ...]] = {
     "question_changer": ("access_admin", "change_question"),
     "question_deleter": ("access_admin", "delete_question"),
     # May keep question sets.
+    # May prepare answers, by each of its permissions alone.
+    "preparer": ("access_admin", "add_preparedanswer"),
+    "prepared_changer": ("access_admin", "change_preparedanswer"),
+    "prepared_deleter": ("access_admin", "delete_preparedanswer"),
     "set_keeper": ("access_admin", "add_questionset", "change_questionset", "delete_questionset"),
     **{role: ("access_admin", name) for role, name in BACKEND_PERMISSIONS.items()},
     "superuser": (),
