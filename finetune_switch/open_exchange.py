@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .backends.base import BaseChatBackend, Chunk, Text, Usage
+from .characters import without_harmful
 from .costs import cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
@@ -157,7 +158,7 @@ class OpenExchange:
             return None
         if self._first_token is None:
             self._first_token = time.monotonic() - self._started
-        text = chunk.text.replace("\x00", "")
+        text = without_harmful(chunk.text)
         said = self._say(self._citations.feed(text) if self._citations else text)
         return said[0] if said else None
 

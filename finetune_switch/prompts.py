@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TypedDict
 
+from .characters import INVISIBLE, without_harmful
 from .passages import Passage
 
 DEFAULT_SYSTEM_PROMPT = """\
@@ -34,6 +35,19 @@ SAFETY_SHARE = 0.05
 _SPACED_CITATION = re.compile(r"([ \t]*)\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 _MAYBE_CITATION = re.compile(r"[ \t]*\[[\d\s,;]{0,40}$|[ \t]+$")
 CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+
+# Tokens that some chat formats begin a turn with, or a call.
+_BRACKET = re.compile(
+    rf"[\[［](?=[{INVISIBLE}\s]*[/／]?[{INVISIBLE}\s]*"
+    r"(?:INST|SYS|TOOL|AVAILABLE_TOOLS|gMASK|BOS|EOS|UNK|CLS|SEP|MASK|PAD))",
+    re.IGNORECASE,
+)
+# "3 < 4" and "<- here" are none: a tag has a name, a token has a bar.
+_TAG = re.compile(
+    rf"{_BRACKET.pattern}"
+    rf"|(?:[<＜﹤〈‹⟨]|&(?:lt|#0*60|#x0*3c);?)(?=[{INVISIBLE}]*(?:[^\W\d]|[/／<＜|｜!?]|0x))",
+    re.IGNORECASE,
+)
 
 
 class Message(TypedDict):
@@ -118,18 +132,28 @@ def _fit(
     return sorted(kept, key=lambda passage: passage.number)
 
 
+def as_data(text: str) -> str:
+    """A text of a page or a visitor that can close no quotation and begin no turn of a chat.
+
+    A page could hold our own closing tag, or a token of a model's chat format, which servers read
+    as if they had written it themselves, and pretend that what follows comes from the visitor. A
+    blank behind its first bracket makes it a text like any other.
+    """
+    return _TAG.sub(r"\g<0> ", without_harmful(text))
+
+
 def _passage_text(passage: Passage) -> str:
-    title = escape(passage.source.title)
-    # A page could hold our own closing tag and pretend that what follows comes from the visitor.
-    text = re.sub(r"<(/?)(passage|question)\b", r"<\1 \2", passage.text, flags=re.IGNORECASE)
-    return f'<passage number="{passage.number}" title="{title}">\n{text.strip()}\n</passage>\n'
+    title = escape(" ".join(_BRACKET.sub(r"\g<0> ", without_harmful(passage.source.title)).split()))
+    text = as_data(passage.text).strip()
+    return f'<passage number="{passage.number}" title="{title}">\n{text}\n</passage>\n'
 
 
 def _user_text(question: str, passages: Sequence[Passage]) -> str:
+    question = as_data(question).strip()
     if not passages:
-        return question.strip()
+        return question
     blocks = "".join(_passage_text(passage) for passage in passages)
-    return f"{blocks}\n<question>\n{question.strip()}\n</question>"
+    return f"{blocks}\n<question>\n{question}\n</question>"
 
 
 def parse_citations(answer: str, passages: Sequence[Passage]) -> list[int]:
