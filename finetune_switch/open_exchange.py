@@ -15,6 +15,7 @@ from django.utils.translation import override
 
 from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
 from .budgets import add_cost
+from .characters import without_harmful
 from .costs import cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
@@ -277,7 +278,7 @@ class OpenExchange:
             return None
         if self._first_token is None:
             self._first_token = time.monotonic() - self._started
-        text = chunk.text.replace("\x00", "")
+        text = without_harmful(chunk.text)
         said = self._say(self._citations.feed(text) if self._citations else text)
         return said[0] if said else None
 
