@@ -19,6 +19,8 @@ RUN_INDEX = f"{APP}.run_indexbuild"
 COMPARE = f"{APP}.add_comparison"
 VIEW_COMPARISON = f"{APP}.view_comparison"
 DELETE_COMPARISON = f"{APP}.delete_comparison"
+VIEW_EXCHANGE = f"{APP}.view_exchange"
+ADD_PREPARED = f"{APP}.add_preparedanswer"
 ADD_QUESTION = f"{APP}.add_question"
 CHANGE_QUESTION = f"{APP}.change_question"
 
@@ -32,6 +34,7 @@ GRANTABLE = (
     "add_comparison",
     "view_comparison",
     "delete_comparison",
+    "view_exchange",
     "add_question",
     "change_question",
     "delete_question",
@@ -95,6 +98,11 @@ def may_delete_comparisons(user: Any) -> bool:
     return may_see_comparisons(user) and bool(user.has_perm(DELETE_COMPARISON))
 
 
+def may_see_visitors_questions(user: Any) -> bool:
+    """Whether a user may read what visitors asked, on every site, and what they were answered."""
+    return bool(user.has_perm(VIEW_EXCHANGE))
+
+
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
     """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
@@ -102,10 +110,12 @@ def groups_to_ask_as(user: Any) -> QuerySet[Group]:
 
 __all__ = [
     "ACTIVATE",
+    "ADD_PREPARED",
     "COMPARE",
     "DELETE_COMPARISON",
     "RUN_INDEX",
     "VIEW_COMPARISON",
+    "VIEW_EXCHANGE",
     "editable_sites",
     "grantable_permissions",
     "groups_to_ask_as",
@@ -116,5 +126,6 @@ __all__ = [
     "may_see_backends",
     "may_see_comparisons",
     "may_see_index",
+    "may_see_visitors_questions",
     "may_switch",
 ]
