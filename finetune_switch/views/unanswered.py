@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.views.generic.base import BaseListingView
 from wagtail.admin.widgets.button import HeaderButton
 from wagtail.coreutils import get_content_languages
+from wagtail.models import Site
 
 from .. import conf
 from ..askers import Asker
@@ -90,6 +91,7 @@ class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
             "grouping": self.grouping,
             "days": self.filters.chosen_days,
             "most": MOST_QUESTIONS,
+            "has_several_sites": Site.objects.count() > 1,
             "is_recorded": conf.record_visitor_questions(),
             "groups": [
                 {
@@ -123,6 +125,7 @@ def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) ->
         "create_url": create_page_like(lack.nearest, group, user)
         if set(lack.kinds) != {Missing.IGNORED}
         else "",
+        "lacks_page": Missing.NO_PAGE in lack.kinds,
         "compare_url": compare_url(typical, user),
         "prepare_url": prepare_url(typical, user),
     }

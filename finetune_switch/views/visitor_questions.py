@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.ui.tables import Column, DateColumn, TitleColumn
 from wagtail.admin.views.reports import ReportView
 from wagtail.admin.widgets.button import HeaderButton
+from wagtail.coreutils import get_content_languages
 from wagtail.models import Site
 
 from .. import conf, permissions
@@ -175,6 +176,7 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
 
     @cached_property
     def columns(self) -> list[Column]:
+        names = get_content_languages()
         site = Column("site", label=_("Site"), accessor=site_of, classname="finetune-wide")
         return [
             TitleColumn(
@@ -186,7 +188,12 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
             DateColumn(
                 "opened_at", label=_("Asked"), sort_key="opened_at", classname="finetune-wide"
             ),
-            Column("locale", label=_("Language"), classname="finetune-wide"),
+            Column(
+                "locale",
+                label=_("Language"),
+                accessor=lambda row: names.get(row.locale, row.locale),
+                classname="finetune-wide",
+            ),
             *([site] if Site.objects.count() > 1 else []),
             SeenColumn("outcome", label=_("Outcome")),
             SeenColumn("thumb", label=_("Thumb")),
