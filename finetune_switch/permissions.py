@@ -19,6 +19,7 @@ RUN_INDEX = f"{APP}.run_indexbuild"
 COMPARE = f"{APP}.add_comparison"
 VIEW_COMPARISON = f"{APP}.view_comparison"
 DELETE_COMPARISON = f"{APP}.delete_comparison"
+VIEW_EXCHANGE = f"{APP}.view_exchange"
 ADD_QUESTION = f"{APP}.add_question"
 CHANGE_QUESTION = f"{APP}.change_question"
 ADD_PREPARED = f"{APP}.add_preparedanswer"
@@ -34,6 +35,7 @@ GRANTABLE = (
     "add_comparison",
     "view_comparison",
     "delete_comparison",
+    "view_exchange",
     "add_question",
     "change_question",
     "delete_question",
@@ -105,6 +107,11 @@ def may_prepare_answers(user: Any) -> bool:
     return bool(user.has_perm(ADD_PREPARED) or user.has_perm(CHANGE_PREPARED))
 
 
+def may_see_visitors_questions(user: Any) -> bool:
+    """Whether a user may read what visitors asked, on every site, and what they were answered."""
+    return bool(user.has_perm(VIEW_EXCHANGE))
+
+
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
     """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
@@ -117,6 +124,7 @@ __all__ = [
     "DELETE_COMPARISON",
     "RUN_INDEX",
     "VIEW_COMPARISON",
+    "VIEW_EXCHANGE",
     "editable_sites",
     "grantable_permissions",
     "groups_to_ask_as",
@@ -128,5 +136,6 @@ __all__ = [
     "may_see_backends",
     "may_see_comparisons",
     "may_see_index",
+    "may_see_visitors_questions",
     "may_switch",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import URLPattern, path, re_path
+from django.urls import URLPattern, path, re_path, reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.menu import MenuItem
 from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
@@ -154,6 +154,39 @@ class ComparisonsViewSet(ViewSet):
         ]
 
 
+class VisitorQuestionsViewSet(ViewSet):
+    name = "finetune_visitor_questions"
+    url_prefix = "finetune/visitor-questions"
+    menu_label = gettext_lazy("Visitors' questions")
+    menu_icon = icon = "help"
+    menu_item_class = shown_to(permissions.may_see_visitors_questions)
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        rows, groups = "visitor_questions.VisitorQuestionsView", "unanswered.UnansweredView"
+        exchange = "visitor_exchange.VisitorExchangeView"
+        return [
+            path("", deferred(rows), name="index"),
+            path("results/", deferred(rows, results_only=True), name="index_results"),
+            path("unanswered/", deferred(groups), name="unanswered"),
+            path(
+                "unanswered/results/",
+                deferred(groups, results_only=True),
+                name="unanswered_results",
+            ),
+            path("<uuid:pk>/", deferred(exchange), name="exchange"),
+        ]
+
+
+def visitors_questions_report() -> MenuItem:
+    """The same among Wagtail's own reports."""
+    return shown_to(permissions.may_see_visitors_questions)(
+        VisitorQuestionsViewSet.menu_label,
+        reverse("finetune_visitor_questions:index"),
+        name="finetune-visitors-questions",
+        icon_name=VisitorQuestionsViewSet.icon,
+    )
+
+
 class QuestionViewSet(ModelViewSet):
     model = Question
     name = "finetune_questions"
@@ -235,6 +268,7 @@ class FinetuneSwitchGroup(ViewSetGroup):
     items = (
         CompareViewSet,
         ComparisonsViewSet,
+        VisitorQuestionsViewSet,
         SwitchViewSet,
         QuestionViewSet,
         QuestionSetViewSet,

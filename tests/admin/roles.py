@@ -38,6 +38,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     # May delete them, but not see any.
     "blind_deleter": ("access_admin", "delete_comparison"),
     "comparison_deleter": ("access_admin", "view_comparison", "delete_comparison"),
+    # May read what visitors asked.
+    "visitor_reader": ("access_admin", "view_exchange"),
     "question_adder": ("access_admin", "add_question"),
     # May read comparisons and keep their questions, and not edit them later.
     "question_saver": ("access_admin", "view_comparison", "add_question"),
