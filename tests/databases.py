@@ -50,7 +50,7 @@ def set_up_database(folder: Path, worker: str) -> None:
         connection.connection.backup(kept)
         TransactionTestCase._fixture_teardown = lambda _test: _restore(kept)
     else:
-        TransactionTestCase._fixture_teardown = _empty_tables
+        TransactionTestCase._fixture_teardown = lambda _test: empty_tables()
 
 
 def tear_down_database(folder: Path, worker: str) -> None:
@@ -86,12 +86,12 @@ def _make_site() -> Any:
     from finetune_switch.registration import synchronise_backends
 
     Locale.objects.get_or_create(language_code="en-gb")
+    remove_site()
     root = Page.get_first_root_node() or Page.add_root(instance=Page(title="Root", slug="root"))
     home = HomePage(
         title="Harbour", slug="harbour", strapline="Boats", introduction="A harbour with boats."
     )
     root.add_child(instance=home)
-    Site.objects.all().delete()
     site = Site.objects.create(
         hostname="localhost", site_name="Harbour", root_page=home, is_default_site=True
     )
@@ -101,6 +101,14 @@ def _make_site() -> Any:
     return site
 
 
+def remove_site() -> None:
+    """Remove every page but the root, and the site with them, for a test that makes its own."""
+    from wagtail.models import Page
+
+    for page in Page.objects.filter(depth=2):
+        page.delete()
+
+
 def _restore(kept: sqlite3.Connection) -> None:
     """Each page of the file as it was: quicker than to make a site anew for each test."""
     connection = connections["default"]
@@ -108,7 +116,7 @@ def _restore(kept: sqlite3.Connection) -> None:
     kept.backup(connection.connection)
 
 
-def _empty_tables(test: TransactionTestCase) -> None:
+def empty_tables() -> None:
     """In place of ``flush``, which has each app make its content types and permissions anew, and
     truncates all of some 130 tables although most are empty.
     """
