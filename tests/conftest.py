@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from demo_site.standin import StandIn
-from tests.databases import set_up_database, tear_down_database
+from tests.databases import set_up_database, tear_down_database, the_site
 from tests.side_by_side import SideBySide
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -19,6 +20,13 @@ API_KEY = "sk-tests-0123456789abcdef"
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
     return SideBySide(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no full collection need look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session")
@@ -79,32 +87,12 @@ def connections(settings: Any, standin: StandIn) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def site(transactional_db: None, settings: Any) -> Any:
-    """The default site with a home page, and the rows that ``migrate`` makes without a seed.
-
-    The tables are emptied after each test that commits, and Wagtail's own first pages with them.
-    """
+    """The default site with a home page, and the rows that ``migrate`` makes without a seed."""
     from django.core.cache import cache
-    from wagtail.models import Locale, Page, Site
-
-    from demo_site.models import HomePage
-    from finetune_switch.models import ChatBackend
-    from finetune_switch.registration import synchronise_backends
 
     cache.clear()
-    Locale.objects.get_or_create(language_code="en-gb")
-    root = Page.get_first_root_node() or Page.add_root(instance=Page(title="Root", slug="root"))
-    home = HomePage(
-        title="Harbour", slug="harbour", strapline="Boats", introduction="A harbour with boats."
-    )
-    root.add_child(instance=home)
-    Site.objects.all().delete()
-    found = Site.objects.create(
-        hostname="localhost", site_name="Harbour", root_page=home, is_default_site=True
-    )
     settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "SEED_BACKEND": None}
-    ChatBackend.objects.all().delete()
-    synchronise_backends()
-    return found
+    return the_site()
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
-"""The database of the tests: migrated once in a run, and emptied quickly after each test."""
+"""The database of the tests: migrated once in a run, and as it was again after each test."""
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
+from typing import Any
 
+from django.conf import settings
 from django.db import connections, transaction
-from django.test import TransactionTestCase
+from django.test import TransactionTestCase, override_settings
 from django.test.utils import setup_databases
 from filelock import FileLock
 
@@ -33,13 +36,21 @@ def set_up_database(folder: Path, worker: str) -> None:
             connection.settings_dict["NAME"] = made.read_text(encoding="utf-8")
         else:
             setup_databases(verbosity=0, interactive=False, serialized_aliases=[])
+            if connection.vendor == "sqlite":
+                _make_site()
             made.write_text(connection.settings_dict["NAME"], encoding="utf-8")
         # PostgreSQL copies no database that somebody is connected to.
         connection.close()
         connection.creation.clone_test_db(worker, verbosity=0)
         (folder / f"{worker}{IN_USE}").touch()
     connection.settings_dict.update(connection.creation.get_test_db_clone_settings(worker))
-    TransactionTestCase._fixture_teardown = _empty_tables
+    if connection.vendor == "sqlite":
+        kept = sqlite3.connect(":memory:")
+        connection.ensure_connection()
+        connection.connection.backup(kept)
+        TransactionTestCase._fixture_teardown = lambda _test: _restore(kept)
+    else:
+        TransactionTestCase._fixture_teardown = lambda _test: empty_tables()
 
 
 def tear_down_database(folder: Path, worker: str) -> None:
@@ -56,7 +67,56 @@ def tear_down_database(folder: Path, worker: str) -> None:
             made.unlink()
 
 
-def _empty_tables(test: TransactionTestCase) -> None:
+def the_site() -> Any:
+    """The default site with a home page, and the rows that ``migrate`` makes without a seed.
+
+    It is there already, unless the tables were emptied.
+    """
+    from wagtail.models import Site
+
+    sites = Site.objects.select_related("root_page").filter(root_page__slug="harbour")
+    return sites.first() or _make_site()
+
+
+def _make_site() -> Any:
+    from wagtail.models import Locale, Page, Site
+
+    from demo_site.models import HomePage
+    from finetune_switch.models import ChatBackend
+    from finetune_switch.registration import synchronise_backends
+
+    Locale.objects.get_or_create(language_code="en-gb")
+    remove_site()
+    root = Page.get_first_root_node() or Page.add_root(instance=Page(title="Root", slug="root"))
+    home = HomePage(
+        title="Harbour", slug="harbour", strapline="Boats", introduction="A harbour with boats."
+    )
+    root.add_child(instance=home)
+    site = Site.objects.create(
+        hostname="localhost", site_name="Harbour", root_page=home, is_default_site=True
+    )
+    ChatBackend.objects.all().delete()
+    with override_settings(FINETUNE_SWITCH={**settings.FINETUNE_SWITCH, "SEED_BACKEND": None}):
+        synchronise_backends()
+    return site
+
+
+def remove_site() -> None:
+    """Remove every page but the root, and the site with them, for a test that makes its own."""
+    from wagtail.models import Page
+
+    for page in Page.objects.filter(depth=2):
+        page.delete()
+
+
+def _restore(kept: sqlite3.Connection) -> None:
+    """Each page of the file as it was: quicker than to make a site anew for each test."""
+    connection = connections["default"]
+    connection.ensure_connection()
+    kept.backup(connection.connection)
+
+
+def empty_tables() -> None:
     """In place of ``flush``, which has each app make its content types and permissions anew, and
     truncates all of some 130 tables although most are empty.
     """

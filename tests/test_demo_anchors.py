@@ -13,6 +13,7 @@ from benchmarks import quality
 from finetune_switch.askers import Asker
 from finetune_switch.models import Chunk
 from finetune_switch.retrieval import retrieve
+from tests.databases import remove_site
 
 QUESTIONS = (
     "What does a family ticket cost?",
@@ -28,6 +29,7 @@ def words(text: str) -> set[str]:
 class AnchorTests(TestCase):
     @classmethod
     def setUpTestData(cls) -> None:
+        remove_site()
         quality.build_demo()
 
     def soup(self, url: str, **query: str) -> BeautifulSoup:

@@ -27,6 +27,7 @@ from demo_site.markup import UnknownPage, rich_text
 from demo_site.standin import StandIn
 from demo_site.wording import say_length, say_price, say_time
 from finetune_switch.models import ChatBackend, Switch
+from tests.databases import remove_site
 
 HANDBOOK = "/handbook/opening-up/"
 TRUSTEES = "/about/trustees-papers/"
@@ -72,6 +73,7 @@ def main_text(html: str) -> str:
 class DemoSiteTests(TestCase):
     @classmethod
     def setUpTestData(cls) -> None:
+        remove_site()
         cls.report = loader.load()
         cls.site = Site.objects.get(is_default_site=True)
         cls.restricted = {
@@ -354,6 +356,7 @@ class TestAddressOfTheStandIn:
 
 @pytest.mark.django_db
 def test_passwords_that_everybody_knows_need_debug_or_force() -> None:
+    remove_site()
     with pytest.raises(CommandError, match="--force"):
         call_command("load_demo")
     assert not models.HomePage.objects.exists()

@@ -12,6 +12,7 @@ from finetune_switch.askers import Asker
 from finetune_switch.index.content import content_of
 from finetune_switch.index.texts.words import stems, stop_words, words
 from finetune_switch.visibility import pages_open_to
+from tests.databases import remove_site
 
 ENGLISH = "english"
 # A question more or less, of those in a group, is no matter; two are.
@@ -31,6 +32,7 @@ def everything_on(page: Page) -> str:
 class RetrievalTests(TestCase):
     @classmethod
     def setUpTestData(cls) -> None:
+        remove_site()
         quality.build_demo()
         cls.root = Site.objects.get(is_default_site=True).root_page
         cls.questions = quality.read_questions()

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from wagtail.models import Locale, Page, PageViewRestriction, Site
+from wagtail.models import Page, PageViewRestriction, Site
 
-from demo_site.models import ArticlePage, HomePage
+from demo_site.models import ArticlePage
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
 from finetune_switch.models import ChatBackend, IndexBuild, PendingUpdate, Switch
 from finetune_switch.registration import synchronise_backends
+from tests.databases import the_site
 
 from .pages import Admin
 from .roles import make_user
@@ -21,18 +22,8 @@ from .roles import make_user
 
 @pytest.fixture
 def site(db: None, connections: dict[str, dict[str, Any]]) -> Site:
-    """The default site. Wagtail's first pages may be gone, where other tests emptied the tables."""
-    Locale.objects.get_or_create(language_code="en-gb")
-    root = Page.get_first_root_node() or Page.add_root(instance=Page(title="Root", slug="root"))
-    home = HomePage(title="Harbour", slug="harbour", strapline="Boats", introduction="Boats.")
-    root.add_child(instance=home)
-    Site.objects.all().delete()
-    site = Site.objects.create(
-        hostname="localhost", site_name="Harbour", root_page=home, is_default_site=True
-    )
-    ChatBackend.objects.all().delete()
-    synchronise_backends()
-    return site
+    """The default site with a home page."""
+    return the_site()
 
 
 @pytest.fixture
