@@ -51,6 +51,8 @@ def answer(question: str, **options: Any) -> Answer:
     - ``messages``: a ready prompt in place of passages; it is sent as it is.
     - ``fact_lock``: ``True`` holds sentences back whose facts stand in no passage, see
       :mod:`finetune_switch.fact_lock`; the events then come sentence by sentence.
+    - ``prepared``: ``True`` gives the answer that people have prepared for the question, if there
+      is one, and asks no model then, see :mod:`finetune_switch.prepared`.
     - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
     - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
       not asked again: its answer is replayed from the record.
@@ -87,6 +89,7 @@ def _asking(
     instructions: str = "",
     messages: Sequence[Message] | None = None,
     fact_lock: bool = False,
+    prepared: bool = False,
     origin: Origin = Origin.SITE,
     exchange_id: uuid.UUID | None = None,
     conversation: uuid.UUID | None = None,
@@ -106,6 +109,7 @@ def _asking(
         instructions=instructions,
         messages=messages,
         fact_lock=fact_lock,
+        prepared=prepared,
         # Now, since the events may be read when the request's context is gone.
         request=request or current_request(),
         origin=origin,

@@ -24,6 +24,7 @@ from . import conf
 from .askers import Asker
 from .backends import get_backend
 from .backends.base import BaseChatBackend
+from .embeddings.questions import each_vector_once
 from .events import FailedEvent
 from .exceptions import BackendError
 from .followups import Turn, clean_turns, standalone_by_rule
@@ -33,6 +34,7 @@ from .models import ChatBackend, Exchange, Origin, Switch
 from .models.exchange import clean_question
 from .open_exchange import OpenExchange, passages_of
 from .passages import Passage
+from .prepared import Given, find_prepared
 from .prompts import (
     Message,
     Prompt,
@@ -62,6 +64,7 @@ class Asking:
     instructions: str = ""
     messages: Sequence[Message] | None = None
     fact_lock: bool = False
+    prepared: bool = False
     exchange_id: uuid.UUID | None = None
     conversation: uuid.UUID | None = None
     turns: Sequence[Turn] = ()
@@ -84,7 +87,11 @@ class Asking:
             opened = OpenExchange(self, row, switch)
             error: BackendError | None = None
             try:
-                self._prepare(opened)
+                with each_vector_once():
+                    if (given := self._find_given(switch)) is not None:
+                        opened.give(given)
+                    else:
+                        self._prepare(opened)
             except BackendError as caught:
                 error = caught
             except Exception as caught:
@@ -119,6 +126,14 @@ class Asking:
             return None
         return (
             Exchange.objects.select_related("backend", "site").filter(pk=self.exchange_id).first()
+        )
+
+    def _find_given(self, switch: Switch) -> Given | None:
+        """What people have prepared for this question, where that is asked for."""
+        if not self.prepared or self.messages is not None:
+            return None
+        return find_prepared(
+            self.question, asker=self.asker, site=switch.site_or_none, locale=self.locale
         )
 
     def _prepare(self, opened: OpenExchange) -> None:

@@ -25,8 +25,6 @@ _MAY_BE_OVER = re.compile(r"[.!?…][^\w\s]*\s+\S+\s|[。！？\n]")
 _LOOK_AGAIN = 60
 _HAS_A_WORD = re.compile(r"\S\s")
 _LEAD = re.compile(r"\s*(?:(?:[-*•]|\d{1,3}[.)])[ \t]+)?")
-# A year, an account, a share. "There are two ways in" counts what is said next.
-_FIGURE = re.compile(r"\d")
 
 
 class FactLock:
@@ -113,8 +111,7 @@ class FactLock:
 
     def _unfounded(self, facts: Iterable[Fact]) -> Iterator[Fact]:
         for fact in facts:
-            is_locked = fact.kind != "number" or _FIGURE.search(fact.text)
-            if is_locked and fact not in self._founded:
+            if fact not in self._founded:
                 yield fact
 
     def _instead_of(self, text: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.forms import Media
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from wagtail.admin.ui.components import Component
 from wagtail.models import Site
@@ -44,10 +46,20 @@ class ActiveBackendPanel(Component):
             "questions": today.count(),
             "unanswered": today.filter(outcome=Outcome.NO_ANSWER).count(),
             "failed": today.filter(outcome=Outcome.FAILED).count(),
+            "unanswered_this_week": self._unanswered_this_week(),
+            "unanswered_url": reverse("finetune_visitor_questions:unanswered"),
             "switch_url": reverse("finetune_switch:site", args=[self.site.pk]),
             "used_up": budgets.used_up(self.site.pk),
             "next_thing": next_thing(switch, backend, self.user),
         }
+
+    def _unanswered_this_week(self) -> int:
+        """How many of visitors' questions, for those who may read them."""
+        if not permissions.may_see_visitors_questions(self.user):
+            return 0
+        since = timezone.now() - timedelta(days=7)
+        rows = Exchange.objects.unanswered()
+        return rows.filter(site=self.site, opened_at__gte=since).count()
 
 
 def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str] | None:

@@ -7,18 +7,22 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
 from .budgets import add_cost
+from .characters import without_harmful
 from .costs import cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
 from .followups import REWRITE_SECONDS
-from .models import ChatBackend, Exchange, Origin, Outcome, Switch
+from .models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
 from .passages import Passage, Source
+from .prepared import Given
 from .prompts import CitationFilter, Prompt, is_dont_know, parse_citations
 
 if TYPE_CHECKING:
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
 # An exchange is given a little longer than its backend before it reads "interrupted".
 GRACE = timedelta(seconds=10)
+# In the record, the kind of what answers where no backend did.
+PREPARED = "prepared"
 
 
 class OpenExchange:
@@ -58,6 +64,7 @@ class OpenExchange:
             deadline_at=timezone.now() + timedelta(seconds=row.deadlines.total) + GRACE,
             **({"id": asking.exchange_id} if asking.exchange_id else {}),
         )
+        self._given: Given | None = None
         self._citations: CitationFilter | None = None
         self._text: list[str] = []
         self._shown: list[str] = []
@@ -97,6 +104,23 @@ class OpenExchange:
         masking = self.asking.masking
         return masking.hide(standalone) if masking is not None else standalone
 
+    def give(self, given: Given) -> None:
+        """Ask no backend, and give what people have prepared. Their words need no fact lock."""
+        self._given = given
+        self.row = ChatBackend.extractive()
+        self.prompt = Prompt([], given.passages, 0)
+        self.exchange.backend = None
+        self.exchange.prepared_answer_id = given.prepared_answer_id
+        # The team reads it, in whatever language it was asked.
+        with override(settings.LANGUAGE_CODE):
+            label = PreparedAnswer.Kind(given.kind).label
+        self.exchange.backend_state = self.row.snapshot() | {
+            "alias": PREPARED,
+            "kind": PREPARED,
+            "label": str(label),
+        }
+        self.exchange.passages = [passage.as_dict() for passage in given.passages]
+
     def insert(self) -> bool:
         """Record that the question was asked; not where its id has been recorded meanwhile."""
         if not self.asking.is_recorded:
@@ -115,11 +139,15 @@ class OpenExchange:
         return True
 
     def end_early(self, error: BackendError | None) -> None:
-        """Close what needs no model: a failure, or a question that no passage speaks of."""
+        """Close what needs no model: a failure, a question that people have answered, or one that
+        no passage speaks of."""
         asking = self.asking
         if error is not None:
             self.rewriting = None
             self.ending = [self.fail(error)]
+        elif self._given is not None:
+            self.ending = self._say(self._given.text, is_last=True)
+            self.ending.append(self._close_done(Outcome.COMPLETE))
         elif self.rewriting is not None:
             # What it is made into may find something yet.
             return
@@ -140,7 +168,8 @@ class OpenExchange:
             return self
         self.exchange = exchange
         self.prompt = Prompt([], passages_of(exchange), exchange.left_out)
-        self._lock = self._make_lock()
+        if exchange.backend_state.get("kind") != PREPARED:
+            self._lock = self._make_lock()
         outcome = exchange.current_outcome
         is_whole = outcome in (Outcome.COMPLETE, Outcome.NO_ANSWER)
         self.ending = self._say(exchange.answer, is_last=is_whole)
@@ -249,7 +278,7 @@ class OpenExchange:
             return None
         if self._first_token is None:
             self._first_token = time.monotonic() - self._started
-        text = chunk.text.replace("\x00", "")
+        text = without_harmful(chunk.text)
         said = self._say(self._citations.feed(text) if self._citations else text)
         return said[0] if said else None
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils.http import url_has_allowed_host_and_scheme
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,28 @@ class Hit:
 
 @dataclass(frozen=True)
 class Source:
-    """The page (or other object) that a passage came from. ``url`` leads to the very place."""
+    """The page (or other object) that a passage came from. ``url`` leads to the very place.
+
+    It is an address of the web, or empty: whoever shows a source makes a link of it.
+    """
 
     title: str
     url: str
     model: str
     object_id: str
+
+    def __post_init__(self) -> None:
+        if not _is_of_the_web(self.url):
+            object.__setattr__(self, "url", "")
+
+
+def _is_of_the_web(url: str) -> bool:
+    try:
+        host = urlsplit(url).netloc
+    except ValueError:
+        return False
+    # Before an "@" stands what looks like a host and is none.
+    return "@" not in host and url_has_allowed_host_and_scheme(url, allowed_hosts={host})
 
 
 @dataclass(frozen=True)

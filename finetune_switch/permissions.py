@@ -19,8 +19,11 @@ RUN_INDEX = f"{APP}.run_indexbuild"
 COMPARE = f"{APP}.add_comparison"
 VIEW_COMPARISON = f"{APP}.view_comparison"
 DELETE_COMPARISON = f"{APP}.delete_comparison"
+VIEW_EXCHANGE = f"{APP}.view_exchange"
 ADD_QUESTION = f"{APP}.add_question"
 CHANGE_QUESTION = f"{APP}.change_question"
+ADD_PREPARED = f"{APP}.add_preparedanswer"
+CHANGE_PREPARED = f"{APP}.change_preparedanswer"
 
 GRANTABLE = (
     "activate_switch",
@@ -32,12 +35,16 @@ GRANTABLE = (
     "add_comparison",
     "view_comparison",
     "delete_comparison",
+    "view_exchange",
     "add_question",
     "change_question",
     "delete_question",
     "add_questionset",
     "change_questionset",
     "delete_questionset",
+    "add_preparedanswer",
+    "change_preparedanswer",
+    "delete_preparedanswer",
 )
 
 
@@ -95,6 +102,16 @@ def may_delete_comparisons(user: Any) -> bool:
     return may_see_comparisons(user) and bool(user.has_perm(DELETE_COMPARISON))
 
 
+def may_prepare_answers(user: Any) -> bool:
+    """Whether a user may write what is answered in a model's place."""
+    return bool(user.has_perm(ADD_PREPARED) or user.has_perm(CHANGE_PREPARED))
+
+
+def may_see_visitors_questions(user: Any) -> bool:
+    """Whether a user may read what visitors asked, on every site, and what they were answered."""
+    return bool(user.has_perm(VIEW_EXCHANGE))
+
+
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
     """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
@@ -102,10 +119,12 @@ def groups_to_ask_as(user: Any) -> QuerySet[Group]:
 
 __all__ = [
     "ACTIVATE",
+    "ADD_PREPARED",
     "COMPARE",
     "DELETE_COMPARISON",
     "RUN_INDEX",
     "VIEW_COMPARISON",
+    "VIEW_EXCHANGE",
     "editable_sites",
     "grantable_permissions",
     "groups_to_ask_as",
@@ -113,8 +132,10 @@ __all__ = [
     "may_compare",
     "may_delete_comparisons",
     "may_edit_settings",
+    "may_prepare_answers",
     "may_see_backends",
     "may_see_comparisons",
     "may_see_index",
+    "may_see_visitors_questions",
     "may_switch",
 ]

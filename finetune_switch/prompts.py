@@ -10,6 +10,7 @@ from html import escape
 from itertools import chain
 from typing import TYPE_CHECKING, TypedDict
 
+from .characters import INVISIBLE, without_harmful
 from .passages import Passage
 
 if TYPE_CHECKING:
@@ -41,7 +42,19 @@ MAX_HISTORY_LENGTH = 24_000
 _SPACED_CITATION = re.compile(r"([ \t]*)\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 _MAYBE_CITATION = re.compile(r"[ \t]*\[[\d\s,;]{0,40}$|[ \t]+$")
 CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
-_MARK = re.compile(r"<(/?)(passage|question)\b", re.IGNORECASE)
+
+# Tokens that some chat formats begin a turn with, or a call.
+_BRACKET = re.compile(
+    rf"[\[［](?=[{INVISIBLE}\s]*[/／]?[{INVISIBLE}\s]*"
+    r"(?:INST|SYS|TOOL|AVAILABLE_TOOLS|gMASK|BOS|EOS|UNK|CLS|SEP|MASK|PAD))",
+    re.IGNORECASE,
+)
+# "3 < 4" and "<- here" are none: a tag has a name, a token has a bar.
+_TAG = re.compile(
+    rf"{_BRACKET.pattern}"
+    rf"|(?:[<＜﹤〈‹⟨]|&(?:lt|#0*60|#x0*3c);?)(?=[{INVISIBLE}]*(?:[^\W\d]|[/／<＜|｜!?]|0x))",
+    re.IGNORECASE,
+)
 
 
 class Message(TypedDict):
@@ -125,7 +138,7 @@ def _history(turns: Sequence[Turn]) -> list[tuple[str, str]]:
         length += len(turn.question) + len(turn.answer)
         if length > MAX_HISTORY_LENGTH:
             break
-        latest.append((_without_marks(turn.question), _without_marks(turn.answer)))
+        latest.append((as_data(turn.question), as_data(turn.answer)))
     return latest[::-1]
 
 
@@ -164,25 +177,28 @@ def _fit(
     return sorted(kept, key=lambda passage: passage.number), room
 
 
+def as_data(text: str) -> str:
+    """A text of a page or a visitor that can close no quotation and begin no turn of a chat.
+
+    A page could hold our own closing tag, or a token of a model's chat format, which servers read
+    as if they had written it themselves, and pretend that what follows comes from the visitor. A
+    blank behind its first bracket makes it a text like any other.
+    """
+    return _TAG.sub(r"\g<0> ", without_harmful(text))
+
+
 def _passage_text(passage: Passage) -> str:
-    title = escape(passage.source.title)
-    text = _without_marks(passage.text).strip()
+    title = escape(" ".join(_BRACKET.sub(r"\g<0> ", without_harmful(passage.source.title)).split()))
+    text = as_data(passage.text).strip()
     return f'<passage number="{passage.number}" title="{title}">\n{text}\n</passage>\n'
 
 
-def _without_marks(text: str) -> str:
-    """A page could hold our own closing tag and pretend that what follows comes from the visitor.
-
-    So could what a browser says was answered before.
-    """
-    return _MARK.sub(r"<\1 \2", text)
-
-
 def _user_text(question: str, passages: Sequence[Passage]) -> str:
+    question = as_data(question).strip()
     if not passages:
-        return question.strip()
+        return question
     blocks = "".join(_passage_text(passage) for passage in passages)
-    return f"{blocks}\n<question>\n{question.strip()}\n</question>"
+    return f"{blocks}\n<question>\n{question}\n</question>"
 
 
 def parse_citations(answer: str, passages: Sequence[Passage]) -> list[int]:

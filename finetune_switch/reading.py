@@ -1,4 +1,4 @@
-"""What somebody may see of many comparisons at once, in a few queries.
+"""What somebody may see of many comparisons, or visitors' questions, at once, in a few queries.
 
 The same rules as those of :mod:`~finetune_switch.comparing`, which ask about one.
 """
@@ -24,6 +24,8 @@ BATCH = 200
 FAILURES = (Outcome.FAILED, Outcome.INTERRUPTED)
 
 T = TypeVar("T")
+Asked = Comparison | Exchange
+"""What has passages and a site, and was answered from them."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +59,26 @@ class Seen:
 
 
 class Reader:
-    """Somebody who looks at comparisons. What they may open is looked up once."""
+    """Somebody who looks at what was asked. What they may open is looked up once."""
 
     def __init__(self, user: Any, asker: Asker) -> None:
         self.user = user
-        self._doors = Doors(asker)
+        self.doors = Doors(asker)
 
     @classmethod
     def of(cls, request: HttpRequest) -> Reader:
         return cls(request.user, Asker.from_request(request))
 
-    def may_read(self, comparisons: Sequence[Comparison]) -> set[uuid.UUID]:
+    def may_read(self, asked: Sequence[Asked]) -> set[uuid.UUID]:
         """Which of them: those whose every source is open to the reader now."""
-        by_site: dict[Any, list[Comparison]] = defaultdict(list)
-        for comparison in comparisons:
-            by_site[comparison.site].append(comparison)
+        by_site: dict[Any, list[Asked]] = defaultdict(list)
+        for one in asked:
+            by_site[one.site].append(one)
         readable = set()
         for site, rows in by_site.items():
             sources = {row.pk: _sources_of(row) for row in rows}
-            self._doors.look_at({s for found in sources.values() for s in found}, site)
-            readable |= {pk for pk, found in sources.items() if self._doors.are_open(found, site)}
+            self.doors.look_at({s for found in sources.values() for s in found}, site)
+            readable |= {pk for pk, found in sources.items() if self.doors.are_open(found, site)}
         return readable
 
     def readable_ids(self, comparisons: QuerySet[Comparison]) -> list[uuid.UUID]:
@@ -199,8 +201,8 @@ def batched(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
         yield batch
 
 
-def _sources_of(comparison: Comparison) -> list[Source]:
-    return [Source(**passage["source"]) for passage in comparison.passages]
+def _sources_of(asked: Asked) -> list[Source]:
+    return [Source(**passage["source"]) for passage in asked.passages]
 
 
 def _grouped(rows: Iterable[Any], name: str) -> dict[Any, list[Any]]:

@@ -54,7 +54,7 @@ def retrieve(
     are pages in other languages than the question's, where the site has pages in that one.
     Raises :class:`~finetune_switch.exceptions.BackendError` where an index cannot be searched.
     """
-    locale_ids = _locales_for(locale)
+    locale_ids = locales_for(locale)
     scope = Scope(
         site_id=site.pk if site is not None else None,
         locale_ids=locale_ids,
@@ -339,7 +339,7 @@ def _chosen(wanted: Sequence[str | SearchableIndex]) -> list[SearchableIndex]:
     return list(known.values())
 
 
-def _locales_for(language: str | None) -> frozenset[int] | None:
+def locales_for(language: str | None) -> frozenset[int] | None:
     """The content locales of a language ("en-gb" is also asked of "en"); ``None`` means any."""
     if not language:
         return None

@@ -4,10 +4,11 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.db.models import Model
-from django.db.models.signals import post_delete, post_migrate, post_save, pre_delete
+from django.db.models.signals import post_delete, post_migrate, post_save, pre_delete, pre_save
 from wagtail.signals import post_page_move
 
 from .index import upkeep
+from .likeness import embed_before_save
 from .registration import synchronise_backends
 
 
@@ -51,6 +52,17 @@ def mark_after_move(sender: Any, instance: Any, **kwargs: Any) -> None:
     upkeep.mark_page(instance.pk, subtree=True)
 
 
+def embed_examples_before_save(
+    sender: type[Model],
+    instance: Any,
+    raw: bool = False,
+    update_fields: Any = None,
+    **kwargs: Any,
+) -> None:
+    if not raw and (update_fields is None or "examples" in update_fields):
+        embed_before_save(instance)
+
+
 def register_signal_handlers() -> None:
     post_migrate.connect(
         synchronise_after_migrate, dispatch_uid="finetune_switch.synchronise_after_migrate"
@@ -58,4 +70,9 @@ def register_signal_handlers() -> None:
     post_save.connect(mark_after_save, dispatch_uid="finetune_switch.mark_after_save")
     pre_delete.connect(mark_before_delete, dispatch_uid="finetune_switch.mark_before_delete")
     post_delete.connect(mark_after_delete, dispatch_uid="finetune_switch.mark_after_delete")
+    pre_save.connect(
+        embed_examples_before_save,
+        sender="finetune_switch.PreparedAnswer",
+        dispatch_uid="finetune_switch.embed_examples_before_save",
+    )
     post_page_move.connect(mark_after_move, dispatch_uid="finetune_switch.mark_after_move")

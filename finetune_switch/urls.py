@@ -11,7 +11,7 @@ from .deferred import deferred
 app_name = "finetune_visitors"
 
 urlpatterns = [
-    # It looks for itself at where a question comes from; its docstring says why.
+    # They look for themselves at where a request comes from; the docstring of the first says why.
     path("ask/", csrf_exempt(deferred("visitors.asking.ask")), name="ask"),
     path(
         "conversation/",
@@ -19,5 +19,8 @@ urlpatterns = [
         name="conversation",
     ),
     path("about/", csrf_exempt(deferred("visitors.about.about")), name="about"),
+    path("feedback/", csrf_exempt(deferred("visitors.feedback.give_feedback")), name="feedback"),
+    path("results/", csrf_exempt(deferred("visitors.searching.results")), name="results"),
     path("search/", deferred("visitors.searching.search"), name="search"),
+    path("openapi.json", csrf_exempt(deferred("visitors.description.describe")), name="openapi"),
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path, reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.menu import MenuItem
 from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
@@ -14,10 +14,11 @@ from wagtail.admin.viewsets.model import ModelViewSet
 
 from . import permissions
 from .deferred import deferred
-from .models import ChatBackend, Question, QuestionSet
+from .models import ChatBackend, PreparedAnswer, Question, QuestionSet
 from .panels import backend_edit_handler
+from .prepared_forms import prepared_edit_handler
 from .questions import question_edit_handler, question_set_edit_handler
-from .views import backends, questions
+from .views import backends, prepared, questions
 
 
 def shown_to(may: Callable[[Any], bool]) -> type[MenuItem]:
@@ -153,6 +154,39 @@ class ComparisonsViewSet(ViewSet):
         ]
 
 
+class VisitorQuestionsViewSet(ViewSet):
+    name = "finetune_visitor_questions"
+    url_prefix = "finetune/visitor-questions"
+    menu_label = gettext_lazy("Visitors' questions")
+    menu_icon = icon = "help"
+    menu_item_class = shown_to(permissions.may_see_visitors_questions)
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        rows, groups = "visitor_questions.VisitorQuestionsView", "unanswered.UnansweredView"
+        exchange = "visitor_exchange.VisitorExchangeView"
+        return [
+            path("", deferred(rows), name="index"),
+            path("results/", deferred(rows, results_only=True), name="index_results"),
+            path("unanswered/", deferred(groups), name="unanswered"),
+            path(
+                "unanswered/results/",
+                deferred(groups, results_only=True),
+                name="unanswered_results",
+            ),
+            path("<uuid:pk>/", deferred(exchange), name="exchange"),
+        ]
+
+
+def visitors_questions_report() -> MenuItem:
+    """The same among Wagtail's own reports."""
+    return shown_to(permissions.may_see_visitors_questions)(
+        VisitorQuestionsViewSet.menu_label,
+        reverse("finetune_visitor_questions:index"),
+        name="finetune-visitors-questions",
+        icon_name=VisitorQuestionsViewSet.icon,
+    )
+
+
 class QuestionViewSet(ModelViewSet):
     model = Question
     name = "finetune_questions"
@@ -183,6 +217,50 @@ class QuestionSetViewSet(ModelViewSet):
     search_fields = questions.QuestionSetIndexView.search_fields
 
 
+class PreparedAnswerViewSet(ModelViewSet):
+    model = PreparedAnswer
+    name = "finetune_prepared"
+    url_prefix = "finetune/prepared"
+    icon = "edit"
+    menu_label = gettext_lazy("Prepared answers")
+    edit_handler = prepared_edit_handler
+    copy_view_enabled = False
+    add_to_reference_index = False
+    index_view_class = prepared.PreparedIndexView
+    add_view_class = prepared.PreparedCreateView
+    edit_view_class = prepared.PreparedEditView
+    search_fields = prepared.PreparedIndexView.search_fields
+
+    def get_common_view_kwargs(self, **kwargs: Any) -> dict[str, Any]:
+        revisions = {
+            f"revisions_{name}_url_name": self.get_url_name(f"revisions_{name}")
+            for name in ("revert", "compare")
+        }
+        return super().get_common_view_kwargs(**revisions, **kwargs)
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        revert = self.construct_view(prepared.PreparedRevertView, **self.get_edit_view_kwargs())
+        compare = self.construct_view(
+            prepared.PreparedCompareView,
+            edit_handler=prepared_edit_handler.bind_to_model(self.model),
+        )
+        return [
+            path("likeness/", deferred("prepared.LikenessView"), name="likeness"),
+            path(
+                "history/<int:pk>/revisions/<int:revision_id>/revert/",
+                revert,
+                name="revisions_revert",
+            ),
+            re_path(
+                r"history/(?P<pk>\d+)/revisions/compare/(?P<revision_id_a>live|earliest|\d+)"
+                r"\.\.\.(?P<revision_id_b>live|latest|\d+)/$",
+                compare,
+                name="revisions_compare",
+            ),
+            *super().get_urlpatterns(),
+        ]
+
+
 class FinetuneSwitchGroup(ViewSetGroup):
     menu_label = gettext_lazy("AI answers")
     menu_icon = "finetune-switch"
@@ -190,9 +268,11 @@ class FinetuneSwitchGroup(ViewSetGroup):
     items = (
         CompareViewSet,
         ComparisonsViewSet,
+        VisitorQuestionsViewSet,
         SwitchViewSet,
         QuestionViewSet,
         QuestionSetViewSet,
+        PreparedAnswerViewSet,
         ChatBackendViewSet,
         IndexViewSet,
     )

@@ -172,6 +172,7 @@ def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:
         "asker": Asker.from_request(request),
         "origin": Origin.SITE,
         "fact_lock": conf.fact_lock(),
+        "prepared": True,
     }
 
 

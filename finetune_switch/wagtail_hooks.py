@@ -7,12 +7,13 @@ from .log_actions import register_log_actions
 from .models import Switch
 from .panels import switch_edit_handler
 from .permissions import grantable_permissions
-from .viewsets import FinetuneSwitchGroup
+from .viewsets import FinetuneSwitchGroup, visitors_questions_report
 
 Switch.edit_handler = switch_edit_handler
 register_setting(Switch, icon="finetune-switch", order=300)
 
 hooks.register("register_admin_viewset", FinetuneSwitchGroup)
+hooks.register("register_reports_menu_item", visitors_questions_report)
 hooks.register("register_permissions", grantable_permissions)
 hooks.register("register_log_actions", register_log_actions)
 hooks.register("construct_homepage_panels", add_home_panel)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import re
-import tomllib
 import uuid
-from pathlib import Path
 
 import pytest
 from django.utils.translation import override
 
+from benchmarks import facts
 from finetune_switch.fact_lock import FactLock
-from finetune_switch.facts import unfounded
 from finetune_switch.models import Exchange, Outcome, Switch
 from tests.helpers import QUESTION, ask_async, ask_sync, make_backend, make_passages
 
-PAGES_WITH_FACTS = tomllib.loads(Path(__file__).with_name("facts.toml").read_text("utf-8"))["pages"]
 PAGES = (
     "The desk opens at 9am. Ring 020 7946 0018, or write to desk@harbour.example.",
     "A family ticket costs £24. The harbour is at 5 Quay Street.",
@@ -65,6 +61,11 @@ class TestChecked:
             "Pay to GB33 BUKB 2020 1555 5555 55.",
             "It was built in 1908.",
             "You get 30 % off.",
+            "It takes six minutes.",
+            "Ring oh two oh, seven nine four six, oh oh nine nine.",
+            "Write to info at harbour dot example.",
+            "A family ticket costs £**25**.",
+            "Ring 020\u200b 7946\u200b 0099.",
         ],
     )
     @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -107,18 +108,20 @@ class TestChecked:
         assert [text[held["start"] : held["end"]] for held in lock.held_back] == ["£7", "£8"]
 
 
-class TestOnPages:
-    """The sentences of tests/facts.toml, each letter by itself."""
+class TestLabelled:
+    """The sentences of tests/facts.toml and tests/facts_hard.toml, letter by letter."""
 
-    @pytest.mark.parametrize("page", PAGES_WITH_FACTS, ids=lambda page: page["text"][:20])
-    def test_all_that_is_true_passes_and_of_what_is_invented_counts_in_words(self, page):
-        options = {"pages": [page["text"]], "language": page["language"]}
-        for said in page["true"]:
-            assert shown(said, **options) == said
-        for said in page["invented"]:
-            invented = unfounded(said, [page["text"]], page["language"])
-            counts = all(f.kind == "number" and not re.search(r"\d", f.text) for f in invented)
-            assert (shown(said, **options) == said) is counts, said
+    @pytest.fixture(scope="class", params=facts.SETS)
+    def tally(self, request):
+        return facts.measure_labelled(request.param)
+
+    def test_nothing_invented_is_let_through(self, tally):
+        assert tally.invented >= 150
+        assert tally.let_through == []
+
+    def test_at_most_one_in_fifty_true_ones_is_held_back(self, tally):
+        assert tally.true >= 140
+        assert tally.share_held_back <= 0.02, tally.held_back
 
 
 class TestDelay:

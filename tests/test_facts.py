@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import facts
 from finetune_switch.facts import find_facts, unfounded
 
-PAGES = tomllib.loads(Path(__file__).with_name("facts.toml").read_text(encoding="utf-8"))["pages"]
+PAGES = [
+    page
+    for name in facts.SETS
+    for page in tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))["pages"]
+]
 
 
 def cases(which):
@@ -22,26 +27,11 @@ def values(text, language="en", **options):
 
 
 class TestOnPages:
+    """That nothing invented passes is tested on the lock itself, in test_fact_lock."""
+
     def test_there_are_enough_cases(self):
         assert len(cases("true")) + len(cases("invented")) >= 150
-        assert {page["language"] for page in PAGES} == {"en", "de"}
-
-    def test_nothing_invented_passes(self):
-        passed = [
-            said for language, page, said in cases("invented")
-            if not unfounded(said, [page], language)
-        ]  # fmt: skip
-        assert not passed, f"{len(passed)} of {len(cases('invented'))} invented facts pass"
-
-    def test_what_is_true_is_seldom_held_back(self):
-        held = [
-            (said, [(fact.kind, fact.text, fact.value) for fact in found])
-            for language, page, said in cases("true")
-            if (found := unfounded(said, [page], language))
-        ]
-        assert len(held) <= 0.02 * len(cases("true")), (
-            f"{len(held)} of {len(cases('true'))} true facts are held back: {held}"
-        )
+        assert {page["language"] for page in PAGES} == {"en", "en-gb", "en-us", "de"}
 
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: page["text"].strip()[:12])
     def test_a_page_is_founded_on_itself(self, page):
@@ -77,6 +67,18 @@ class TestValues:
             ("en", ["A@b.example", "a@b.example", "a [at] b.example"]),
             ("en", ["Monday", "Mondays"]),
             ("de", ["Sonntag", "sonntags"]),
+            ("en", ["£12.50", "£**12.50**", "**£12**.50", "£12·50", "£１２.５０", "£1\u200b2.50"]),
+            ("en", ["£12.50", "twelve pounds fifty", "twelve pounds and fifty pence"]),
+            ("en", ["10 %", "10%", "ten per cent"]),
+            ("en", ["1936", "MCMXXXVI"]),
+            ("en", ["020 7946 0000", "oh two oh seven nine four six oh oh double oh"]),
+            ("en", ["a@b.example", "a at b dot example", "a [at] b [dot] example"]),
+            ("en", ["PO Box 114", "P.O. Box 114", "P. O. Box No. 114"]),
+            ("de", ["Postfach 11 03 20", "Postfach 110320"]),
+            ("en", ["1 April", "the first of April", "April the first"]),
+            ("de", ["1. April", "ersten April"]),
+            ("en", ["on the 18th.", "on the eighteenth."]),
+            ("en", ["twenty past four", "4:20"]),
         ],
         ids=lambda value: value[0] if isinstance(value, list) else value,
     )
@@ -91,6 +93,7 @@ class TestValues:
             "", "[1] and [2, 3]", "1. Ring us\n2) Come", "- **3.** Go", "You may march.",
             "e.g. this", "One of us.",
             "Step 2: go.", "There are three ways:\nfirst", "Hallo, ein Boot.",
+            "There are two ways in.", "A red dot in the corner.", "First come, first served.",
         ],
     )  # fmt: skip
     def test_what_is_no_fact(self, text):
@@ -137,6 +140,11 @@ class TestUnfounded:
             ("High Street", "12 High Street"),
             ("+44 1632 960140", "01632 960140"),
             ("version 2.1.3", "version 2.1.3"),
+            ("on the seventh.", "7 March"),
+            ("at nine thirty", "9.30am"),
+            ("four fifty", "£4.50"),
+            ("nineteen thirty-six", "in 1936"),
+            ("an hour and a half", "90 minutes"),
         ],
     )
     def test_what_follows_from_a_page(self, said, page):
@@ -158,6 +166,10 @@ class TestUnfounded:
             ("+49 20 7946 0000", "020 7946 0000"),
             ("on Thursday", "Friday to Sunday"),
             ("in May", "you may come"),
+            ("10 %", "10 boats"),
+            ("on the eighth.", "7 March"),
+            ("at nine forty", "9.30am"),
+            ("//boat.example/b", "https://harbour.example"),
         ],
     )
     def test_what_does_not(self, said, page):
@@ -176,7 +188,8 @@ class TestUnfounded:
         "a.", "a ", "A ", "Ab ", "www.", "www.)", "ab.de/", "£", "£1", "1€", "5 March ", "March ",
         "one hundred ", "zweihundert", "High Street ", "Str. ", "0171 1234567 ", "GB29 NWBK ",
         "from 1 to ", "at 1 ", "\n", " ", "2 Uhr ", "1. Mai ", "10000 Be ",
-        "1 bis ", "\N{NO-BREAK SPACE}1", "１",
+        "1 bis ", "a dot ", "a dot de", " at ", "one ", "*", "* a", "`", "<b>", "1. ", "£1, ",
+        "\u200b1", "on the first ", "M", "ten to ", "\N{MIDDLE DOT}1", "\N{NO-BREAK SPACE}1", "１",
     ],
 )  # fmt: skip
 def test_hostile_texts_take_linear_time(pattern):

@@ -206,7 +206,7 @@ class TestWidget:
     def test_the_script_uses_the_texts_that_there_are(self):
         script = SCRIPT.read_text()
         used = set(re.findall(r"\btexts\.(\w+)", script)) | set(
-            re.findall(r"button\('(\w+)'", script)
+            re.findall(r"(?:button|thumb)\((?:this\.)?texts, '(\w+)'", script)
         )
         assert used == set(json.loads(self.render().find("finetune-chat")["data-texts"]))
 

@@ -18,5 +18,13 @@ def read_sections() -> list[dict]:
 
 def read_questions() -> list[dict]:
     """The ten questions: question, answer, answerable, pages, facts, tags."""
-    text = (CONTENT_DIR / "questions.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)["questions"]
+    return _read("questions")
+
+
+def read_visitors() -> list[dict]:
+    """What visitors have asked: question and, of some, thumb and comment."""
+    return _read("visitors")
+
+
+def _read(name: str) -> list[dict]:
+    return tomllib.loads((CONTENT_DIR / f"{name}.toml").read_text(encoding="utf-8"))[name]

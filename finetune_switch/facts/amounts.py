@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 
 from .base import AMOUNT, BLANK, DASH, MAX_DIGITS, Fact, amount, make, number
 from .wording import WordedNumber
@@ -16,7 +17,7 @@ _CURRENCIES = {
     "pound sterling": "GBP", "pounds sterling": "GBP",
     "€": "EUR", "eur": "EUR", "euro": "EUR", "euros": "EUR",
     "$": "USD", "us$": "USD", "usd": "USD", "dollar": "USD", "dollars": "USD",
-    "us dollar": "USD", "us dollars": "USD", "us-dollar": "USD",
+    "us dollar": "USD", "us dollars": "USD", "us-dollar": "USD", "buck": "USD", "bucks": "USD",
     "a$": "AUD", "aud": "AUD", "c$": "CAD", "cad": "CAD",
     "chf": "CHF", "fr.": "CHF", "sfr": "CHF", "franken": "CHF", "francs": "CHF",
     "¥": "JPY", "jpy": "JPY", "yen": "JPY", "sek": "SEK", "dkk": "DKK", "nok": "NOK",
@@ -36,7 +37,8 @@ _CODES = "GBP|EUR|USD|CHF|AUD|CAD|JPY|SEK|DKK|NOK|PLN|CZK|INR"
 _SIGN = rf"(?:US\$|A\$|C\$|[£€$¥₹]|\b(?:{_CODES}|Fr\.|SFr))"
 _NAME = (
     rf"(?:€|(?:{_CODES}"
-    r"|pounds? sterling|pounds?|pfund|quid|euros?|us[- ]dollars?|dollars?|franken|francs|yen)\b"
+    r"|pounds? sterling|pounds?|pfund|quid|euros?|us[- ]dollars?|dollars?|bucks?|franken|francs"
+    r"|yen)\b"
     r"|(?:[£$])(?!\d))"
 )
 _PREFIXED = re.compile(
@@ -53,6 +55,27 @@ _SUFFIXED = re.compile(
 )
 _NAMED = re.compile(rf"{BLANK}(?P<currency>{_NAME})", re.IGNORECASE)
 _ONE = re.compile(rf"\b(?:one|a|eine?[nm]?){BLANK}(?P<currency>{_NAME})(?!\d)", re.IGNORECASE)
+_NOTE = re.compile(
+    r"\b(?:(?:a|one) (?:(?P<fiver>fiver)|(?P<tenner>tenner))"
+    r"|einen (?:(?P<fünfer>fünfer)|(?P<zehner>zehner)|(?P<zwanziger>zwanziger)))\b",
+    re.IGNORECASE,
+)
+_NOTES = {
+    "fiver": "GBP 5", "tenner": "GBP 10",
+    "fünfer": "EUR 5", "zehner": "EUR 10", "zwanziger": "EUR 20",
+}  # fmt: skip
+# "Twelve pounds fifty", "twelve pounds and fifty pence".
+_AND = re.compile(rf"{BLANK}(?:(?:and|und){BLANK})?")
+_IN_CENTS = re.compile(rf"{BLANK}(?:pence|penny|cents?|ct)\b", re.IGNORECASE)
+_NO_MORE = re.compile(
+    rf"{BLANK}?(?:$|[.,;:!?)\n])|{BLANK}(?:and|or|each|for|per|und|oder|pro|für|je)\b",
+    re.MULTILINE | re.IGNORECASE,
+)
+# "£9 for adults, 5 for children" leaves out what everybody knows.
+_ALIKE = re.compile(
+    rf"[^.!?\n\d]{{0,30}}?(?:,|\b(?:and|or|und|oder)){BLANK}"
+    rf"(?:(?P<amount>{AMOUNT})|(?P<word>[^\W\d_][\w-]{{2,30}}))(?={BLANK}(?:for|für)\b)"
+)
 _SMALL = re.compile(
     rf"(?P<amount>(?<![\d.,])\d{{1,3}})(?:{BLANK}?(?P<name>pence|penny|cents?|ct)\b"
     r"|(?P<p>p)\b(?!\.?m\b))",
@@ -65,13 +88,50 @@ _NUMBER_SCALE = re.compile(
     rf"{BLANK}(thousand|tausend|million(?:en)?|billion|milliarden?|mio|mrd)\b", re.IGNORECASE
 )
 _IBAN = re.compile(r"\b[A-Z]{2}\d\d(?:[ \u00a0]?[A-Z0-9]{4}){3,7}(?:[ \u00a0]?[A-Z0-9]{1,3})?\b")
+PAIR = re.compile(r"\d{1,2} \d\d")
+_BREATHS = frozenset([" ", "-", "\u00a0"])
+_OH = re.compile(r"[ -]oh?[ -]", re.IGNORECASE)
+_ONE_OF_PAIR = re.compile(r"\b(?:one|eins?)(?=[ -][^\W\d_]{3})", re.IGNORECASE)
+_FRACTIONS = {"a": "45", "b": "30", "c": "15", "d": "90", "e": "6", "f": "12"}
+_FRACTION = re.compile(
+    r"\b(?:(?P<a>three[- ]quarters of an hour|dreiviertelstunde|dreiviertel stunde)"
+    r"|(?P<b>half an hour|half[- ]hour|halbe[nr]? stunde)"
+    r"|(?P<c>(?:a )?quarter of an hour|viertelstunde)|(?P<d>anderthalb stunden|an hour and a half)"
+    r"|(?P<e>half a dozen|ein halbes dutzend)|(?P<f>a dozen|ein dutzend))\b",
+    re.IGNORECASE,
+)
+_PERCENT = re.compile(rf"{BLANK}?(?:%|per[- ]?cent\b|-?prozent(?:ige[rsn]?)?\b)", re.IGNORECASE)
+# A year on a stone. Shorter ones are initials, or kings.
+_ROMAN = re.compile(
+    r"\b(?=[MDCLXVI]{4})M{1,2}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})\b"
+)
+_ROMAN_DIGITS = {"M": 1000, "D": 500, "C": 100, "L": 50, "X": 10, "V": 5, "I": 1}
+# "There are two ways in" counts what is said next.
+_COUNTS_ITSELF = re.compile(
+    rf"{BLANK}(?:[^\W\d_]+{BLANK})?(?:ways|options|possibilities|kinds|types|sorts|things|reasons|steps"
+    r"|choices|möglichkeiten|wege|arten|dinge|gründe|schritte|optionen|varianten)\b",
+    re.IGNORECASE,
+)
 # "Step 2" counts the answer's own steps, and so does "there are three ways:" before a list.
 _COUNTED = re.compile(r"\b(?:step|schritt|option|point|punkt)\W{1,4}$", re.IGNORECASE)
 _ANNOUNCES = re.compile(r"[^.!?\n]{0,120}:\W{0,4}$", re.MULTILINE)
 
 
 def prices(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
-    """Amounts with a currency: as a sign, a code or a word, before or behind."""
+    """Amounts with a currency, as a sign, a code or a word, before or behind, and those beside."""
+    found = list(_with_currency(text, worded))
+    yield from found
+    words = {start: (end, value) for start, end, value in worded}
+    for price in found:
+        if alike := _ALIKE.match(text, price.end):
+            start, end = alike.span("amount" if alike["amount"] else "word")
+            stop, value = words.get(start, (0, Decimal(0)))
+            if alike["amount"] or stop == end:
+                sum_ = amount(alike["amount"]) if alike["amount"] else number(value)
+                yield make("price", text, start, end, f"{price.value.partition(' ')[0]} {sum_}")
+
+
+def _with_currency(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
     for match in _PREFIXED.finditer(text):
         currency = _currency(match["currency"])
         scale = match["short"] or match["scale"]
@@ -93,16 +153,34 @@ def prices(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
                        f"{currency} {_scaled(match['first'], scale)}")  # fmt: skip
         start = match.start("amount")
         yield make("price", text, start, match.end(), f"{currency} {number(value)}")
+    starts = {start: (end, value) for start, end, value in worded}
     for start, end, value in worded:
         if named := _NAMED.match(text, end):
-            currency = _currency(named["currency"])
-            yield make("price", text, start, named.end(), f"{currency} {number(value)}")
+            cents, stop = _cents(text, named.end(), starts)
+            total = f"{_currency(named['currency'])} {number(value + cents)}"
+            yield make("price", text, start, stop, total)
+    for match in _NOTE.finditer(text):
+        yield make("price", text, *match.span(), _NOTES[(match.lastgroup or "").lower()])
     for match in _ONE.finditer(text):
         yield make("price", text, *match.span(), f"{_currency(match['currency'])} 1")
     for match in _SMALL.finditer(text):
         currency = _SUBUNITS[(match["p"] or match["name"]).lower()]
         value = Decimal(match["amount"]) / 100
         yield make("price", text, match.start(), match.end(), f"{currency} {number(value)}")
+
+
+def _cents(text: str, end: int, starts: Mapping[int, tuple[int, Decimal]]) -> tuple[Decimal, int]:
+    """Cents in words behind a price that ends there, and where they end; none where none are."""
+    gap = _AND.match(text, end)
+    stop, value = starts.get(gap.end(), (end, Decimal(0))) if gap else (end, Decimal(0))
+    if not value or value > 99:
+        return Decimal(0), end
+    if named := _IN_CENTS.match(text, stop):
+        return value / 100, named.end()
+    # "Twelve pounds and fifty" adds something else.
+    if gap and gap[0].strip() == "" and _NO_MORE.match(text, stop):
+        return value / 100, stop
+    return Decimal(0), end
 
 
 def _currency(name: str) -> str:
@@ -120,6 +198,24 @@ def accounts(text: str) -> Iterator[Fact]:
         yield make("number", text, *match.span(), re.sub(r"\s", "", match[0]))
 
 
+def pairs(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
+    """Two numbers in a breath, which are an hour, a sum or a year: "nine thirty", "four fifty"."""
+    spans = [*worded, *((*match.span(), Decimal(1)) for match in _ONE_OF_PAIR.finditer(text))]
+    for (start, end, first), (begin, stop, second) in pairwise(sorted(spans)):
+        gap = text[end:begin]
+        if first <= 24 and text[stop : stop + 1] != "-":
+            if gap in _BREATHS and 10 <= second <= 99:
+                yield make("number", text, start, stop, f"{first} {second}")
+            elif second < 10 and _OH.fullmatch(gap):
+                yield make("number", text, start, stop, f"{first} 0{second}")
+
+
+def fractions(text: str) -> Iterator[Fact]:
+    """Parts of an hour, in minutes, and dozens."""
+    for match in _FRACTION.finditer(text):
+        yield make("number", text, *match.span(), _FRACTIONS[match.lastgroup or ""])
+
+
 def numbers(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
     """Numbers in digits and in words, and codes such as A61 or K2."""
     for match in _TOKEN.finditer(text):
@@ -128,15 +224,27 @@ def numbers(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
         if len(token) < 3 and _COUNTED.search(text, max(0, start - 12), start):
             continue
         value = _value(token)
+        if percent := _PERCENT.match(text, end):
+            yield make("number", text, start, percent.end(), f"{value} %")
+            continue
         if (scale := _NUMBER_SCALE.match(text, end)) and value.replace(".", "").isdecimal():
             end, value = scale.end(), _scaled(token, scale[1])
         yield make("number", text, start, end, value)
     for start, end, words in worded:
         if "\0" in text[start:end]:
             continue
-        if words <= 12 and _ANNOUNCES.match(text, end):
-            continue
-        yield make("number", text, start, end, number(words))
+        if percent := _PERCENT.match(text, end):
+            yield make("number", text, start, percent.end(), f"{number(words)} %")
+        elif words > 12 or not (_ANNOUNCES.match(text, end) or _COUNTS_ITSELF.match(text, end)):
+            yield make("number", text, start, end, number(words))
+    for match in _ROMAN.finditer(text):
+        yield make("number", text, *match.span(), _roman(match[0]))
+
+
+def _roman(text: str) -> str:
+    values = [_ROMAN_DIGITS[letter] for letter in text]
+    following = [*values[1:], 0]
+    return str(sum(-v if v < after else v for v, after in zip(values, following, strict=True)))
 
 
 def _value(token: str) -> str:

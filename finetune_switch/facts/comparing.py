@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from itertools import pairwise
 
-from .amounts import CENTS
-from .base import BLANK, DASH, Fact
+from .amounts import CENTS, PAIR
+from .base import BLANK, DASH, Fact, number
 from .contacts import telephone_values
+from .plain import plain
 
 Key = tuple[str, str]
 
@@ -68,8 +70,8 @@ class Founded:
         kind, value = fact.kind, fact.value
         yield kind, value
         if kind == "telephone":
-            for _, number in (given := list(self._telephones(fact))):
-                yield kind, number.partition(";")[0]
+            for _, found in (given := list(self._telephones(fact))):
+                yield kind, found.partition(";")[0]
             yield from given
         elif kind == "date" and not value.startswith("-W"):
             yield from _parts_of_date(value)
@@ -80,15 +82,20 @@ class Founded:
             else:
                 yield kind, f"{int(hour) % 12:02}:{minute}"
                 yield kind, f"{int(hour) % 12 + 12:02}:{minute}"
-        elif kind == "price" and value.startswith(CENTS):
-            yield from [(kind, value.replace(CENTS, code)) for code in ("EUR", "USD")]
+        elif kind == "price":
+            if value.startswith(CENTS):
+                yield from [(kind, value.replace(CENTS, code)) for code in ("EUR", "USD")]
+            yield "sum", value.partition(" ")[2]
         elif kind == "address":
             yield kind, re.sub(r" \d+[a-z]?$", "", value)
         elif kind == "postcode" and value[0].isdecimal():
             yield "number", value.split(" ")[0]
-        elif kind == "number" and _DECIMALS.search(fact.text):
+        elif kind == "number" and _DECIMALS.search(plain(fact.text)):
             # A table has its currency in the head of a column.
             yield "price", f"* {value}"
+            yield "sum", value
+        elif kind == "number" and PAIR.fullmatch(value):
+            yield from _pair(value)
 
     def _readings(self, fact: Fact) -> Iterator[Key]:
         """What a passage must say for a fact of an answer to stand in it: one of these."""
@@ -98,6 +105,8 @@ class Founded:
             yield from self._telephones(fact)
         elif kind == "date" and re.match(r"\d{4}-", value):
             yield "undated", f"-{value[4:]}"
+        elif kind == "number" and PAIR.fullmatch(value):
+            yield from _pair(value)
         elif kind == "price":
             code, _, sum_ = value.partition(" ")
             yield kind, f"* {sum_}"
@@ -105,31 +114,46 @@ class Founded:
                 yield kind, f"{other} {sum_}"
 
     def _telephones(self, fact: Fact) -> Iterator[Key]:
+        text = plain(fact.text)
         if fact.value.startswith("+"):
-            for value in telephone_values(fact.text, self._home, self._regions):
+            for value in telephone_values(text, self._home, self._regions):
                 yield "telephone", value
-        if "+" not in fact.text:
-            yield "digits", re.sub(r"\D", "", fact.text)
+        # Digits that are spelled have none.
+        if "+" not in text and (digits := re.sub(r"\D", "", text)):
+            yield "digits", digits
 
     def _verbatim(self, fact: Fact) -> set[int]:
         """The passages that have a fact in the same characters.
 
         A bare "9" or "nine" proves no hour, day or price: nine boats would.
         """
-        if fact.kind != "number" and (fact.text.isdecimal() or fact.text.isalpha()):
+        said = plain(fact.text)
+        if fact.kind != "number" and (said.isdecimal() or said.isalpha()):
             return set()
-        words = _words(fact.text)
+        words = _words(said)
         if not words or len(words) > MAX_WORDS:
             return set()
         if self._runs is None:
             self._runs = {}
             for index, text in enumerate(self._texts):
-                for run in _runs(_words(text)):
+                for run in _runs(_words(plain(text))):
                     self._runs.setdefault(run, []).append(index)
         return set(self._runs.get(" ".join(words), ()))
 
 
+def _pair(value: str) -> Iterator[Key]:
+    """What "nine thirty" can be: an hour, a sum, a year."""
+    first, second = value.split(" ")
+    yield "time", f"{first}:{second}"
+    yield "sum", number(Decimal(f"{first}.{second}"))
+    yield "number", first + second
+
+
 def _parts_of_date(value: str) -> Iterator[Key]:
+    if value.startswith("---"):
+        return
+    if re.search(r"-\d\d-\d\d$", value):
+        yield "date", f"---{value[-2:]}"
     year, rest = ("", value[1:]) if value.startswith("--") else (value[:4], value[4:])
     month = rest[1:3]
     if year:
@@ -141,7 +165,7 @@ def _parts_of_date(value: str) -> Iterator[Key]:
 
 def _between(text: str, facts: Sequence[Fact]) -> Iterator[Key]:
     """The days and months inside a range: "Friday to Sunday" has a Saturday."""
-    found = [fact for fact in facts if fact.kind == "date"]
+    found = [f for f in facts if f.kind == "date" and not f.value.startswith("---")]
     weekdays = [fact for fact in found if fact.value.startswith("-W")]
     for first, last in pairwise(weekdays):
         # "Mon 6 to Fri 10 April" is a range of weekdays as well.

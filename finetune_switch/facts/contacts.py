@@ -20,7 +20,7 @@ _DOMAIN = re.compile(r"[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}")
 
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"\0]{1,2000}", re.IGNORECASE)
 _BARE_URL = re.compile(
-    r"(?<![\w@./-])(?:[a-z0-9-]{2,63}+\.){1,6}(?P<top>[a-z]{2,10})\b"
+    r"(?<![\w@./-])(?://)?(?:[a-z0-9-]{2,63}+\.){1,6}(?P<top>[a-z]{2,10})\b"
     r"(?:/[^\s<>\"\0]{0,2000})?"
 )
 _PATH = re.compile(r"(?<=\]\()/[^\s()<>\0]{0,500}(?=\))")
@@ -29,7 +29,7 @@ _GENERIC = {
     "example", "test", "local", "app", "dev", "shop", "online", "site", "berlin", "london", "wales",
     "scot", "cymru", "koeln", "hamburg", "bayern",
 }  # fmt: skip
-_TOP_LEVEL = _GENERIC | {region.lower() for region in phonenumbers.SUPPORTED_REGIONS}
+TOP_LEVEL = _GENERIC | {region.lower() for region in phonenumbers.SUPPORTED_REGIONS}
 
 _SEPARATOR = rf"{BLANK}?(?:(?:\(0\)|[)/.]|{DASH}){BLANK}?)?"
 _TELEPHONE = re.compile(
@@ -55,6 +55,11 @@ _PLZ = re.compile(rf"(?P<code>\d{{4,5}}){BLANK}(?P<place>[A-ZÄÖÜ][^\W\d_]{{2,
 _BEFORE_PLZ = re.compile(r"(?:\A|\n|,|[·|;] |, |\0 |\b(?:D|A|CH)-)$")
 _ZIP = re.compile(r"\b(?P<place>[A-Z]{2}) (?P<code>\d{5})(?:-(?P<plus>\d{4}))?(?!\w)")
 
+_PO_BOX = re.compile(
+    rf"\b(?:P\.?{BLANK}?O\.?{BLANK}?Box|Post Office Box|Postfach){BLANK}"
+    rf"(?:N[or]\.?{BLANK})?(?P<box>\d{{1,6}}(?:{BLANK}\d{{2,4}}){{0,3}})(?!\d)",
+    re.IGNORECASE,
+)
 _KINDS = {
     "street": "st", "st": "st", "road": "rd", "rd": "rd", "lane": "ln", "ln": "ln",
     "avenue": "ave", "ave": "ave", "square": "sq", "sq": "sq", "place": "pl", "drive": "dr",
@@ -98,7 +103,7 @@ def emails(text: str) -> Iterator[Fact]:
 def urls(text: str) -> Iterator[Fact]:
     for pattern in (_URL, _BARE_URL):
         for match in pattern.finditer(text):
-            if pattern is _BARE_URL and match["top"] not in _TOP_LEVEL:
+            if pattern is _BARE_URL and match["top"] not in TOP_LEVEL:
                 continue
             found = _trimmed(match[0])
             yield make("url", text, match.start(), match.start() + len(found), url_value(found))
@@ -120,7 +125,7 @@ def _trimmed(url: str) -> str:
 
 
 def url_value(url: str) -> str:
-    plain = re.sub(r"^https?://", "", url, flags=re.IGNORECASE)
+    plain = re.sub(r"^(?:https?:)?//", "", url, flags=re.IGNORECASE)
     host, slash, path = plain.partition("/")
     host = re.sub(r"^www\.", "", host.lower().removesuffix(":443").removesuffix(":80"))
     return f"{host}{slash}{unquote(path)}".rstrip("/") or "/"
@@ -141,7 +146,7 @@ def telephones(text: str, home: str, regions: Sequence[str]) -> Iterator[Fact]:
             if read > MAX_TELEPHONES:
                 value = _digits(match[0])
             else:
-                size, value = _read(match[0], home, tuple(regions))
+                size, value = read_telephone(match[0], home, tuple(regions))
                 end = start + size
             while text[start:end].count("(") < text[start:end].count(")"):
                 end -= 1
@@ -154,7 +159,7 @@ def _digits(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _read(text: str, home: str, regions: tuple[str, ...]) -> tuple[int, str]:
+def read_telephone(text: str, home: str, regions: tuple[str, ...]) -> tuple[int, str]:
     """How much of a run of digits is one number, and that number.
 
     Two numbers with only a blank between them look like one: the longest beginning that could be a
@@ -202,7 +207,9 @@ def postcodes(text: str) -> Iterator[Fact]:
 
 
 def addresses(text: str) -> Iterator[Fact]:
-    """Streets, with their house number where there is one."""
+    """Streets, with their house number where there is one, and boxes at a post office."""
+    for match in _PO_BOX.finditer(text):
+        yield make("address", text, *match.span(), f"box {re.sub(BLANK, '', match['box'])}")
     for match in _ENGLISH_STREET.finditer(text):
         words = match["name"].split(" ")
         kinds = [

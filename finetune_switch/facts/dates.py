@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .base import BLANK, DASH, Fact, make
-from .wording import months, short_weekdays, weekdays
+from .wording import months, ordinals, short_weekdays, weekdays
 
 _DAY = r"(?<![\w.,:/])(?P<day>\d{1,2})"
 _ORDINAL = r"(?:st\b|nd\b|rd\b|th\b|\.)?"
@@ -34,6 +34,24 @@ _MONTH_DAY = re.compile(
 )
 _MONTH_YEAR = re.compile(rf"(?<![\w]){_NAME}\.?,?{BLANK}(?:of )?{_YEAR}", re.IGNORECASE)
 _WORD = re.compile(r"(?<!\w)[^\W\d_]{2,12}(?!\w)")
+_ORDINAL_WORD = re.compile(
+    r"\b(?:twenty|thirty)[- ][a-z]{5,7}\b"
+    r"|\b(?:[^\W\d_]{3,16}(?:th|st|rd|nd|te[rn]?)|zweite[rn]?)\b",
+    re.IGNORECASE,
+)
+_MONTH_BEHIND = re.compile(rf"{BLANK}(?:of{BLANK})?(?:the{BLANK})?{_NAME}(?:,?{BLANK}{_YEAR})?")
+_MONTH_AHEAD = re.compile(rf"{_NAME},?{BLANK}(?:the{BLANK})?$")
+_DAY_ALONE = re.compile(r"(?<![\w.,/])(?P<day>\d{1,2})(?:st|nd|rd|th)\b", re.IGNORECASE)
+# "On the eighteenth."
+_ON_THE = re.compile(
+    r"\b(?:on|until|till|by|from|before|after|since) the $|\b(?:am|zum|vom|bis|ab dem|den) $",
+    re.IGNORECASE,
+)
+_ON = re.compile(r"\b(?:on the|am) $", re.IGNORECASE)
+_AND_NO_MORE = re.compile(
+    rf"{BLANK}?(?:$|[.,;:!?)\n\0])|{BLANK}(?:and|or|to|until|at|from|is|we|und|oder|bis|um|ist)\b",
+    re.MULTILINE,
+)
 # English has another "may" and "march", and short names of days are words as well.
 _AFTER_PREPOSITION = re.compile(
     r"\b(?:in|since|from|until|till|to|of|by|and|or|during|through|early|late|mid|each|every|this"
@@ -71,10 +89,38 @@ def dates(text: str, language: str) -> Iterator[Fact]:
                 yield make("date", text, first, end, _date(year, month, day))
             else:
                 yield make("date", text, match.start(), end, _date(year, month, int(match["day"])))
+    yield from _in_words(text, named)
     for match in _MONTH_YEAR.finditer(text):
         if month := named.get(match["month"].lower()):
             yield make("date", text, *match.span(), f"{match['year']}-{month:02}")
     yield from _single_words(text, language)
+
+
+def _in_words(text: str, named: dict[str, int]) -> Iterator[Fact]:
+    """The first of April, and days whose month is left out: on the eighteenth, on the 18th."""
+    for match in _ORDINAL_WORD.finditer(text):
+        day = ordinals().get(match[0].lower())
+        if day is None:
+            continue
+        start, end = match.span()
+        behind = _MONTH_BEHIND.match(text, end)
+        ahead = _MONTH_AHEAD.search(text, max(0, start - 18), start)
+        if behind and (month := named.get(behind["month"].lower())):
+            yield make("date", text, start, behind.end(), _date(behind["year"] or "", month, day))
+        elif ahead and (month := named.get(ahead["month"].lower())):
+            yield make("date", text, ahead.start(), end, _date("", month, day))
+        else:
+            # "From the first" has nothing to do with days.
+            yield from _day_alone(text, start, end, day, _ON if day <= 3 else _ON_THE)
+    for match in _DAY_ALONE.finditer(text):
+        yield from _day_alone(text, *match.span(), int(match["day"]), _ON_THE)
+
+
+def _day_alone(
+    text: str, start: int, end: int, day: int, before: re.Pattern[str]
+) -> Iterator[Fact]:
+    if before.search(text, max(0, start - 11), start) and _AND_NO_MORE.match(text, end):
+        yield make("date", text, start, end, f"---{day:02}")
 
 
 def _ends_sentence(text: str, end: int) -> bool:

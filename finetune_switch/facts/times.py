@@ -29,10 +29,27 @@ _DOTS = re.compile(
     r"(?P<hour>\d{1,2})\.(?P<minute>[0-5]\d)(?!\w|[.,]\d)"
 )
 _WITH_H = re.compile(r"(?<!\w)(?P<hour>\d{1,2})h(?P<minute>[0-5]\d)\b")
-_NAMED = re.compile(r"\b(?:(noon|midday|mittags)|(midnight|mitternacht))\b", re.IGNORECASE)
+_NAMED = re.compile(r"\b(?:((?:12 )?noon|midday|mittags)|(midnight|mitternacht))\b", re.IGNORECASE)
 _OCLOCK = re.compile(rf"{BLANK}?(?:o['’]{BLANK}?clock|Uhr)\b", re.IGNORECASE)
-_HALF = re.compile(r"\b(?:(half past)|(halb)|(quarter past|viertel nach)|(quarter to|viertel vor)) "
-                   r"$", re.IGNORECASE)  # fmt: skip
+_HALF = re.compile(
+    r"\b(?:(half past)|(halb)|(quarter past|viertel nach)|(quarter to|viertel vor|dreiviertel)"
+    r"|(half)) $",
+    re.IGNORECASE,
+)
+_MINUTES = re.compile(
+    r"\b(?P<minutes>five|ten|twenty|twenty[- ]five|fünf|zehn|zwanzig|5|10|20|25)"
+    r"(?: (?:minutes|minuten))? (?P<side>past|to|nach|vor) $",
+    re.IGNORECASE,
+)
+_WORDED_MINUTES = {"five": 5, "fünf": 5, "ten": 10, "zehn": 10, "twenty": 20, "zwanzig": 20}
+# Hours before the last of a list: "11, 13 and 15 Uhr".
+_LISTED = re.compile(rf"(?<![\w.,:/£€$-])(?P<hour>\d{{1,2}})(?:[.:](?P<minute>[0-5]\d))?,{BLANK}?$")
+# Behind a day of the week, or what says that it is about opening.
+_HOURS = re.compile(
+    rf"(?:\0,?{BLANK}|\0:{BLANK}?|\b(?:open|daily|hours|geöffnet|täglich|offen|zeiten)[,:]?{BLANK})"
+    rf"(?P<first>\d{{1,2}}){BLANK}?(?:{DASH}|\b(?:to|bis)\b){BLANK}?(?P<hour>\d{{1,2}})(?![\w%°]|[.,:/-]\d)",
+    re.IGNORECASE,
+)
 
 # A bare number is an hour behind "at", where nothing is counted by it.
 _AT = ("at ", "until ", "till ", "by ", "before ", "after ", "um ", "bis ", "vor ", "nach ", "ab ")
@@ -40,7 +57,8 @@ _AT = ("at ", "until ", "till ", "by ", "before ", "after ", "um ", "bis ", "vor
 _ONE = re.compile(r"\b(?:one|eins?)\b", re.IGNORECASE)
 _AT_ONE = ("at ", "until ", "till ", "um ", "bis ")
 _FROM = ("from ", "between ", "von ", "zwischen ", "ab ")
-_PARTS = ("past ", "to ", "halb ", "nach ", "vor ")
+_PARTS = ("past ", "to ", "halb ", "nach ", "vor ", "half ", "dreiviertel ")
+_PART_AHEAD = re.compile(r"(?:half|halb|quarter|viertel|dreiviertel|a quarter)\b", re.IGNORECASE)
 _O_OR_U = frozenset("oOU")
 _AGES = re.compile(r"\b(?:aged?|ages|children|kids|kinder|alter|jahren?)\b", re.IGNORECASE)
 _TO = re.compile(rf"{BLANK}?(?:{DASH}|\b(?:to|and|until|till|bis|und)\b){BLANK}?")
@@ -59,6 +77,7 @@ def times(text: str, language: str, worded: Sequence[WordedNumber]) -> Iterator[
     """Times of day on a clock of 24 hours; ``5:00`` where only twelve are told apart."""
     yield from _with_halves(text)
     for match in _UHR.finditer(text):
+        yield from _listed(text, match.start())
         yield from _pair(text, match, match["more"] or "", exact=True)
     exact = not language.lower().startswith("en")
     for match in _COLON.finditer(text):
@@ -69,7 +88,20 @@ def times(text: str, language: str, worded: Sequence[WordedNumber]) -> Iterator[
         yield from _pair(text, match, "", exact=True)
     for match in _NAMED.finditer(text):
         yield make("time", text, *match.span(), "12:00" if match[1] else "00:00")
+    for match in _HOURS.finditer(text):
+        if 1 <= int(match["first"]) <= 24 and 1 <= int(match["hour"]) <= 24:
+            for name in ("first", "hour"):
+                yield make("time", text, *match.span(name), _clock(match[name], "00", exact) or "")
     yield from _bare(text, worded, exact)
+
+
+def _listed(text: str, end: int) -> Iterator[Fact]:
+    while before := _LISTED.search(text, max(0, end - 8), end):
+        hour, minute = before.group("hour", "minute")
+        if value := _clock(hour, minute or "00", exact=True):
+            stop = before.end("minute") if minute else before.end("hour")
+            yield make("time", text, before.start(), stop, value)
+        end = before.start()
 
 
 def _with_halves(text: str) -> Iterator[Fact]:
@@ -130,13 +162,18 @@ def _bare(text: str, worded: Sequence[WordedNumber], exact: bool) -> Iterator[Fa
         time = _clock(f"{value:02}" if exact else str(value), minute, exact) or ""
         clock = _OCLOCK.match(text, end) if text[end : end + 2].strip()[:1] in _O_OR_U else None
         if before.endswith(_PARTS) and (said := _HALF.search(text, max(0, start - 14), start)):
-            yield make("time", text, said.start(), end, _part_of_hour(said, value))
+            if value <= 12 and (not said[5] or _THEN.match(text, end)):
+                yield make("time", text, said.start(), end, _part_of_hour(said, value))
+        elif before.endswith(_PARTS) and (said := _past(text, start, end)):
+            yield make("time", text, said.start(), end, _minutes_from_hour(said, value))
         elif clock:
             yield make("time", text, start, clock.end(), time)
         elif _follows(before, at) and _THEN.match(text, end):
             yield make("time", text, start, end, time)
         elif _follows(before, _FROM) and not _AGES.search(text, max(0, start - 25), start):
             then = _TO.match(text, end)
+            if then and _PART_AHEAD.match(text, then.end()):
+                yield make("time", text, start, end, time)
             other = followers.get(then.end()) if then else None
             if then and other and 1 <= other[1] <= 24 and _THEN.match(text, other[0]):
                 yield make("time", text, start, end, time)
@@ -152,7 +189,24 @@ def _follows(before: str, words: tuple[str, ...]) -> bool:
 
 
 def _part_of_hour(said: re.Match[str], hour: int) -> str:
-    minute = "30" if said[1] or said[2] else "15" if said[3] else "45"
+    minute = "30" if said[1] or said[2] or said[5] else "15" if said[3] else "45"
     if said[2] or said[4]:
         hour -= 1
     return f"{(hour - 1) % 12 + 1}:{minute}"
+
+
+def _past(text: str, start: int, end: int) -> re.Match[str] | None:
+    """Minutes past or to an hour: not the first of two hours, "from ten to five"."""
+    said = _MINUTES.search(text, max(0, start - 29), start)
+    if said is None or said["side"].lower() in ("past", "nach", "vor"):
+        return said
+    ahead = text[max(0, said.start() - 9) : said.start()].lower()
+    return None if ahead.endswith(_FROM) or not _THEN.match(text, end) else said
+
+
+def _minutes_from_hour(said: re.Match[str], hour: int) -> str:
+    minutes = said["minutes"].lower()
+    count = int(minutes) if minutes.isdecimal() else _WORDED_MINUTES.get(minutes, 25)
+    if said["side"].lower() in ("to", "vor"):
+        hour, count = hour - 1, 60 - count
+    return f"{(hour - 1) % 12 + 1}:{count:02}"

@@ -53,7 +53,9 @@ _TENS = {word: value * 10 for value, word in enumerate(_ENGLISH_TENS.split(), 2)
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
-_SMALL = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{_UNIT})\b)?|{_UNIT})\b"
+# "Twenty nineteen" is a year.
+_DIGIT = "|".join(list(_UNITS)[:9])
+_SMALL = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{_DIGIT})\b)?|{_UNIT})\b"
 _HUNDREDS = rf"(?:(?:a|{_SMALL})[- ]hundred\b(?: and {_SMALL}| {_SMALL})?)"
 _BELOW = rf"(?:{_HUNDREDS}|{_SMALL})"
 _ENGLISH = re.compile(
@@ -81,7 +83,8 @@ def _german() -> dict[str, int]:
         for units, unit in enumerate(_GERMAN_UNITS, 1):
             below[f"{unit}und{word}"] = tens * 10 + units
     found = dict(below)
-    for value, word in [(1, ""), *enumerate(_GERMAN_UNITS, 1)]:
+    hundreds = [(1, ""), *enumerate(_GERMAN_UNITS, 1), *enumerate(_GERMAN_TEENS, 11)]
+    for value, word in hundreds:
         found[f"{word}hundert"] = value * 100
         for rest, small in below.items():
             found[f"{word}hundert{rest}"] = found[f"{word}hundertund{rest}"] = value * 100 + small
@@ -112,6 +115,23 @@ def _read_english(text: str) -> int:
             total += max(current, 1) * _SCALES[word]
             current = 0
     return total + current
+
+
+@cache
+def ordinals() -> dict[str, int]:
+    """First to thirty-first, as days of a month are called."""
+    first = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+    first += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
+    found = {word: value for value, word in enumerate(first.split(), 1)}
+    found |= {"twentieth": 20, "thirtieth": 30, "thirty-first": 31, "thirty first": 31}
+    for word, value in list(found.items())[:9]:
+        found[f"twenty-{word}"] = found[f"twenty {word}"] = 20 + value
+    irregular = {1: "erst", 3: "dritt", 7: "siebt", 8: "acht"}
+    for word, value in _german().items():
+        if value <= 31:
+            stem = irregular.get(value) or word + ("t" if value < 20 else "st")
+            found |= {f"{stem}{ending}": value for ending in ("e", "en", "er")}
+    return found
 
 
 def number_words(text: str) -> list[WordedNumber]:

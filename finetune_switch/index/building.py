@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from ..embeddings import get_embedder
 from ..embeddings.base import Embedder
 from ..exceptions import BackendError
+from ..likeness import renew_vectors
 from ..models import Document, EmbeddingSpace, IndexBuild, PendingUpdate, RemovedChunk
 from ..visibility import page_model
 from .builds import claim
@@ -167,6 +168,7 @@ class _Run:
         get_store().finish(space)
         PendingUpdate.objects.filter(marked_at__lt=started).delete()
         _activate(space)
+        renew_vectors()
 
     def _remove_unseen(self, writer: DocumentWriter, seen: set[Key]) -> None:
         rows = Document.objects.filter(space=writer.space).values_list("pk", "model", "object_id")

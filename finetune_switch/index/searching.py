@@ -12,7 +12,7 @@ from django.utils.translation import get_language, gettext_lazy
 from .. import conf
 from ..adapters import Scope
 from ..compiled import CompiledLookup
-from ..embeddings import get_embedder
+from ..embeddings.questions import embed_question
 from ..exceptions import EmbeddingError
 from ..models import Chunk, EmbeddingSpace
 from ..passages import Hit
@@ -66,7 +66,7 @@ class SiteIndex:
         The threshold holds for the cosine similarity, whichever of them found a chunk.
         """
         try:
-            vector: Vector = get_embedder(self.space).embed([question])[0]
+            vector: Vector = embed_question(question, self.space)
         except EmbeddingError as error:
             if error.code in NOTHING_TO_SEARCH_BY:
                 return []

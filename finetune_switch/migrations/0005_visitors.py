@@ -2,7 +2,6 @@
 
 import django.core.validators
 import django.db.models.deletion
-import modelcluster.fields
 from django.conf import settings
 from django.db import migrations, models
 
@@ -60,12 +59,15 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('correction', 'Corrected answer'), ('fixed', 'Fixed reply')], default='correction', max_length=20, verbose_name='kind')),
+                ('examples', models.TextField(blank=True, help_text='One on each line. A question that is like one of them gets this answer.', verbose_name='questions')),
+                ('threshold', models.FloatField(default=0.85, help_text='From 0 to 1: how like one of them a question has to be.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)], verbose_name='likeness')),
+                ('words', models.TextField(blank=True, help_text='One word or phrase on each line. A question with one of them gets this answer, whatever else it says.', verbose_name='words')),
                 ('answer', models.TextField(verbose_name='answer')),
                 ('page_id', models.PositiveIntegerField(blank=True, null=True, verbose_name='page')),
-                ('words', models.TextField(blank=True, help_text='One word or phrase on each line. A question with one of them gets this answer.', verbose_name='words')),
-                ('threshold', models.FloatField(default=0.8, help_text='From 0 to 1: how like an example a question has to be.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)], verbose_name='likeness')),
                 ('is_on', models.BooleanField(default=True, verbose_name='in use')),
-                ('review_on', models.DateField(blank=True, null=True, verbose_name='review on')),
+                ('review_on', models.DateField(blank=True, help_text='The day on which somebody should see whether it is still right.', null=True, verbose_name='review on')),
+                ('embedding_model', models.CharField(blank=True, editable=False, max_length=400)),
+                ('vectors', models.BinaryField(null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='added')),
                 ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('latest_revision', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='wagtailcore.revision', verbose_name='latest revision')),
@@ -83,19 +85,5 @@ class Migration(migrations.Migration):
             model_name='exchange',
             name='prepared_answer',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='exchanges', to='finetune_switch.preparedanswer'),
-        ),
-        migrations.CreateModel(
-            name='PreparedExample',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('text', models.TextField(verbose_name='question')),
-                ('vector', models.BinaryField(null=True)),
-                ('answer', modelcluster.fields.ParentalKey(on_delete=django.db.models.deletion.CASCADE, related_name='examples', to='finetune_switch.preparedanswer')),
-                ('space', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='finetune_switch.embeddingspace')),
-            ],
-            options={
-                'verbose_name': 'example',
-                'verbose_name_plural': 'examples',
-            },
         ),
     ]

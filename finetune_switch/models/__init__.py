@@ -13,7 +13,7 @@ from .index import (
     RemovedChunk,
 )
 from .judgement import Grade, Preference, Reveal
-from .prepared import PreparedAnswer, PreparedExample
+from .prepared import PreparedAnswer
 from .switch import Switch
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "PendingUpdate",
     "Preference",
     "PreparedAnswer",
-    "PreparedExample",
     "Question",
     "QuestionSet",
     "RemovedChunk",

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -71,6 +72,30 @@ class ExchangeQuerySet(models.QuerySet["Exchange"]):
         now = timezone.localtime() if settings.USE_TZ else timezone.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         return self.filter(opened_at__gte=midnight)
+
+    def of_visitors(self) -> ExchangeQuerySet:
+        """What was asked on the site."""
+        return self.filter(origin=Origin.SITE)
+
+    def ended_as(self, outcome: str) -> ExchangeQuerySet:
+        """Those whose outcome reads so now; one left open past its deadline was interrupted."""
+        overdue = Q(outcome=Outcome.OPEN, deadline_at__lt=timezone.now())
+        match outcome:
+            case Outcome.OPEN:
+                return self.filter(~overdue, outcome=outcome)
+            case Outcome.INTERRUPTED:
+                return self.filter(Q(outcome=outcome) | overdue)
+        return self.filter(outcome=outcome)
+
+    def unanswered(self) -> ExchangeQuerySet:
+        """Visitors' questions without an answer, or with one that did not help.
+
+        Of those that failed, the ones for which no page was found. What people had prepared an
+        answer for is not among them.
+        """
+        without = Q(outcome=Outcome.NO_ANSWER) | Q(feedback__is_helpful=False)
+        not_searched = Q(outcome=Outcome.FAILED, retrieval=True, passages=[])
+        return self.of_visitors().filter(without | not_searched, prepared_answer__isnull=True)
 
     def usual_load_seconds(self, backend: ChatBackend) -> float | None:
         """How long it takes to load this backend's model: the median of the latest times.

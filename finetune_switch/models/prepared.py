@@ -2,33 +2,74 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy
-from modelcluster.fields import ParentalKey
-from modelcluster.models import ClusterableModel
 from wagtail.models import Locale, RevisionMixin, Site
 
-DEFAULT_THRESHOLD = 0.8
+# Measured with the embedded model: docs/prepared.md says what it lets through.
+DEFAULT_THRESHOLD = 0.85
 
 
-class PreparedAnswer(RevisionMixin, ClusterableModel):
+class PreparedAnswerQuerySet(models.QuerySet["PreparedAnswer"]):
+    def overdue(self) -> PreparedAnswerQuerySet:
+        """In use past the day on which somebody wanted to look at them again."""
+        return self.filter(is_on=True, review_on__lt=today())
+
+
+class PreparedAnswer(RevisionMixin, models.Model):
     """What is answered to some questions from now on, in one language, without asking a model.
 
     A correction is for a question that a model got wrong; a fixed reply is for what no model
-    should answer, and is looked for first. ``page_id`` is the primary key of the page that is
-    linked; no foreign key leads there, so that a page can go. ``words`` has a word or phrase on
-    each line; a question with one of them is answered whatever else it says.
+    should answer, and is looked for first. ``examples`` has a question on each line; one that is
+    like them is answered. ``words`` has a word or phrase on each line; a question with one of them
+    is answered whatever else it says. ``page_id`` is the primary key of the page that is linked; no
+    foreign key leads there, so that a page can go.
+
+    ``vectors`` holds those of the examples, one after the other, as float32, and
+    ``embedding_model`` says in words what they were made by: vectors of two models are never
+    compared.
     """
 
     class Kind(models.TextChoices):
         CORRECTION = "correction", gettext_lazy("Corrected answer")
         FIXED = "fixed", gettext_lazy("Fixed reply")
 
+    # What a revision needs not keep: it is made of the rest.
+    DERIVED = ("vectors", "embedding_model")
+
     kind = models.CharField(
         gettext_lazy("kind"), max_length=20, choices=Kind.choices, default=Kind.CORRECTION
     )
+    examples = models.TextField(
+        gettext_lazy("questions"),
+        blank=True,
+        help_text=gettext_lazy(
+            "One on each line. A question that is like one of them gets this answer."
+        ),
+    )
+    threshold = models.FloatField(
+        gettext_lazy("likeness"),
+        default=DEFAULT_THRESHOLD,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=gettext_lazy("From 0 to 1: how like one of them a question has to be."),
+    )
+    words = models.TextField(
+        gettext_lazy("words"),
+        blank=True,
+        help_text=gettext_lazy(
+            "One word or phrase on each line. A question with one of them gets this answer, "
+            "whatever else it says."
+        ),
+    )
+    answer = models.TextField(gettext_lazy("answer"))
+    page_id = models.PositiveIntegerField(gettext_lazy("page"), null=True, blank=True)
     site = models.ForeignKey(
         Site,
         verbose_name=gettext_lazy("site"),
@@ -41,23 +82,15 @@ class PreparedAnswer(RevisionMixin, ClusterableModel):
     locale = models.ForeignKey(
         Locale, verbose_name=gettext_lazy("language"), on_delete=models.CASCADE, related_name="+"
     )
-    answer = models.TextField(gettext_lazy("answer"))
-    page_id = models.PositiveIntegerField(gettext_lazy("page"), null=True, blank=True)
-    words = models.TextField(
-        gettext_lazy("words"),
-        blank=True,
-        help_text=gettext_lazy(
-            "One word or phrase on each line. A question with one of them gets this answer."
-        ),
-    )
-    threshold = models.FloatField(
-        gettext_lazy("likeness"),
-        default=DEFAULT_THRESHOLD,
-        validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text=gettext_lazy("From 0 to 1: how like an example a question has to be."),
-    )
     is_on = models.BooleanField(gettext_lazy("in use"), default=True)
-    review_on = models.DateField(gettext_lazy("review on"), null=True, blank=True)
+    review_on = models.DateField(
+        gettext_lazy("review on"),
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("The day on which somebody should see whether it is still right."),
+    )
+    embedding_model = models.CharField(max_length=400, blank=True, editable=False)
+    vectors = models.BinaryField(null=True, editable=False)
     made_from = models.ForeignKey(
         "finetune_switch.Exchange",
         on_delete=models.SET_NULL,
@@ -76,32 +109,46 @@ class PreparedAnswer(RevisionMixin, ClusterableModel):
         related_name="+",
     )
 
+    objects = PreparedAnswerQuerySet.as_manager()
+
+    embedded_examples: str | None = None
+    """The examples that ``vectors`` were made of, where that was just now."""
+
     class Meta:
         verbose_name = gettext_lazy("prepared answer")
         verbose_name_plural = gettext_lazy("prepared answers")
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
-        return self.answer[:80]
+        return next(iter([*self.questions, *self.phrases, self.answer]), "")[:80]
+
+    def get_absolute_url(self) -> str:
+        return reverse("finetune_prepared:edit", args=[self.pk])
+
+    @property
+    def questions(self) -> list[str]:
+        """The examples, one by one."""
+        return lines_of(self.examples)
+
+    @property
+    def phrases(self) -> list[str]:
+        """The words and phrases, one by one."""
+        return lines_of(self.words)
+
+    @property
+    def is_overdue(self) -> bool:
+        return self.is_on and self.review_on is not None and self.review_on < today()
+
+    def serializable_data(self) -> dict[str, Any]:
+        data = super().serializable_data()
+        return {name: value for name, value in data.items() if name not in self.DERIVED}
 
 
-class PreparedExample(models.Model):
-    """A question that a prepared answer answers, with its vector in one embedding space."""
+def lines_of(text: str) -> list[str]:
+    """What stands on the lines of a text, each once, without blank ones."""
+    return list(dict.fromkeys(filter(None, (" ".join(line.split()) for line in text.splitlines()))))
 
-    answer = ParentalKey(PreparedAnswer, on_delete=models.CASCADE, related_name="examples")
-    text = models.TextField(gettext_lazy("question"))
-    space = models.ForeignKey(
-        "finetune_switch.EmbeddingSpace",
-        on_delete=models.SET_NULL,
-        null=True,
-        editable=False,
-        related_name="+",
-    )
-    vector = models.BinaryField(null=True, editable=False)
 
-    class Meta:
-        verbose_name = gettext_lazy("example")
-        verbose_name_plural = gettext_lazy("examples")
-
-    def __str__(self) -> str:
-        return self.text[:80]
+def today() -> date:
+    # localdate() refuses the times of a project with USE_TZ = False.
+    return timezone.localdate() if settings.USE_TZ else timezone.now().date()

@@ -6,13 +6,16 @@ import json
 from typing import Any
 
 from django import template
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import AbstractPage, Site
 
 from ..askers import Asker
 from ..retrieval import similar_pages as find_similar_pages
+
+# What the widget asks, by the names of the addresses.
+ADDRESSES = ("ask", "conversation", "feedback", "results", "search", "about")
 
 register = template.Library()
 
@@ -31,32 +34,63 @@ def similar_pages(context: dict[str, Any], page: AbstractPage, limit: int = 5) -
 
 
 @register.inclusion_tag("finetune_switch/visitors/chat.html")
-def finetune_chat() -> dict[str, Any]:
-    """``{% finetune_chat %}``: a question and its answer, in the place where it stands.
+def finetune_chat(
+    *, dialog: bool = False, mode: str = "", question: str = "", heading_level: int = 2
+) -> dict[str, Any]:
+    """``{% finetune_chat %}``: questions and their answers, in the place where it stands.
 
-    Nothing in it belongs to one visitor, so that a page with it can be cached for everybody.
+    With ``dialog=True``, or ``mode="dialog"``, it is a button that opens a dialog. A ``question``
+    is asked at once. ``heading_level`` is that of the questions, where the page around wants
+    another one. Nothing in it belongs to one visitor, so that a page with it can be cached for
+    everybody.
     """
     return {
-        "ask_url": reverse("finetune_visitors:ask"),
+        "addresses": {name: _address(name) for name in ADDRESSES},
         "search_url": reverse("finetune_visitors:search"),
+        "is_dialog": dialog or mode == "dialog",
+        "question": question,
+        "heading_level": heading_level,
         "language": get_language(),
         "texts": json.dumps(_chat_texts(), ensure_ascii=False),
     }
+
+
+def _address(name: str) -> str:
+    try:
+        return reverse(f"finetune_visitors:{name}")
+    except NoReverseMatch:
+        return ""
 
 
 def _chat_texts() -> dict[str, str]:
     """What the widget says, by the names that its script has for it."""
     return {
         "label": _("Your question"),
+        "follow": _("Ask a follow-up question"),
         "ask": _("Ask"),
         "stop": _("Stop"),
         "again": _("Start again"),
+        "retry": _("Ask again"),
         "pages": _("The best pages for this"),
         "waiting": _("Looking for an answer …"),
         "answer": _("Answer"),
         "stopped": _("The answer was stopped."),
         "lost": _("The connection was lost. Ask again."),
         "failed": _("This did not work. Ask again in a moment."),
+        "off": _("Questions are not answered at the moment. You can search the pages."),
         "search": _("Search the pages"),
         "destination": _("Your question was sent to:"),
+        "copy": _("Copy"),
+        "copied": _("Copied."),
+        "uncopied": _("It could not be copied. Mark the text, and copy it yourself."),
+        "helpful": _("Helpful"),
+        "unhelpful": _("Not helpful"),
+        "good": _("What was good about it? (optional)"),
+        "bad": _("What was wrong with it? (optional)"),
+        "send": _("Send"),
+        "thanks": _("Thank you."),
+        "taken": _("Taken back."),
+        "open": _("Ask a question"),
+        "title": _("Ask a question"),
+        "close": _("Close"),
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .. import conf
 from ..adapters import Scope
-from ..embeddings import get_embedder
+from ..embeddings.questions import embed_question
 from ..exceptions import EmbeddingError
 from ..index.builds import active_space
 from ..index.searching import (
@@ -59,7 +59,7 @@ class Asked:
         """Of the question; ``None`` where the model makes nothing of it."""
         if question not in self._vectors:
             try:
-                found = get_embedder(self.space).embed([question])[0]
+                found = embed_question(question, self.space)
             except EmbeddingError as error:
                 if error.code not in NOTHING_TO_SEARCH_BY:
                     raise

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy
@@ -22,12 +23,14 @@ from ..exceptions import BackendError, InvalidQuestion
 from ..models import (
     ChatBackend,
     Comparison,
+    Exchange,
     Question,
     Switch,
     SystemPrompt,
 )
 from ..reading import Reader
 from ..suggestions import suggest
+from ..visitor_questions import QuestionReader
 
 EXAMPLES = 6
 WORDINGS = 50
@@ -63,11 +66,12 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
     def get_initial(self) -> dict[str, Any]:
         """As the last time; the first time the active backend, and one beside it.
 
-        ``?again=`` names a comparison and ``?saved=`` a question to begin with.
+        ``?again=`` names a comparison, ``?saved=`` a question, and ``?exchange=`` what a visitor
+        asked, to begin with.
         """
         user: Any = self.request.user
         own = Comparison.objects.filter(user=user)
-        again = _row(Comparison, self.request.GET.get("again"))
+        again = _row(Comparison.objects.all(), self.request.GET.get("again"))
         if again is not None and not may_read(Asker.from_request(self.request), again):
             again = None
         last = again or own.first()
@@ -85,10 +89,28 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
                 "saved_question": again.saved_question,
                 "instructions": again.instructions,
             }
-        saved = _row(Question, self.request.GET.get("saved"))
+        saved = _row(Question.objects.all(), self.request.GET.get("saved"))
         if saved is not None:
             initial |= {"question": saved.text, "saved_question": saved}
+        if permissions.may_see_visitors_questions(user):
+            initial |= self._as_a_visitor_asked()
         return initial
+
+    def _as_a_visitor_asked(self) -> dict[str, Any]:
+        asked = _row(Exchange.objects.of_visitors(), self.request.GET.get("exchange"))
+        if asked is None:
+            return {}
+        reader = QuestionReader(Reader.of(self.request))
+        # What a follow-up was made into says what was answered before it.
+        by_itself = asked.standalone_question if reader.may_read([asked]) else ""
+        return {
+            "question": by_itself or asked.question,
+            "saved_question": None,
+            "instructions": "",
+            "retrieval": True,
+            **({"site": asked.site} if asked.site else {}),
+            **({"locale": asked.locale} if asked.locale else {}),
+        }
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         backends = list(ChatBackend.objects.all())
@@ -129,10 +151,10 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
         return self.form_invalid(form)
 
 
-def _row(model: Any, pk: str | None) -> Any:
+def _row(rows: QuerySet[Any], pk: str | None) -> Any:
     """The row that a query names, or ``None`` for whatever else it says."""
     try:
-        return model.objects.filter(pk=pk).first() if pk else None
+        return rows.filter(pk=pk).first() if pk else None
     except (ValueError, ValidationError):
         return None
 

@@ -111,7 +111,7 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
         return {
             **context,
             "columns": shown,
-            "passages": passages_shown(comparison, user),
+            "passages": passages_shown(comparison.frozen_passages, user),
             "create_page_url": ""
             if comparison.passages
             else create_page_url(comparison.site, user),

@@ -26,6 +26,7 @@ from ..models import (
     Preference,
     Switch,
 )
+from ..passages import Passage
 from ..visibility import page_model
 
 if TYPE_CHECKING:
@@ -194,9 +195,8 @@ def _dollars(amount: float, digits: int) -> str:
     return f"$ {floatformat(amount, digits)}"
 
 
-def passages_shown(comparison: Comparison, user: Any) -> list[dict[str, Any]]:
+def passages_shown(passages: Sequence[Passage], user: Any) -> list[dict[str, Any]]:
     """The passages, each with where its page is edited, for those who may edit it."""
-    passages = comparison.frozen_passages
     ids = [page_id_of(passage.source) for passage in passages]
     pages = page_model()._default_manager.in_bulk([pk for pk in ids if pk is not None])
     shown = []

@@ -38,12 +38,18 @@ ROLES: dict[str, tuple[str, ...]] = {
     # May delete them, but not see any.
     "blind_deleter": ("access_admin", "delete_comparison"),
     "comparison_deleter": ("access_admin", "view_comparison", "delete_comparison"),
+    # May read what visitors asked.
+    "visitor_reader": ("access_admin", "view_exchange"),
     "question_adder": ("access_admin", "add_question"),
     # May read comparisons and keep their questions, and not edit them later.
     "question_saver": ("access_admin", "view_comparison", "add_question"),
     "question_changer": ("access_admin", "change_question"),
     "question_deleter": ("access_admin", "delete_question"),
     # May keep question sets.
+    # May prepare answers, by each of its permissions alone.
+    "preparer": ("access_admin", "add_preparedanswer"),
+    "prepared_changer": ("access_admin", "change_preparedanswer"),
+    "prepared_deleter": ("access_admin", "delete_preparedanswer"),
     "set_keeper": ("access_admin", "add_questionset", "change_questionset", "delete_questionset"),
     **{role: ("access_admin", name) for role, name in BACKEND_PERMISSIONS.items()},
     "superuser": (),

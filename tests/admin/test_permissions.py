@@ -23,6 +23,7 @@ from finetune_switch.models import (
     SystemPrompt,
 )
 from tests.comparison_helpers import make_comparison, prefer
+from tests.visitor_helpers import unanswered
 
 from .pages import address
 from .roles import BACKEND_PERMISSIONS, ROLES, make_user
@@ -43,6 +44,7 @@ QUESTION_CHANGERS = {"question_changer", "superuser"}
 QUESTION_DELETERS = {"question_deleter", "superuser"}
 QUESTIONERS = QUESTION_ADDERS | QUESTION_CHANGERS | QUESTION_DELETERS
 SET_KEEPERS = {"set_keeper", "superuser"}
+VISITOR_READERS = {"visitor_reader", "superuser"}
 
 NEW = {
     "label": "New",
@@ -113,6 +115,30 @@ VIEWS = {
     "suggestions": ("get", "comparisons:suggestions", "", COMPARERS, {"q": "open"}),
     "ask to delete one": ("get", "comparisons:delete", "comparison", COMPARISON_DELETERS, {}),
     "delete one": ("post", "comparisons:delete", "comparison", COMPARISON_DELETERS, {}),
+    "visitors' questions": ("get", "visitor_questions:index", "", VISITOR_READERS, {}),
+    "visitors' results": ("get", "visitor_questions:index_results", "", VISITOR_READERS, {}),
+    "visitors' export": (
+        "get",
+        "visitor_questions:index",
+        "",
+        VISITOR_READERS,
+        {"export": "csv"},
+    ),
+    "a visitor's question": (
+        "get",
+        "visitor_questions:exchange",
+        "exchange",
+        VISITOR_READERS,
+        {},
+    ),
+    "the unanswered": ("get", "visitor_questions:unanswered", "", VISITOR_READERS, {}),
+    "the unanswered's results": (
+        "get",
+        "visitor_questions:unanswered_results",
+        "",
+        VISITOR_READERS,
+        {},
+    ),
     "questions": ("get", "questions:index", "", QUESTIONERS, {}),
     "questions' results": ("get", "questions:index_results", "", QUESTIONERS, {}),
     "form for a question": ("get", "questions:add", "", QUESTION_ADDERS, {}),
@@ -193,6 +219,7 @@ def test_a_view_for_every_role(what, people, site, switch, hosted, backend, comp
         "column": (comparison.pk, 0),
         "other column": (comparison.pk, 1),
         "question": (Question.objects.create(text="When?").pk,),
+        "exchange": (unanswered("When?", site).pk,),
         "set": (QuestionSet.objects.create(name="Hours").pk,),
     }[names]
     known = {"hosted": hosted.pk, "tuned": backend.pk}

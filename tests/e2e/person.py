@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 # Chromium says of each answer that is no success that it "failed to load"; ours say why.
-EXPECTED = ("status of 502", "status of 400")
+EXPECTED = tuple(f"status of {status}" for status in (400, 404, 429, 502, 503))
 
 
 @dataclass

@@ -1,31 +1,35 @@
-"""A visitor asks on a page of the site: by keyboard, in light and dark, wide and narrow."""
+"""A visitor asks on a page of the site: by keyboard, in a dialog, and when something fails."""
 
 from __future__ import annotations
 
-import itertools
+import json
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django.urls import reverse
+from django.contrib.auth import get_user_model
+from django.test import Client
 from playwright.sync_api import Page, expect
 
-from finetune_switch.models import Exchange, Outcome
+from finetune_switch.models import Exchange, Feedback, Outcome, Switch
 from tests.index_helpers import build
 
+from .conftest import log_in
 from .person import Person
 
 SLOW = {"answer": " ".join(["Ahoy."] * 200), "tokens_per_second": 8}
+SAID = "It opens at nine. [1]"
 HOSTILE = (
     'It opens at nine. [1] <img src="x" onerror="alert()"> [Here](javascript:alert()) you are. '
     "A dog pays £7. [1] Bye."
 )
+QUESTION = "When does the lighthouse open?"
 
 
 @pytest.fixture
 def lighthouse(visitor: Person, site, make_page, backends, behave) -> Page:
+    """The home page, where the widget stands in its place."""
     make_page("Lighthouse", "The lighthouse opens at 9am, and a ticket costs £24.")
     build()
-    behave(backends["hosted"], answer=HOSTILE)
+    behave(backends["hosted"], answer=SAID)
     visitor.page.goto(visitor.address)
     return visitor.page
 
@@ -35,20 +39,32 @@ def chat(page: Page):
 
 
 def field(page: Page):
-    return chat(page).get_by_label("Your question")
+    return chat(page).locator("#question")
 
 
-def ask(page: Page, question: str = "When does the lighthouse open?") -> None:
+def button(page: Page, name: str):
+    return chat(page).get_by_role("button", name=name, exact=True)
+
+
+def ask(page: Page, question: str = QUESTION) -> None:
     field(page).fill(question)
     page.keyboard.press("Enter")
 
 
-def test_asks_by_keyboard_and_reads_a_checked_answer_with_its_pages(lighthouse):
+def is_answered(page: Page, count: int = 1) -> None:
+    expect(chat(page).locator(".text")).to_have_count(count)
+    expect(chat(page).locator(".text").last).to_contain_text("[1]")
+    expect(button(page, "Start again")).to_be_visible()
+
+
+def test_asks_by_keyboard_and_reads_a_checked_answer_with_its_pages(lighthouse, backends, behave):
+    behave(backends["hosted"], answer=HOSTILE)
     page = lighthouse
     field(page).focus()
-    page.keyboard.type("When does the lighthouse open?")
+    expect(chat(page).locator("[part=notice]")).to_contain_text("Your question goes to")
+    page.keyboard.type(QUESTION)
     page.keyboard.press("Tab")
-    expect(chat(page).get_by_role("button", name="Ask")).to_be_focused()
+    expect(button(page, "Ask")).to_be_focused()
     page.keyboard.press("Enter")
 
     text = chat(page).locator(".text")
@@ -63,12 +79,57 @@ def test_asks_by_keyboard_and_reads_a_checked_answer_with_its_pages(lighthouse):
     assert len(hrefs) == 3
     assert {href.removeprefix(page.url.rstrip("/")) for href in hrefs} == {"/lighthouse/"}
     expect(chat(page).get_by_role("status")).to_have_text(f"Answer: {text.text_content()}")
-
-    expect(chat(page).get_by_role("button", name="Start again")).to_be_focused()
-    page.keyboard.press("Enter")
     expect(field(page)).to_be_focused()
-    expect(field(page)).to_have_value("")
-    expect(text).to_be_hidden()
+
+
+def test_questions_follow_each_other_until_one_starts_again(lighthouse, standin):
+    page = lighthouse
+    ask(page)
+    is_answered(page)
+    expect(chat(page).get_by_label("Ask a follow-up question")).to_be_focused()
+    ask(page, "And what does a ticket to the lighthouse cost?")
+    is_answered(page, 2)
+    expect(chat(page).locator("h3[part=question]")).to_have_text(
+        [QUESTION, "And what does a ticket to the lighthouse cost?"]
+    )
+    first, second = Exchange.objects.order_by("opened_at")
+    assert first.conversation == second.conversation is not None
+    # The field for the next question is below the latest answer.
+    below = field(page).bounding_box()["y"]
+    assert below > chat(page).locator("section").last.bounding_box()["y"]
+
+    # Who follows a source and comes back goes on where they were, and so does the next page.
+    chat(page).get_by_role("link", name="Lighthouse").last.click()
+    page.wait_for_url("**/lighthouse/")
+    button(page, "Ask a question").click()
+    is_answered(page, 2)
+    page.go_back()
+    is_answered(page, 2)
+    ask(page, "Is the lighthouse open on Sundays?")
+    is_answered(page, 3)
+    assert Exchange.objects.filter(conversation=first.conversation).count() == 3
+
+    button(page, "Start again").click()
+    expect(field(page)).to_be_focused()
+    expect(chat(page).locator("section")).to_have_count(0)
+    page.reload()
+    expect(chat(page).get_by_label("Your question")).to_be_visible()
+    expect(chat(page).locator("section")).to_have_count(0)
+
+
+def test_who_logs_out_leaves_no_conversation_behind(visitor, lighthouse):
+    page = lighthouse
+    log_in(page, visitor.address, get_user_model().objects.create_user("ada"))
+    page.reload()
+    ask(page)
+    is_answered(page)
+    page.reload()
+    is_answered(page)
+    page.context.clear_cookies()
+    page.reload()
+    field(page).focus()
+    expect(chat(page).locator("[part=notice]")).to_be_visible()
+    expect(chat(page).locator("section")).to_have_count(0)
 
 
 def test_pages_come_at_once_and_the_answer_can_be_stopped(lighthouse, backends, behave):
@@ -79,16 +140,76 @@ def test_pages_come_at_once_and_the_answer_can_be_stopped(lighthouse, backends, 
     expect(chat(page).locator(".text")).to_contain_text("Ahoy. Ahoy. Ahoy.")
     expect(chat(page).get_by_role("status")).to_have_text("Looking for an answer …")
 
-    chat(page).get_by_role("button", name="Stop").click()
+    button(page, "Stop").focus()
+    page.keyboard.press("Enter")
 
     expect(chat(page).locator(".error")).to_have_text("The answer was stopped.")
-    expect(chat(page).get_by_role("button", name="Start again")).to_be_focused()
+    expect(field(page)).to_be_focused()
     expect(chat(page).locator(".text")).to_contain_text("Ahoy. Ahoy. Ahoy.")
+    expect(button(page, "Helpful")).to_be_hidden()
     for _attempt in range(50):
         if Exchange.objects.get().outcome == Outcome.CANCELLED:
-            return
+            break
         page.wait_for_timeout(100)
-    raise AssertionError(Exchange.objects.get().outcome)
+    assert Exchange.objects.get().outcome == Outcome.CANCELLED
+
+    behave(backends["hosted"], answer=SAID)
+    button(page, "Ask again").click()
+    is_answered(page)
+    expect(chat(page).locator("section")).to_have_count(1)
+
+
+def test_says_whether_it_helped_and_why(lighthouse):
+    page = lighthouse
+    ask(page)
+    up, down = button(page, "Helpful"), button(page, "Not helpful")
+    down.focus()
+    page.keyboard.press("Space")
+    expect(down).to_have_attribute("aria-pressed", "true")
+    expect(chat(page).get_by_role("status")).to_have_text("Thank you.")
+    assert Feedback.objects.get().is_helpful is False
+
+    why = chat(page).get_by_label("What was wrong with it? (optional)")
+    why.fill("Too short.")
+    page.keyboard.press("Enter")
+    expect(why).to_be_hidden()
+    expect(down).to_be_focused()
+    assert Feedback.objects.get().comment == "Too short."
+
+    up.click()
+    expect(up).to_have_attribute("aria-pressed", "true")
+    expect(down).to_have_attribute("aria-pressed", "false")
+    expect(chat(page).get_by_label("What was good about it? (optional)")).to_be_visible()
+    assert Feedback.objects.get().is_helpful is True
+    up.click()
+    expect(up).to_have_attribute("aria-pressed", "false")
+    expect(chat(page).get_by_role("status")).to_have_text("Taken back.")
+    assert not Feedback.objects.exists()
+
+
+def test_there_are_no_thumbs_where_nothing_is_kept(lighthouse, settings):
+    settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "RECORD_VISITOR_QUESTIONS": False}
+    page = lighthouse
+    ask(page)
+    is_answered(page)
+    expect(button(page, "Copy")).to_be_visible()
+    expect(button(page, "Helpful")).to_be_hidden()
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_copies_the_answer_with_its_sources(lighthouse, is_allowed):
+    page = lighthouse
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    if not is_allowed:
+        # As on a page over plain HTTP.
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    ask(page)
+    is_answered(page)
+    button(page, "Copy").click()
+    expect(chat(page).get_by_role("status")).to_have_text("Copied.")
+    expect(button(page, "Copy")).to_be_focused()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"{SAID}\n\n[1] Lighthouse – {page.url.rstrip('/')}/lighthouse/"
 
 
 def test_what_fails_is_a_sentence_and_a_way_on(visitor, lighthouse, backends, behave):
@@ -100,6 +221,7 @@ def test_what_fails_is_a_sentence_and_a_way_on(visitor, lighthouse, backends, be
     expect(search).to_be_visible()
     expect(chat(page).get_by_role("link", name="Lighthouse")).to_be_visible()
 
+    button(page, "Start again").click()
     page.context.set_offline(True)
     ask(page)
     expect(error).to_contain_text("The connection was lost. Ask again.")
@@ -110,50 +232,132 @@ def test_what_fails_is_a_sentence_and_a_way_on(visitor, lighthouse, backends, be
     visitor.complaints.clear()
 
 
-def test_axe_finds_nothing_in_any_state(lighthouse, backends, behave):
-    page, found = lighthouse, []
-    found += look(page, "empty")
+def test_a_lost_answer_is_not_asked_for_twice(lighthouse, standin):
+    page, ids = lighthouse, []
+
+    def lose(route):
+        """The answer is made, and does not arrive."""
+        ids.append(route.request.post_data)
+        response = route.fetch()
+        body = response.text().partition("event: done")[0]
+        route.fulfill(response=response, body=body)
+
+    page.route("**/answers/ask/", lose, times=1)
     ask(page)
-    expect(chat(page).get_by_role("button", name="Start again")).to_be_visible()
-    found += look(page, "answered")
-    behave(backends["hosted"], fault="unauthorized")
+    expect(chat(page).locator(".error")).to_contain_text("The connection was lost.")
+    asked = len(standin.requests)
+    button(page, "Ask again").click()
+    is_answered(page)
+    expect(chat(page).locator(".error")).to_be_hidden()
+    assert len(standin.requests) == asked
+    assert Exchange.objects.count() == 1
+
+
+def test_who_asks_too_much_is_told_so_and_shown_the_pages(lighthouse, settings):
+    limits = {"QUESTIONS_A_MINUTE": 1}
+    settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "VISITORS": limits}
+    page = lighthouse
     ask(page)
-    expect(chat(page).locator(".error")).to_be_visible()
-    found += look(page, "failed")
-    behave(backends["hosted"], **SLOW)
+    is_answered(page)
+    ask(page, "Is the lighthouse open on Sundays?")
+    error = chat(page).locator(".error").last
+    expect(error).to_contain_text("You have asked many questions in a short time.")
+    expect(error.get_by_role("link", name="Search the pages")).to_be_visible()
+    refused = chat(page).locator("section").last
+    expect(refused.get_by_role("link", name="Lighthouse")).to_be_visible()
+
+
+def test_where_answers_are_off_it_searches(lighthouse, site):
+    Switch.objects.filter(site=site).update(answers_visitors=False)
+    page = lighthouse
+    field(page).focus()
+    expect(chat(page).locator("[part=notice]")).to_have_text(
+        "Questions are not answered at the moment. You can search the pages."
+    )
     ask(page)
-    expect(chat(page).locator(".text")).to_contain_text("Ahoy. Ahoy. Ahoy.")
-    found += look(page, "answering")
-    chat(page).get_by_role("button", name="Stop").click()
-    page.goto(page.url.rstrip("/") + reverse("finetune_visitors:search") + "?q=lighthouse")
-    found += look(page, "search page")
-    assert found == []
+    page.wait_for_url("**/answers/search/**")
+    expect(page.get_by_role("heading", name="1 page")).to_be_visible()
+    expect(page.get_by_role("heading", name="Answer")).to_have_count(0)
 
 
-def look(page: Page, state: str) -> list[str]:
-    found = []
-    for width, scheme in itertools.product((320, 1280), ("light", "dark")):
-        page.set_viewport_size({"width": width, "height": 800})
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        found += [f"{state}, {width} px: {wide} px wide"] * (wide > width)
-        response = Axe().run(page, options={"resultTypes": ["violations"]}).response
-        found += [
-            f"{state}, {width} px, {scheme}: {violation['id']}: {node['html'][:160]}"
-            for violation in response["violations"]
-            for node in violation["nodes"]
-        ]
-    return found
+def test_the_dialog_keeps_the_focus_and_gives_it_back(visitor, lighthouse):
+    page = lighthouse
+    page.goto(f"{visitor.address}/lighthouse/")
+    opener = button(page, "Ask a question")
+    opener.focus()
+    page.keyboard.press("Enter")
+    dialog = chat(page).get_by_role("dialog", name="Ask a question")
+    expect(dialog).to_be_visible()
+    expect(field(page)).to_be_focused()
+    ask(page)
+    is_answered(page)
+    # Around once and again: nothing of the page behind can be reached.
+    inside = "document.activeElement === document.querySelector('finetune-chat')"
+    for _step in range(24):
+        page.keyboard.press("Tab")
+        assert page.evaluate(f"{inside} || document.activeElement === document.body")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(opener).to_be_focused()
+    page.keyboard.press("Enter")
+    is_answered(page)
+    expect(field(page)).to_be_focused()
+    button(page, "Close").click()
+    expect(opener).to_be_focused()
 
 
-def test_without_a_script_it_is_a_form(browser, live_server, lighthouse):
+def test_one_cached_page_serves_everybody(browser, visitor, lighthouse, make_page):
+    """The very same bytes, for two visitors, one of whom is logged in and may read more."""
+    members = make_page("Lamp room", "The lighthouse opens its lamp room to members at 7am.")
+    members.view_restrictions.create(restriction_type="login")
+    build()
+    answered = Client().get("/lighthouse/")
+    html = answered.content.decode()
+    assert not answered.cookies
+    assert "csrf" not in html
+    seen = {}
+    for who in ("ada", None):
+        context = browser.new_context(reduced_motion="reduce")
+        page = context.new_page()
+        if who:
+            log_in(page, visitor.address, get_user_model().objects.create_user(who))
+        page.route(
+            "**/lighthouse/", lambda route: route.fulfill(body=html, content_type="text/html")
+        )
+        page.goto(f"{visitor.address}/lighthouse/")
+        button(page, "Ask a question").click()
+        ask(page, "When does the lighthouse open its lamp room?")
+        is_answered(page)
+        seen[who] = chat(page).locator("[part=source]").all_text_contents()
+        context.close()
+    assert "Lamp room" in seen["ada"]
+    assert "Lamp room" not in seen[None]
+
+
+def test_without_storage_clipboard_or_a_secure_origin_it_still_answers(lighthouse):
+    page = lighthouse
+    page.add_init_script(
+        """delete Crypto.prototype.randomUUID;
+        Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('No.'); } });"""
+    )
+    page.reload()
+    ask(page)
+    is_answered(page)
+    assert json.dumps(str(Exchange.objects.get().pk))
+    page.reload()
+    expect(chat(page).locator("section")).to_have_count(0)
+
+
+def test_without_a_script_it_is_a_form(browser, visitor, lighthouse):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(live_server.url)
-    page.locator("finetune-chat input").fill("When does the lighthouse open?")
+    page.goto(f"{visitor.address}/lighthouse/")
+    page.get_by_role("link", name="Ask a question").click()
+    expect(page.get_by_role("heading", name="Search and ask")).to_be_visible()
+    page.goto(visitor.address)
+    page.locator("finetune-chat input").fill(QUESTION)
     page.locator("finetune-chat button").click()
     expect(page.get_by_role("heading", name="Answer")).to_be_visible()
     expect(page.locator(".finetune-answer")).to_contain_text("It opens at nine. [1]")
-    expect(page.locator("main")).not_to_contain_text("£7")
     expect(page.get_by_role("heading", name="1 page")).to_be_visible()
     context.close()

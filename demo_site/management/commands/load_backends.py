@@ -139,6 +139,7 @@ class Command(BaseCommand):
                     "change_chatbackend",
                     "view_chatbackend",
                     "run_indexbuild",
+                    "view_exchange",
                     "delete_comparison",
                     "delete_question",
                     "delete_questionset",

@@ -67,6 +67,8 @@ class Command(BaseCommand):
         call_command("load_backends")
         self._say("Indexing the pages (in this process; nothing is sent anywhere)")
         call_command("finetune_switch", "index", verbosity=0)
+        self._say("Asking what visitors ask")
+        call_command("load_visitors")
 
     def _start_standin(self, port: int) -> subprocess.Popen[bytes]:
         self._say("Starting a stand-in model server on this machine (no key, or no Ollama, is set)")

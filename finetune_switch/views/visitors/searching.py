@@ -1,13 +1,15 @@
-"""The page that searches and answers, without any script."""
+"""The page that searches and answers, without any script; and the search alone, as JSON."""
 
 from __future__ import annotations
 
+from html import unescape
 from typing import Any
 
 from django.core.paginator import Page
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
-from django.utils.translation import get_language
+from django.utils.html import strip_tags
+from django.utils.translation import get_language, override
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 from wagtail.models import Site
@@ -16,9 +18,13 @@ from ... import retrieval
 from ...askers import Asker
 from ...exceptions import BackendError
 from ...models import Switch
+from ...models.exchange import clean_question
 from ...notices import notice_text
-from ...visitors import Answered, answer_visitor
-from .guards import is_meant
+from ...visitors import answer_visitor, page_language
+from .guards import is_meant, refuse, visitor_endpoint
+
+# What ``answer`` says in the address of a page whose script asks by itself.
+LATER = "later"
 
 
 @require_GET
@@ -28,6 +34,7 @@ def search(request: HttpRequest) -> HttpResponse:
 
     The answer is for the first page of the results; who turns pages has read it. A page of another
     site that leads here, or shows this as an image, gets no model asked: the visitor is offered to.
+    With ``answer=later``, which a script adds, the page comes at once, and the answer in a stream.
     """
     question = request.GET.get("q", "").strip()
     site = Site.find_for_request(request)
@@ -38,36 +45,67 @@ def search(request: HttpRequest) -> HttpResponse:
         "notice": notice_text(switch, get_language()) if switch.answers_visitors else "",
         "is_on": switch.answers_visitors,
     }
-    answered: Answered | None = None
+    status, retry_after = 200, None
     if question:
-        context |= _found(request, question, switch)
-        if context["found"] is None or context["found"].number == 1:
-            if not switch.answers_visitors:
-                pass
-            elif is_meant(request):
-                answered = context["answered"] = answer_visitor(request, question)
-            else:
+        context["found"] = found = _find_or_none(request, question, switch)
+        if switch.answers_visitors and (found is None or found.number == 1):
+            if not is_meant(request):
                 context["offers_answer"] = True
-    response = render(request, "finetune_switch/visitors/search.html", context)
-    if answered is not None:
-        response.status_code = answered.status
-        if answered.retry_after is not None:
-            response["Retry-After"] = str(answered.retry_after)
+            elif request.GET.get("answer") == LATER:
+                context["is_answered_later"] = True
+            else:
+                context["answered"] = answered = answer_visitor(request, question)
+                status, retry_after = answered.status, answered.retry_after
+    response = render(request, "finetune_switch/visitors/search.html", context, status=status)
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
     return response
 
 
-def _found(request: HttpRequest, question: str, switch: Switch) -> dict[str, Page | None]:
+@visitor_endpoint("GET")
+def results(request: HttpRequest) -> HttpResponseBase:
+    """The search as JSON: ``q``, and where wanted ``page`` and the ``locale`` of the page."""
+    with override(page_language(request.GET.get("locale", ""))):
+        question = clean_question(request.GET.get("q", ""))
+        try:
+            found = _find(request, question, Switch.for_question(Site.find_for_request(request)))
+        except BackendError as error:
+            return refuse(str(error), 503, error.code)
+    response = JsonResponse(
+        {
+            "results": [
+                {
+                    "title": result.source.title,
+                    "url": result.source.url,
+                    "excerpt": unescape(strip_tags(result.excerpt)),
+                    "score": result.score,
+                }
+                for result in found
+            ],
+            "page": found.number,
+            "pages": found.paginator.num_pages,
+            "count": found.paginator.count,
+        }
+    )
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _find_or_none(request: HttpRequest, question: str, switch: Switch) -> Page | None:
     try:
-        found = retrieval.search(
-            question,
-            asker=Asker.from_request(request),
-            site=switch.site_or_none,
-            locale=get_language(),
-            indexes=switch.indexes,
-            threshold=switch.similarity_threshold,
-            page=request.GET.get("page"),
-        )
+        return _find(request, question, switch)
     except BackendError:
         # The answer fails for the same reason, and says so.
-        return {"found": None}
-    return {"found": found}
+        return None
+
+
+def _find(request: HttpRequest, question: str, switch: Switch) -> Page:
+    return retrieval.search(
+        question,
+        asker=Asker.from_request(request),
+        site=switch.site_or_none,
+        locale=get_language(),
+        indexes=switch.indexes,
+        threshold=switch.similarity_threshold,
+        page=request.GET.get("page"),
+    )

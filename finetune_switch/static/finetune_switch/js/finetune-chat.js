@@ -1,4 +1,9 @@
 const CITATION = /\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]/g;
+const THUMB = 'M2 9h3v9H2zm5 0 3.5-7.2c1.5 0 2.4 1 2.4 2.4L12.3 7H18l-1.6 9.6c-.2.9-.8 1.4-1.7 1.4H7z';
+// More than this the browser need not keep for a page that is opened next.
+const MOST_KEPT = 20;
+// In milliseconds, for what is helpful and not needed.
+const PATIENCE = 5000;
 
 // Not a <style> element, which a strict Content-Security-Policy refuses.
 const STYLES = new CSSStyleSheet();
@@ -9,8 +14,9 @@ STYLES.replaceSync(`
     font: var(--finetune-chat-font, inherit);
   }
   [hidden] { display: none !important; }
-  form { display: grid; gap: 0.4em; }
-  .line { display: flex; flex-wrap: wrap; gap: 0.5em; }
+  form { display: grid; gap: 0.4em; margin-block: 0.6em; }
+  .line, .actions, .tools { display: flex; flex-wrap: wrap; gap: 0.5em; align-items: center; }
+  .tools { margin-block: 0.6em; }
   label { font-weight: 600; }
   input, button {
     box-sizing: border-box;
@@ -27,20 +33,52 @@ STYLES.replaceSync(`
     color: var(--finetune-chat-field-color, FieldText);
   }
   button {
+    display: inline-flex;
+    gap: 0.4em;
+    align-items: center;
     background: var(--finetune-chat-button, ButtonFace);
     color: var(--finetune-chat-button-color, ButtonText);
     cursor: pointer;
   }
+  .small { font-size: 0.875em; }
+  button.small { background: none; color: inherit; border-color: currentColor; }
+  button[aria-pressed="true"] { box-shadow: inset 0 0 0 2px; font-weight: 600; }
+  button[aria-pressed="true"] path { fill: currentColor; }
+  svg { width: 1.15em; height: 1.15em; fill: none; stroke: currentColor; stroke-width: 1.6; }
+  .down { transform: rotate(180deg); }
   a { color: var(--finetune-chat-link, inherit); }
   :focus-visible { outline: 3px solid var(--finetune-chat-focus, currentColor); outline-offset: 2px; }
-  h2, h3 { margin: 1em 0 0.3em; font-size: 1em; overflow-wrap: anywhere; }
+  h2, h3, h4, h5, h6 { margin: 1em 0 0.3em; font-size: 1em; overflow-wrap: anywhere; }
   p { margin: 0.5em 0; overflow-wrap: anywhere; }
   ol { margin: 0.3em 0; padding-inline-start: 2em; }
-  li { padding-block: 0.15em; }
+  li { padding-block: 0.15em; overflow-wrap: anywhere; }
+  section + section { margin-block-start: 1.2em; border-block-start: 1px solid; }
   .text { white-space: pre-wrap; }
   .error { padding-inline-start: 0.7em; border-inline-start: 4px solid; }
-  .small { font-size: 0.875em; }
-  .actions { display: flex; gap: 0.5em; margin-block-start: 0.8em; }
+  dialog {
+    box-sizing: border-box;
+    width: min(42em, 100% - 1em);
+    max-height: calc(100dvh - 1em);
+    padding: 0 1em 1em;
+    overflow: auto;
+    scroll-padding-block: 4.5em 1em;
+    border: 1px solid;
+    border-radius: var(--finetune-chat-radius, 4px);
+    background: var(--finetune-chat-surface, Canvas);
+    color: var(--finetune-chat-surface-color, CanvasText);
+  }
+  dialog::backdrop { background: rgb(0 0 0 / 0.5); }
+  .head {
+    display: flex;
+    position: sticky;
+    top: 0;
+    gap: 1em;
+    align-items: center;
+    justify-content: space-between;
+    padding-block: 0.8em;
+    background: inherit;
+  }
+  .head > * { margin: 0; }
   .unseen {
     position: absolute;
     width: 1px;
@@ -52,6 +90,11 @@ STYLES.replaceSync(`
   @media (prefers-reduced-motion: no-preference) {
     .waiting { animation: waiting 1.5s ease-in-out infinite alternate; }
     @keyframes waiting { from { opacity: 1; } to { opacity: 0.6; } }
+  }
+  @media (forced-colors: active) {
+    input, button { border-color: ButtonBorder; }
+    button[aria-pressed="true"] { forced-color-adjust: none; background: Highlight; color: HighlightText; }
+    :focus-visible { outline-color: Highlight; }
   }
 `);
 
@@ -66,11 +109,35 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
+function button(texts, name, type = 'button', small = false) {
+  return make('button', { type, part: `button ${name}`, class: small ? 'small' : '' }, texts[name]);
+}
+
+/** A thumb that stays pressed, with its name beside it. */
+function thumb(texts, name) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('viewBox', '0 0 20 20');
+  svg.setAttribute('aria-hidden', 'true');
+  if (name === 'unhelpful') svg.setAttribute('class', 'down');
+  const path = document.createElementNS(svg.namespaceURI, 'path');
+  path.setAttribute('d', THUMB);
+  svg.append(path);
+  const pressed = button(texts, name, 'button', true);
+  pressed.setAttribute('aria-pressed', 'false');
+  pressed.prepend(svg);
+  return pressed;
+}
+
+/** The address that a page of the asked site has, where it is one of the web's. */
+function address(url, base) {
+  const target = url && URL.canParse(url, base) ? new URL(url, base) : null;
+  return target && ['http:', 'https:'].includes(target.protocol) ? target.href : '';
+}
+
 /** A link to a page, or just its name where its address is none of the web's. */
 function link(url, part, ...children) {
-  const target = URL.canParse(url, document.baseURI) ? new URL(url, document.baseURI) : null;
-  const leads = url && target && ['http:', 'https:'].includes(target.protocol);
-  return leads ? make('a', { href: target.href, part }, ...children) : make('span', { part }, ...children);
+  const href = address(url, document.baseURI);
+  return href ? make('a', { href, part }, ...children) : make('span', { part }, ...children);
 }
 
 /** The events of a "text/event-stream" response, one after another. */
@@ -91,139 +158,184 @@ async function* eventsOf(response) {
   }
 }
 
+function newId() {
+  // Over plain HTTP a browser has no randomUUID().
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 15) | 64;
+  bytes[8] = (bytes[8] & 63) | 128;
+  const digits = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** Into the clipboard, also where the page is not allowed to by itself. */
+async function copyText(text, place) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch (error) {
+    const area = make('textarea', { class: 'unseen', 'aria-hidden': 'true' });
+    area.value = text;
+    place.append(area);
+    area.select();
+    const isCopied = document.execCommand('copy');
+    area.remove();
+    if (!isCopied) throw error;
+  }
+}
+
 /** A sentence that is meant for the visitor. */
-class Refused extends Error {}
+class Refused extends Error {
+  constructor({ message, code }) {
+    super(message);
+    this.code = code;
+  }
+}
 
-/** <finetune-chat>: a question, the pages that match it at once, and the answer as it comes. */
-class FinetuneChat extends HTMLElement {
-  connectedCallback() {
-    if (this.shadowRoot) return;
-    this.texts = JSON.parse(this.dataset.texts);
-    this.build();
+/** One question with its answer: how it is shown, and what the browser keeps of it. */
+class Turn {
+  constructor(chat, kept) {
+    this.chat = chat;
+    this.texts = chat.texts;
+    this.kept = {
+      id: newId(),
+      question: '',
+      answer: '',
+      sources: [],
+      pages: [],
+      destination: '',
+      exchange: '',
+      outcome: 'open',
+      error: '',
+      isHelpful: null,
+      ...kept,
+    };
+    this.build(`turn-${(chat.count += 1)}`);
+    this.refresh();
   }
 
-  disconnectedCallback() {
-    this.abort?.abort();
-  }
-
-  build() {
-    const { texts } = this;
-    const root = this.attachShadow({ mode: 'open', delegatesFocus: true });
-    root.adoptedStyleSheets = [STYLES];
-    const button = (name, type = 'button') => make('button', { type, part: `button ${name}` }, texts[name]);
-    this.input = make('input', { id: 'question', part: 'input', required: true, autocomplete: 'off' });
-    this.send = button('ask', 'submit');
-    this.stop = button('stop');
-    this.again = button('again');
-    this.form = make(
-      'form',
-      { part: 'form' },
-      make('label', { for: 'question', part: 'label' }, texts.label),
-      make('div', { class: 'line', part: 'line' }, this.input, this.send),
-    );
-    this.asked = make('h2', { part: 'question' });
+  build(id) {
+    const { texts, chat } = this;
+    const level = chat.level;
     this.waiting = make('p', { class: 'waiting', part: 'waiting' }, texts.waiting);
     this.text = make('p', { class: 'text', part: 'text' });
     this.error = make('p', { class: 'error', part: 'error' });
+    this.heading = make(`h${level + 1}`, { part: 'sources-heading' }, texts.pages);
     this.pages = make('ol', { part: 'sources' });
-    this.heading = make('h3', { part: 'sources-heading' }, texts.pages);
     this.destination = make('p', { class: 'small', part: 'destination' });
-    this.result = make(
+    this.retry = button(texts, 'retry', 'button', true);
+    this.copy = button(texts, 'copy', 'button', true);
+    this.thumbs = new Map([[true, thumb(texts, 'helpful')], [false, thumb(texts, 'unhelpful')]]);
+    this.tools = make(
+      'div',
+      { class: 'tools', part: 'tools' },
+      this.retry,
+      this.copy,
+      ...this.thumbs.values(),
+    );
+    this.comment = make('input', { id: `${id}-why`, part: 'input', maxlength: 500, autocomplete: 'off' });
+    this.why = make('label', { for: `${id}-why`, class: 'small', part: 'label' });
+    this.feedback = make(
+      'form',
+      { part: 'feedback', hidden: true },
+      this.why,
+      make('div', { class: 'line', part: 'line' }, this.comment, button(texts, 'send', 'submit', true)),
+    );
+    this.remark = make('p', { class: 'small', part: 'remark', hidden: true });
+    this.element = make(
       'section',
-      { part: 'answer', hidden: true },
-      this.asked,
+      { part: 'answer', 'aria-labelledby': id },
+      make(`h${level}`, { id, part: 'question' }, this.kept.question),
       this.waiting,
       this.text,
       this.error,
       this.heading,
       this.pages,
       this.destination,
-      make('div', { class: 'actions', part: 'actions' }, this.stop, this.again),
+      this.tools,
+      this.feedback,
+      this.remark,
     );
-    // Read out once, when the answer is whole: not word by word.
-    this.status = make('p', { class: 'unseen', role: 'status' });
-    // What was typed before this script had come.
-    this.input.value = this.querySelector('input')?.value ?? '';
-    this.replaceChildren();
-    root.append(this.form, this.result, this.status);
-    this.form.addEventListener('submit', (event) => {
+    this.retry.addEventListener('click', () => chat.askAgain(this));
+    this.copy.addEventListener('click', () => this.copyAll());
+    this.thumbs.forEach((pressed, isHelpful) =>
+      pressed.addEventListener('click', () => this.rate(isHelpful)),
+    );
+    this.feedback.addEventListener('submit', (event) => {
       event.preventDefault();
-      this.ask(this.input.value.trim());
+      this.explain();
     });
-    this.stop.addEventListener('click', () => this.abort?.abort());
-    this.again.addEventListener('click', () => this.reset());
   }
 
-  async ask(question) {
-    if (this.abort || !question) return;
-    this.abort = new AbortController();
-    const { signal } = this.abort;
-    this.begin(question);
-    try {
-      await this.read(question, signal);
-      this.status.textContent = `${this.texts.answer}: ${this.text.textContent}`;
-    } catch (error) {
-      if (signal.aborted) this.fail(this.texts.stopped);
-      else this.fail(error instanceof Refused ? error.message : this.texts.lost, question);
-    }
-    this.end();
+  get isOpen() {
+    return this.kept.outcome === 'open';
   }
 
-  begin(question) {
-    this.said = '';
-    this.sources = new Map();
-    this.asked.textContent = question;
-    [this.text, this.error, this.pages, this.destination].forEach((element) => element.replaceChildren());
-    this.show({ result: true, waiting: true, stop: true, send: false, again: false });
-    this.show({ heading: false, text: false, error: false, destination: false });
-    this.status.textContent = this.texts.waiting;
-    // The button that was pressed is gone.
-    if (this.shadowRoot.activeElement !== this.input) this.stop.focus();
+  get isAnswered() {
+    return ['complete', 'no_answer'].includes(this.kept.outcome);
   }
 
-  async read(question, signal) {
-    const body = new URLSearchParams({ q: question, locale: this.lang });
-    const response = await fetch(this.dataset.ask, { method: 'POST', body, signal });
-    if (!response.ok) throw new Refused(await this.refusal(response));
-    for await (const [name, data] of eventsOf(response)) {
-      if (name === 'sources') this.showPages(data);
-      else if (name === 'text') this.say(data.text);
-      else if (name === 'failed') throw new Refused(data.message);
-      else if (name === 'done') return;
-    }
-    throw new Error('The stream ended early.');
+  begin() {
+    Object.assign(this.kept, { answer: '', sources: [], pages: [], exchange: '', outcome: 'open' });
+    this.refresh();
   }
 
-  /** The sentence that a refusal brings, where it does: a proxy's page is no sentence. */
-  async refusal(response) {
-    try {
-      return (await response.json()).message || this.texts.failed;
-    } catch (error) {
-      return this.texts.failed;
-    }
-  }
-
-  /** The pages that the passages came from, each once, under the number that is cited first. */
-  showPages({ passages, data_destination: destination }) {
+  /** What was found: a second time, where the model made a better question of this one. */
+  find({ passages, data_destination: destination = '', exchange = '' }) {
+    const { kept } = this;
+    kept.sources = passages.map(({ number, source }) => ({
+      number,
+      title: source.title,
+      href: address(source.url, this.chat.base),
+      page: `${source.model} ${source.object_id}`,
+    }));
+    // Each page once, under the number that is cited first.
     const pages = new Map();
-    passages.forEach(({ number, source }) => {
-      this.sources.set(number, source);
-      const page = `${source.model} ${source.object_id}`;
-      if (!pages.has(page)) pages.set(page, { number, source });
-    });
-    this.pages.replaceChildren(
-      ...[...pages.values()].map(({ number, source }) =>
-        make('li', { value: number }, link(source.url, 'source', source.title)),
-      ),
-    );
-    this.destination.textContent = `${this.texts.destination} ${destination}`;
-    this.show({ heading: pages.size > 0, destination: Boolean(destination) });
+    kept.sources.forEach((source) => pages.has(source.page) || pages.set(source.page, source));
+    kept.pages = [...pages.values()];
+    Object.assign(kept, { destination, exchange });
+    this.refresh();
   }
 
   say(text) {
-    this.said += text;
-    this.text.replaceChildren(...this.parts(this.said));
-    this.show({ text: true, waiting: false });
+    this.kept.answer += text;
+    this.showText();
+  }
+
+  end(outcome, error = '') {
+    Object.assign(this.kept, { outcome, error });
+    this.refresh();
+  }
+
+  refresh() {
+    const { kept, texts } = this;
+    const isOver = !this.isOpen;
+    this.pages.replaceChildren(
+      ...kept.pages.map(({ number, title, href }) =>
+        make('li', number ? { value: number } : {}, link(href, 'source', title)),
+      ),
+    );
+    this.destination.textContent = `${texts.destination} ${kept.destination}`;
+    this.error.replaceChildren(kept.error);
+    if (['failed', 'lost'].includes(kept.outcome)) {
+      this.error.append(' ', link(this.chat.searchUrl(kept.question), 'search', texts.search));
+    }
+    this.showText();
+    this.heading.hidden = this.pages.hidden = !kept.pages.length;
+    this.destination.hidden = !kept.destination;
+    this.error.hidden = !kept.error;
+    this.tools.hidden = this.isOpen;
+    this.retry.hidden = this.isAnswered;
+    this.copy.hidden = !kept.answer;
+    this.thumbs.forEach((pressed, isHelpful) => {
+      pressed.hidden = !(isOver && this.isAnswered && kept.exchange);
+      pressed.setAttribute('aria-pressed', kept.isHelpful === isHelpful);
+    });
+  }
+
+  showText() {
+    this.text.replaceChildren(...this.parts(this.kept.answer));
+    this.text.hidden = !this.kept.answer;
+    this.waiting.hidden = Boolean(this.kept.answer) || !this.isOpen;
   }
 
   /** The answer as words and links, with the numbers of its citations. */
@@ -232,11 +344,9 @@ class FinetuneChat extends HTMLElement {
     let position = 0;
     for (const match of text.matchAll(CITATION)) {
       parts.push(text.slice(position, match.index));
-      match[1].split(/[,;]/).map(Number).forEach((number) => {
-        const source = this.sources.get(number);
-        if (!source) return;
-        const cited = link(source.url, 'citation', `[${number}]`);
-        cited.title = source.title;
+      this.cited(match[1]).forEach(({ number, title, href }) => {
+        const cited = link(href, 'citation', `[${number}]`);
+        cited.title = title;
         parts.push(cited);
       });
       position = match.index + match[0].length;
@@ -245,35 +355,402 @@ class FinetuneChat extends HTMLElement {
     return parts;
   }
 
-  /** Says what went wrong and, with a question, where it can be looked for. */
-  fail(sentence, question) {
-    this.error.replaceChildren(sentence);
-    if (question) {
-      const url = `${this.dataset.search}?${new URLSearchParams({ q: question })}`;
-      this.error.append(' ', link(url, 'search', this.texts.search));
-    }
-    this.status.textContent = sentence;
-    this.show({ error: true });
+  cited(numbers) {
+    const wanted = numbers.split(/[,;]/).map(Number);
+    return wanted.flatMap((number) => this.kept.sources.find((source) => source.number === number) ?? []);
   }
 
-  end() {
+  /** The answer and what it cites, as text. */
+  async copyAll() {
+    const { answer, pages } = this.kept;
+    const sources = new Set([...answer.matchAll(CITATION)].flatMap((match) => this.cited(match[1])));
+    const lines = [...(sources.size ? sources : pages)].map(
+      ({ number, title, href }) => `${number ? `[${number}] ` : ''}${title} – ${href}`,
+    );
+    try {
+      await copyText([answer, '', ...lines].join('\n').trim(), this.element);
+      this.notify(this.texts.copied);
+    } catch (error) {
+      this.notify(this.texts.uncopied);
+    }
+    this.copy.focus();
+  }
+
+  async rate(isHelpful) {
+    const before = this.kept.isHelpful;
+    const now = before === isHelpful ? null : isHelpful;
+    this.kept.isHelpful = now;
+    this.refresh();
+    this.comment.value = '';
+    const isKept = await this.sendFeedback(now === null ? this.texts.taken : this.texts.thanks);
+    if (!isKept) this.kept.isHelpful = before;
+    this.feedback.hidden = !isKept || now === null;
+    this.why.textContent = now ? this.texts.good : this.texts.bad;
+    this.refresh();
+    this.chat.keep();
+  }
+
+  async explain() {
+    if (!(await this.sendFeedback(this.texts.thanks))) return;
+    this.feedback.hidden = true;
+    this.thumbs.get(this.kept.isHelpful)?.focus();
+  }
+
+  async sendFeedback(thanks) {
+    const { exchange, isHelpful } = this.kept;
+    const body = { exchange, is_helpful: isHelpful, comment: this.comment.value, locale: this.chat.lang };
+    try {
+      await this.chat.post('feedback', body);
+      this.notify(thanks);
+      return true;
+    } catch (error) {
+      this.notify(error instanceof Refused ? error.message : this.texts.failed);
+      return false;
+    }
+  }
+
+  notify(sentence) {
+    this.remark.textContent = sentence;
+    this.remark.hidden = false;
+    this.chat.announce(sentence);
+  }
+}
+
+/** <finetune-chat>: questions that follow each other, the pages that match at once, and answers as they come. */
+class FinetuneChat extends HTMLElement {
+  connectedCallback() {
+    if (this.shadowRoot) return;
+    const { dataset } = this;
+    this.texts = JSON.parse(dataset.texts);
+    this.level = Number(dataset.heading) || 2;
+    this.base = new URL(dataset.ask, document.baseURI).href;
+    this.turns = [];
+    this.count = 0;
+    this.conversation = newId();
+    this.build();
+    window.addEventListener('pagehide', () => this.keep());
+    window.addEventListener('pageshow', (event) => event.persisted && this.comeBack());
+    this.start();
+  }
+
+  disconnectedCallback() {
+    this.reading?.abort();
+  }
+
+  focus(options) {
+    (this.dialog?.open === false ? this.opener : this.input).focus(options);
+  }
+
+  build() {
+    const { texts } = this;
+    const root = this.attachShadow({ mode: 'open' });
+    root.adoptedStyleSheets = [STYLES];
+    this.list = make('div', { part: 'conversation' });
+    this.input = make('input', { id: 'question', part: 'input', required: true, autocomplete: 'off' });
+    this.label = make('label', { for: 'question', part: 'label' });
+    this.send = button(texts, 'ask', 'submit');
+    this.stop = button(texts, 'stop');
+    this.again = button(texts, 'again', 'button', true);
+    this.notice = make('p', { class: 'small', part: 'notice', hidden: true });
+    this.form = make(
+      'form',
+      { part: 'form' },
+      this.label,
+      make('div', { class: 'line', part: 'line' }, this.input, this.send, this.stop),
+      this.notice,
+    );
+    this.actions = make('div', { class: 'actions', part: 'actions' }, this.again);
+    // Read out once, when the answer is whole: not word by word.
+    this.status = make('p', { class: 'unseen', role: 'status' });
+    // What was typed before this script had come.
+    this.input.value = this.querySelector('input')?.value ?? '';
+    this.replaceChildren();
+    const parts = [this.list, this.form, this.actions, this.status];
+    root.append(...(this.dataset.mode === 'dialog' ? this.buildDialog(parts) : parts));
+    this.form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.ask(this.input.value.trim());
+    });
+    this.stop.addEventListener('click', () => this.reading?.abort());
+    this.again.addEventListener('click', () => this.reset());
+    this.refresh();
+  }
+
+  buildDialog(parts) {
+    const { texts } = this;
+    this.level += 1;
+    this.opener = button(texts, 'open');
+    this.opener.setAttribute('aria-haspopup', 'dialog');
+    const close = button(texts, 'close');
+    const title = make('h2', { id: 'title', part: 'title' }, texts.title);
+    this.dialog = make(
+      'dialog',
+      { part: 'dialog', 'aria-labelledby': 'title' },
+      make('div', { class: 'head', part: 'dialog-head' }, title, close),
+      ...parts,
+    );
+    this.opener.addEventListener('click', () => this.open());
+    close.addEventListener('click', () => this.dialog.close());
+    this.dialog.addEventListener('click', (event) => event.target === this.dialog && this.dialog.close());
+    this.dialog.addEventListener('close', () => this.opener.focus());
+    return [this.opener, this.dialog];
+  }
+
+  /** Opens the dialog, where it is one. */
+  open() {
+    this.dialog?.showModal();
+    this.input.focus();
+    this.lookUp();
+  }
+
+  /** Goes on with the conversation of the page before, or asks what the page says. */
+  async start() {
+    const { question } = this.dataset;
+    const kept = this.readKept();
+    if (kept && (!question || kept.turns[0].question === question)) {
+      const { reader = '' } = await this.lookUp();
+      // Whoever has logged in or out meanwhile is somebody else.
+      if (kept.reader === reader && !this.turns.length) this.restore(kept);
+    }
+    if (question && !this.turns.length) this.ask(question);
+    else this.lookUpWhenSeen();
+  }
+
+  /** The browser had put the page aside. */
+  async comeBack() {
+    const { reader } = await this.lookUp();
+    this.lookingUp = undefined;
+    if ((await this.lookUp()).reader !== reader) this.forget();
+  }
+
+  lookUpWhenSeen() {
+    this.addEventListener('focusin', () => this.lookUp(), { once: true });
+    if (this.dialog) return;
+    const observer = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      this.lookUp();
+    });
+    observer.observe(this);
+  }
+
+  /** What a page that is cached for everybody cannot say: whether answers are on, and the notice. */
+  lookUp() {
+    this.lookingUp ??= this.fetchAbout();
+    return this.lookingUp;
+  }
+
+  async fetchAbout() {
+    this.about = {};
+    try {
+      if (this.dataset.about) this.about = await this.get('about');
+      this.isKnown = true;
+    } catch (error) {
+      // It can be asked without.
+    }
+    const { notice, max_length: length } = this.about;
+    if (length) this.input.maxLength = length;
+    this.isOff = this.about.is_on === false;
+    this.notice.textContent = this.isOff ? this.texts.off : notice || '';
+    this.notice.hidden = !this.notice.textContent;
+    this.refresh();
+    this.keep();
+    return this.about;
+  }
+
+  async ask(question) {
+    if (this.reading || !question) return;
+    if (this.isOff) {
+      window.location.assign(this.searchUrl(question));
+      return;
+    }
+    this.lookUp();
+    const turn = new Turn(this, { question });
+    this.turns.push(turn);
+    this.list.append(turn.element);
+    this.input.value = '';
+    await this.run(turn);
+  }
+
+  /** The same question again: under its old id, where nobody knows what became of it. */
+  async askAgain(turn) {
+    if (this.reading) return;
+    const isLost = turn.kept.outcome === 'lost';
+    if (!isLost) turn.kept.id = newId();
+    this.input.focus();
+    await this.run(turn, isLost);
+  }
+
+  async run(turn, isAgain = false) {
+    this.reading = new AbortController();
+    const { signal } = this.reading;
+    turn.begin();
+    this.refresh();
+    this.announce(this.texts.waiting);
+    turn.element.scrollIntoView({ block: 'nearest' });
+    // The button that was pressed is gone. Where none was, the focus is the page's.
+    const focused = this.shadowRoot.activeElement;
+    if (focused && focused !== this.input) this.stop.focus();
+    try {
+      await this.read(turn, signal, isAgain);
+      this.announce(`${this.texts.answer}: ${turn.text.textContent}`);
+    } catch (error) {
+      await this.fail(turn, error, signal);
+    }
     const hadFocus = this.shadowRoot.activeElement === this.stop;
-    this.abort = undefined;
-    this.show({ waiting: false, stop: false, send: true, again: true });
-    if (hadFocus) this.again.focus();
+    this.reading = undefined;
+    this.refresh();
+    if (hadFocus) this.input.focus();
+    this.keep();
+  }
+
+  async read(turn, signal, isAgain) {
+    const response = await this.put(turn, signal);
+    try {
+      for await (const [name, data] of eventsOf(response)) {
+        if (name === 'sources') turn.find(data);
+        else if (name === 'text') turn.say(data.text);
+        else if (name === 'failed') throw new Refused(data);
+        else if (name === 'done') return turn.end(data.outcome);
+      }
+    } catch (error) {
+      // It was broken off with the connection: there is nothing to wait for under the old id.
+      if (!isAgain || error.code !== 'interrupted') throw error;
+      turn.kept.id = newId();
+      turn.begin();
+      return this.read(turn, signal, false);
+    }
+    throw new Error('The stream ended early.');
+  }
+
+  /** A question by itself, or one that follows from what was said. */
+  put(turn, signal) {
+    const { lang: locale, conversation } = this;
+    const { id, question } = turn.kept;
+    const turns = this.turns
+      .slice(0, this.turns.indexOf(turn))
+      .filter((earlier) => earlier.isAnswered)
+      .map((earlier) => ({ question: earlier.kept.question, answer: earlier.kept.answer }));
+    if (turns.length && this.dataset.conversation) return this.post('conversation', { id, question, locale, conversation, turns }, signal);
+    const body = new URLSearchParams({ id, q: question, locale, conversation });
+    return this.request('ask', { method: 'POST', body, signal });
+  }
+
+  async fail(turn, error, signal) {
+    if (signal.aborted) {
+      turn.end('stopped', this.texts.stopped);
+    } else {
+      const isTold = error instanceof Refused;
+      if (!turn.kept.pages.length) turn.kept.pages = await this.findPages(turn.kept.question);
+      turn.end(isTold ? 'failed' : 'lost', isTold ? error.message : this.texts.lost);
+    }
+    this.announce(turn.kept.error);
+  }
+
+  /** The pages that match, where no answer brings them. */
+  async findPages(question) {
+    try {
+      const { results } = await this.get('results', { q: question });
+      return results.map(({ title, url }) => ({ title, href: address(url, this.base) }));
+    } catch (error) {
+      return [];
+    }
+  }
+
+  async get(name, query = {}) {
+    const url = `?${new URLSearchParams({ ...query, locale: this.lang })}`;
+    const response = await this.request(name, { signal: AbortSignal.timeout(PATIENCE) }, url);
+    return response.json();
+  }
+
+  post(name, data, signal) {
+    const headers = { 'Content-Type': 'application/json' };
+    return this.request(name, { method: 'POST', headers, body: JSON.stringify(data), signal });
+  }
+
+  async request(name, options, query = '') {
+    const response = await fetch(this.dataset[name] + query, options);
+    if (response.ok) return response;
+    let refusal = {};
+    try {
+      refusal = await response.json();
+    } catch (error) {
+      // A proxy's page is no sentence.
+    }
+    throw new Refused({ code: refusal.code, message: refusal.message || this.texts.failed });
+  }
+
+  searchUrl(question) {
+    return `${this.dataset.search}?${new URLSearchParams({ q: question, answer: 'later' })}`;
+  }
+
+  get key() {
+    return `finetune-chat ${this.base} ${this.lang}${this.dataset.question ? ' search' : ''}`;
+  }
+
+  /** For the next page that is opened in this tab. */
+  keep() {
+    if (!this.isKnown) return;
+    const { conversation } = this;
+    const reader = this.about.reader ?? '';
+    const turns = this.turns.slice(-MOST_KEPT).map((turn) => turn.kept);
+    try {
+      if (turns.length) sessionStorage.setItem(this.key, JSON.stringify({ reader, conversation, turns }));
+      else sessionStorage.removeItem(this.key);
+    } catch (error) {
+      // The conversation ends with the page.
+    }
+  }
+
+  readKept() {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(this.key));
+      return kept?.turns.length ? kept : null;
+    } catch (error) {
+      return null;
+    }
+  }
+
+  restore({ conversation, turns }) {
+    this.conversation = conversation;
+    this.turns = turns.map((kept) => {
+      // The reader left before it had ended; the server may have it whole.
+      const left = kept.outcome === 'open' && { outcome: 'lost', error: this.texts.stopped };
+      return new Turn(this, { ...kept, ...left });
+    });
+    this.list.replaceChildren(...this.turns.map((turn) => turn.element));
+    this.refresh();
+    this.keep();
+  }
+
+  forget() {
+    this.reading?.abort();
+    this.turns = [];
+    this.list.replaceChildren();
+    this.conversation = newId();
+    this.announce('');
+    this.refresh();
+    this.keep();
   }
 
   reset() {
+    this.forget();
     this.input.value = '';
-    this.status.textContent = '';
-    this.show({ result: false });
     this.input.focus();
   }
 
-  show(shown) {
-    Object.entries(shown).forEach(([name, isShown]) => {
-      this[name].hidden = !isShown;
-    });
+  announce(sentence) {
+    this.status.textContent = sentence;
+  }
+
+  refresh() {
+    const { texts, isOff } = this;
+    const isReading = Boolean(this.reading);
+    this.send.hidden = isReading;
+    this.stop.hidden = !isReading;
+    this.actions.hidden = isReading || !this.turns.length;
+    this.label.textContent = this.turns.length ? texts.follow : texts.label;
+    this.send.textContent = isOff ? texts.search : texts.ask;
   }
 }
 

@@ -1,0 +1,143 @@
+"""A question → the answer that people prepared for it, if there is one."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+from django.db.models import Q
+from wagtail.models import Site
+
+from .askers import Asker
+from .compiled import CompiledLookup
+from .index.texts.words import words
+from .likeness import likeness
+from .models import PreparedAnswer
+from .models.prepared import lines_of
+from .passages import Passage, Source
+from .prompts import parse_citations
+from .retrieval import locales_for
+from .visibility import pages_open_to
+
+Kind = PreparedAnswer.Kind
+
+_ACCENTS = re.compile("[\u0300-\u036f]")
+# Thai, Lao, Burmese, Japanese and Chinese put no space between words.
+_WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]")
+
+
+@dataclass(frozen=True)
+class Given:
+    """The prepared answer that is given, as this asker reads it."""
+
+    prepared_answer_id: int
+    kind: str
+    text: str
+    passages: list[Passage]
+    """The page that it links, if any: the one passage that it cites."""
+
+
+class _Row(NamedTuple):
+    pk: int
+    kind: str
+    words: str
+    threshold: float
+    answer: str
+    page_id: int | None
+    locale_id: int
+    language: str
+    embedding_model: str
+    vectors: bytes
+
+
+_COLUMNS = (
+    "pk",
+    "kind",
+    "words",
+    "threshold",
+    "answer",
+    "page_id",
+    "locale_id",
+    "locale__language_code",
+    "embedding_model",
+    "vectors",
+)
+_IN_USE: CompiledLookup[tuple[Any, ...]] = CompiledLookup(
+    lambda: PreparedAnswer.objects.filter(Q(site=0) | Q(site__isnull=True), is_on=True).values_list(
+        *_COLUMNS
+    )
+)
+
+
+def find_prepared(question: str, *, asker: Asker, site: Site | None, locale: str) -> Given | None:
+    """The prepared answer to this question, on this site and in this language, if there is one.
+
+    Fixed replies are looked for before corrections; of each kind, first by words, then by
+    likeness, the likest first. One whose page this asker may not open now is not for them. One
+    query where nothing was prepared.
+    """
+    rows = _IN_USE.all(site.pk if site else 0)
+    every = [row._replace(vectors=bytes(row.vectors or b"")) for row in map(_Row._make, rows)]
+    for row in _fitting(question, _in_language(every, locale)):
+        if row.page_id is None:
+            return Given(row.pk, row.kind, row.answer.strip(), [])
+        page = pages_open_to(asker, [str(row.page_id)], site=site).get(str(row.page_id))
+        if page is not None:
+            passage = Passage(
+                number=1,
+                text=page.title,
+                score=1.0,
+                source=Source(
+                    page.title, page.get_url() or "", page._meta.label_lower, str(page.pk)
+                ),
+                found_by=("prepared",),
+            )
+            return Given(row.pk, row.kind, _citing(row.answer.strip(), passage), [passage])
+    return None
+
+
+def _fitting(question: str, rows: Sequence[_Row]) -> Iterator[_Row]:
+    """What answers the question, best first."""
+    # Made when it is needed: a model on a server may have to be asked for a vector.
+    alike = cache(lambda: likeness(question, rows))
+    asked = plain(question)
+    for kind in (Kind.FIXED, Kind.CORRECTION):
+        some = [row for row in rows if row.kind == kind]
+        yield from (row for row in some if has_phrase(asked, lines_of(row.words)))
+        if any(row.vectors for row in some):
+            like = [row for row in some if alike().get(row.pk, -1.0) >= row.threshold]
+            yield from sorted(like, key=lambda row: -alike()[row.pk])
+
+
+def has_phrase(asked: str, phrases: Sequence[str]) -> bool:
+    """Whether one of the phrases stands in a :func:`plain` text, word for word."""
+    return any(_stands_in(asked, plain(phrase)) for phrase in phrases)
+
+
+def _stands_in(text: str, phrase: str) -> bool:
+    if not phrase:
+        return False
+    if _WITHOUT_SPACES.search(phrase):
+        return phrase.replace(" ", "") in text.replace(" ", "")
+    return f" {phrase} " in f" {text} "
+
+
+def plain(text: str) -> str:
+    """The words of a text with one space between them, without case, accents and punctuation."""
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    return " ".join(words(bare))
+
+
+def _in_language(rows: list[_Row], locale: str) -> list[_Row]:
+    if not locale or all(row.language == locale for row in rows):
+        return rows
+    ids = locales_for(locale)
+    return rows if ids is None else [row for row in rows if row.locale_id in ids]
+
+
+def _citing(text: str, passage: Passage) -> str:
+    return text if parse_citations(text, [passage]) else f"{text} [{passage.number}]"

@@ -1,0 +1,86 @@
+"""Which of the questions that were really asked a prepared answer would be given to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from .exceptions import EmbeddingError
+from .likeness import embed_texts
+from .models import Exchange, Origin, PreparedAnswer, Question
+from .prepared import has_phrase, plain
+
+# Of each kind. A model on a server embeds so many in a call or a few.
+LATEST = 500
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A question with its likeness, from -1 to 1, to the likest example."""
+
+    text: str
+    likeness: float
+    has_words: bool
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What is nearest to the line, likest first, and how many there are on either side of it."""
+
+    given: list[Candidate]
+    not_given: list[Candidate]
+    given_count: int = 0
+    asked_count: int = 0
+    problem: str = ""
+
+    @property
+    def further(self) -> int:
+        """How many would get it and are not shown."""
+        return self.given_count - len(self.given)
+
+
+def preview(prepared: PreparedAnswer) -> Preview:
+    """For a prepared answer that need not be saved: its examples, words and threshold as they are.
+
+    The questions are those that visitors asked last on its site and in its language, as far as they
+    are recorded, and the saved ones. What cannot be compared is said in ``problem``.
+    """
+    own = {plain(question) for question in prepared.questions}
+    asked = [text for text in _asked(prepared) if plain(text) not in own]
+    phrases, problem = prepared.phrases, ""
+    scores = [-1.0] * len(asked)
+    if asked and prepared.questions:
+        try:
+            vectors, _name = embed_texts([*prepared.questions, *asked])
+        except EmbeddingError:
+            problem = _("The embedding model did not answer, so only words were looked for.")
+        else:
+            count = len(prepared.questions)
+            scores = (vectors[count:] @ vectors[:count].T).max(axis=1).tolist()
+    found = sorted(
+        (
+            Candidate(text, score, has_phrase(plain(text), phrases))
+            for text, score in zip(asked, scores, strict=True)
+        ),
+        key=lambda one: (not one.has_words, -one.likeness),
+    )
+    given = [one for one in found if one.has_words or one.likeness >= prepared.threshold]
+    others = [one for one in found if one not in given and one.likeness > 0]
+    return Preview(given[-SHOWN:], others[:SHOWN], len(given), len(asked), problem)
+
+
+def _asked(prepared: PreparedAnswer) -> list[str]:
+    """Each question once, as it was asked last."""
+    rows = Exchange.objects.filter(origin=Origin.SITE)
+    if prepared.site_id is not None:
+        rows = rows.filter(site=prepared.site_id)
+    language = prepared.locale.language_code.split("-")[0]
+    rows = rows.filter(locale__startswith=language)
+    texts = [
+        *rows.order_by("-opened_at").values_list("question", flat=True)[:LATEST],
+        *Question.objects.order_by("-pk").values_list("text", flat=True)[:LATEST],
+    ]
+    # A question of signs alone has no vector.
+    return list({words: text for text in reversed(texts) if (words := plain(text))}.values())

@@ -1,0 +1,52 @@
+/** Shows which of the questions that were asked would get the answer, as the form stands. */
+class FinetuneLikenessController extends window.StimulusModule.Controller {
+  static targets = ['button', 'status', 'list'];
+  static values = { url: String, waiting: String, failed: String };
+
+  static fields = ['examples', 'words', 'threshold', 'locale', 'site'];
+
+  connect() {
+    this.form = this.element.closest('form');
+    this.renew = ({ target }) => {
+      if (this.constructor.fields.includes(target.name)) this.show();
+    };
+    this.form.addEventListener('change', this.renew);
+    // Who corrects an answer, or opens one, sees at once what it is about.
+    if (this.form.elements.examples.value || this.form.elements.words.value) this.show();
+  }
+
+  disconnect() {
+    this.form.removeEventListener('change', this.renew);
+    this.abort?.abort();
+  }
+
+  async show() {
+    this.abort?.abort();
+    const abort = new AbortController();
+    this.abort = abort;
+    this.statusTarget.textContent = this.waitingValue;
+    try {
+      const body = new FormData();
+      [...this.constructor.fields, 'csrfmiddlewaretoken'].forEach((name) => {
+        body.set(name, this.form.elements[name]?.value ?? '');
+      });
+      const response = await fetch(this.urlValue, {
+        method: 'POST',
+        headers: { 'X-Requested-With': 'XMLHttpRequest' },
+        body,
+        signal: abort.signal,
+      });
+      if (!response.ok) throw new Error(String(response.status));
+      this.listTarget.innerHTML = await response.text();
+      // The sentence that sums it up is said aloud; the list is there to be read.
+      const summary = this.listTarget.querySelector('[data-finetune-likeness-summary]');
+      this.statusTarget.textContent = '';
+      if (summary) this.statusTarget.append(...summary.childNodes);
+      summary?.remove();
+    } catch (error) {
+      if (error.name !== 'AbortError') this.statusTarget.textContent = this.failedValue;
+    }
+  }
+}
+
+window.wagtail.app.register('finetune-likeness', FinetuneLikenessController);

@@ -1,0 +1,294 @@
+"""The list of prepared answers, their forms, and what came of their questions."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import django_filters
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.generic import View
+from wagtail.admin.filters import WagtailFilterSet
+from wagtail.admin.ui.tables import Column, DateColumn
+from wagtail.admin.views import generic
+from wagtail.admin.views.generic.permissions import PermissionCheckedMixin
+from wagtail.log_actions import log
+from wagtail.models import Locale, Site
+
+from .. import permissions
+from ..askers import Asker
+from ..comparing import page_id_of
+from ..likeness import current_model_name, is_stale
+from ..models import Exchange, PreparedAnswer
+from ..models.prepared import DEFAULT_THRESHOLD, today
+from ..open_exchange import passages_of
+from ..prepared_preview import preview
+from ..prompts import CITATION
+from ..retrieval import all_open_to
+from ..sites import site_name
+from ..widgets import admin_css
+
+HALF_A_YEAR = timedelta(days=182)
+
+
+class PreparedFilterSet(WagtailFilterSet):
+    kind = django_filters.ChoiceFilter(
+        label=gettext_lazy("Kind"),
+        choices=PreparedAnswer.Kind.choices,
+        widget=forms.RadioSelect,
+        empty_label=gettext_lazy("All"),
+    )
+    locale = django_filters.ModelChoiceFilter(
+        label=gettext_lazy("Language"),
+        queryset=Locale.objects.all(),
+        widget=forms.RadioSelect,
+        empty_label=gettext_lazy("All"),
+    )
+    site = django_filters.ModelChoiceFilter(
+        label=gettext_lazy("Site"),
+        queryset=Site.objects.all(),
+        widget=forms.RadioSelect,
+        empty_label=gettext_lazy("All"),
+    )
+    state = django_filters.ChoiceFilter(
+        label=gettext_lazy("State"),
+        choices=[
+            ("on", gettext_lazy("In use")),
+            ("off", gettext_lazy("Not in use")),
+            ("overdue", gettext_lazy("To be reviewed")),
+        ],
+        method="in_state",
+        widget=forms.RadioSelect,
+        empty_label=gettext_lazy("All"),
+    )
+
+    class Meta:
+        model = PreparedAnswer
+        fields: list[str] = []
+
+    def in_state(self, found: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        if value == "overdue":
+            return found.overdue()  # type: ignore[attr-defined]
+        return found.filter(is_on=value == "on")
+
+
+class KindColumn(Column):
+    def get_value(self, instance: PreparedAnswer) -> str:
+        return instance.get_kind_display()
+
+
+class SiteColumn(Column):
+    def get_value(self, instance: PreparedAnswer) -> str:
+        return site_name(instance.site) if instance.site else _("All sites")
+
+
+class ReviewColumn(DateColumn):
+    cell_template_name = "finetune_switch/admin/prepared_review.html"
+
+    def get_value(self, instance: PreparedAnswer) -> Any:
+        return instance.review_on
+
+
+class StateColumn(Column):
+    """Whether it is given, and what hinders it."""
+
+    cell_template_name = "finetune_switch/admin/prepared_state.html"
+
+    def get_value(self, instance: PreparedAnswer) -> str:
+        return _("In use") if instance.is_on else _("Not in use")
+
+
+class PreparedIndexView(generic.IndexView):
+    list_display = [
+        "__str__",
+        KindColumn("kind", label=gettext_lazy("Kind"), sort_key="kind", classname="finetune-wide"),
+        Column("locale", label=gettext_lazy("Language"), classname="finetune-wide"),
+        SiteColumn("site", label=gettext_lazy("Site"), classname="finetune-wide"),
+        ReviewColumn("review_on", label=gettext_lazy("Review on"), sort_key="review_on"),
+        Column(
+            "times_given",
+            label=gettext_lazy("Given"),
+            sort_key="times_given",
+            classname="finetune-wide",
+        ),
+        StateColumn("is_on", label=gettext_lazy("State"), sort_key="is_on"),
+    ]
+    search_fields = ["examples", "words", "answer"]
+    filterset_class = PreparedFilterSet
+    default_ordering = "-created_at"
+
+    def get_base_queryset(self) -> QuerySet[PreparedAnswer]:
+        found = super().get_base_queryset().select_related("locale", "site")
+        return found.annotate(times_given=Count("exchanges"))
+
+    def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(*args, **kwargs)
+        rows = list(context["object_list"])
+        name = current_model_name() if any(row.examples for row in rows) else ""
+        for row in rows:
+            row.is_stale = is_stale(row, name)
+        context["media"] += admin_css()
+        return context
+
+
+class PreparedFormMixin:
+    """Each save is a revision, and goes to the log."""
+
+    request: HttpRequest
+    form: Any
+    log_action = "wagtail.edit"
+
+    def save_instance(self) -> PreparedAnswer:
+        prepared = self.form.save()
+        self.has_content_changes = self.form.has_changed()
+        revision = prepared.save_revision(user=self.request.user)
+        log(
+            instance=prepared,
+            action=self.log_action,
+            revision=revision,
+            content_changed=self.has_content_changes,
+        )
+        return prepared
+
+    def get_success_message(self, instance: PreparedAnswer) -> str:
+        values = {"object": instance}
+        if instance.is_on and instance.questions and not instance.vectors:
+            return (
+                _(
+                    "“%(object)s” is saved. The embedding model did not answer, so it is found by "
+                    "its words alone: save it again later."
+                )
+                % values
+            )
+        if instance.is_on:
+            return _("“%(object)s” is given from the next question on.") % values
+        return _("“%(object)s” is saved, and not in use.") % values
+
+
+class PreparedCreateView(PreparedFormMixin, generic.CreateView):
+    """A new one; with ``?exchange=<uuid>`` it begins as what was answered to that question."""
+
+    log_action = "wagtail.create"
+
+    @cached_property
+    def exchange(self) -> Exchange | None:
+        try:
+            pk = uuid.UUID(self.request.GET.get("exchange", ""))
+        except ValueError:
+            return None
+        return Exchange.objects.select_related("site").filter(pk=pk).first()
+
+    @property
+    def submit_button_label(self) -> str:
+        return _("Use this from now on")
+
+    @property
+    def submit_button_active_label(self) -> str:
+        return _("Saving…")
+
+    def get_add_url(self) -> str:
+        url = super().get_add_url()
+        return f"{url}?exchange={self.exchange.pk}" if self.exchange else url
+
+    def get_initial_form_instance(self) -> PreparedAnswer:
+        return PreparedAnswer(
+            made_from=self.exchange, threshold=DEFAULT_THRESHOLD, review_on=today() + HALF_A_YEAR
+        )
+
+    def get_initial(self) -> dict[str, Any]:
+        initial = super().get_initial()
+        if (exchange := self.exchange) is None:
+            return initial
+        initial["examples"] = " ".join(exchange.question.split())
+        initial["site"] = exchange.site
+        if (locale := _locale_of(exchange)) is not None:
+            initial["locale"] = locale
+        # What was said may rest on pages that are not for everybody who may write answers.
+        passages = passages_of(exchange)
+        sources = [passage.source for passage in passages]
+        if all_open_to(Asker.from_request(self.request), sources, exchange.site):
+            initial["answer"] = _said_of(exchange)
+            cited = [p for p in passages if p.number in exchange.citations[:1]] or passages[:1]
+            initial["page_id"] = next((page_id_of(p.source) for p in cited), None)
+        return initial
+
+
+def _locale_of(exchange: Exchange) -> Locale | None:
+    """The content locale that the question was asked in."""
+    codes = {locale.language_code: locale for locale in Locale.objects.all()}
+    return codes.get(exchange.locale) or codes.get(exchange.locale.split("-")[0])
+
+
+def _said_of(exchange: Exchange) -> str:
+    """The answer as somebody corrected it already, else as it was; its citations are left out."""
+    grades = exchange.grades.filter(is_current=True).exclude(correction="")
+    corrected = grades.order_by("-pk").values_list("correction", flat=True).first()
+    return CITATION.sub("", corrected or exchange.answer).replace(" .", ".").strip()
+
+
+class PreparedEditView(PreparedFormMixin, generic.EditView):
+    view_name = "edit"
+
+    def get_success_message(self, instance: PreparedAnswer | None = None) -> str:
+        return super().get_success_message(instance or self.object)
+
+    def get_usage_url(self) -> None:
+        """None: what it was given to are no references of Wagtail's."""
+
+
+class PreparedRevertView(generic.RevisionsRevertMixin, PreparedEditView):
+    """An earlier version in the form, to be saved as the next one."""
+
+    view_name = "revisions_revert"
+    draftstate_enabled = False
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        # What warns that it is an old version wants to know which.
+        self.object = self.get_object()
+
+
+class PreparedCompareView(PermissionCheckedMixin, generic.RevisionsCompareView):
+    """Two versions, side by side."""
+
+    permission_required = "change"
+
+
+class LikenessView(View):
+    """Which of the questions that were asked would get the answer, as the form stands."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        if not permissions.may_prepare_answers(request.user):
+            raise PermissionDenied
+        return render(
+            request,
+            "finetune_switch/admin/prepared_likeness.html",
+            {"preview": preview(_drafted(request)), "threshold": _drafted(request).threshold},
+        )
+
+
+def _drafted(request: HttpRequest) -> PreparedAnswer:
+    """What stands in the form, as far as it can be read."""
+    try:
+        threshold = float(request.POST.get("threshold", "").replace(",", "."))
+    except ValueError:
+        threshold = DEFAULT_THRESHOLD
+    locale, site = request.POST.get("locale", ""), request.POST.get("site", "")
+    locales = Locale.objects.filter(pk=int(locale)) if locale.isdecimal() else Locale.objects.none()
+    return PreparedAnswer(
+        examples=request.POST.get("examples", "")[:100_000],
+        words=request.POST.get("words", "")[:100_000],
+        threshold=threshold,
+        locale=locales.first() or Locale.get_default(),
+        site_id=int(site) if site.isdecimal() else None,
+    )

@@ -1,0 +1,88 @@
+"""One question of a visitor's, with everything that became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.generic import TemplateView
+from wagtail.admin.views.generic import WagtailAdminTemplateMixin
+from wagtail.coreutils import get_content_languages
+
+from .. import permissions
+from ..models import Exchange, Outcome
+from ..visitor_questions import frozen_passages, pieces_said, text_shown, turns_of
+from .showing import details, passages_shown
+from .visitor_questions import (
+    SeeVisitorsQuestionsMixin,
+    VisitorQuestionsView,
+    backend_name,
+    compare_url,
+    prepare_url,
+    site_of,
+)
+
+WHOLE = (Outcome.COMPLETE, Outcome.NO_ANSWER)
+
+
+class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, TemplateView):
+    """For those who may open what it was answered from; for others, the question and how it went.
+
+    What they may do next is to compare backends on it, and to write the answer themselves.
+    """
+
+    template_name = "finetune_switch/admin/visitor_exchange.html"
+    page_title = gettext_lazy("A visitor's question")
+    header_icon = "help"
+
+    @cached_property
+    def exchange(self) -> Exchange:
+        rows = Exchange.objects.of_visitors().select_related(
+            "site", "backend", "prepared_answer", "feedback"
+        )
+        return get_object_or_404(rows, pk=self.kwargs["pk"])
+
+    def get_page_subtitle(self) -> str:
+        return self.exchange.question
+
+    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+        url = reverse("finetune_visitor_questions:index")
+        return [
+            *self.breadcrumbs_items,
+            {"url": url, "label": VisitorQuestionsView.page_title},
+            {"url": "", "label": self.get_page_title()},
+        ]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        exchange, user = self.exchange, self.request.user
+        context = {
+            **super().get_context_data(**kwargs),
+            "exchange": exchange,
+            "outcome": exchange.current_outcome,
+            "site_name": site_of(exchange),
+            "language": get_content_languages().get(exchange.locale, exchange.locale),
+            "feedback": getattr(exchange, "feedback", None),
+            "compare_url": compare_url(exchange, user),
+            "prepare_url": prepare_url(exchange, user),
+            "turns": turns_of(exchange),
+            "details": [
+                (_("Backend"), backend_name(exchange)),
+                (_("Model"), exchange.backend_state.get("model", "")),
+                *details(exchange),
+            ],
+            "may_read": exchange.pk in self.reader.may_read([exchange]),
+        }
+        if not context["may_read"]:
+            return context
+        return {
+            **context,
+            "pieces": list(pieces_said(exchange)),
+            "shown": text_shown(exchange) if exchange.held_back else "",
+            "is_whole": exchange.outcome in WHOLE,
+            "passages": passages_shown(frozen_passages(exchange), user),
+            "backend_state": exchange.backend_state if permissions.may_see_backends(user) else {},
+        }

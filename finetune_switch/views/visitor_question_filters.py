@@ -1,0 +1,159 @@
+"""The filters of what visitors asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django import forms
+from django.db.models import QuerySet
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy
+from wagtail.admin.filters import WagtailFilterSet
+from wagtail.coreutils import get_content_languages
+from wagtail.models import Site
+
+from ..models import ChatBackend, Exchange, Outcome
+from ..reading import Reader
+from ..sites import site_name
+from ..visibility import page_model
+from ..visitor_questions import QuestionReader
+from .comparison_filters import DaysWidget
+
+DAYS = 30
+YES_OR_NO = [("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No"))]
+
+
+class SiteChoiceField(django_filters.fields.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return site_name(obj)
+
+
+class SiteFilter(django_filters.ModelChoiceFilter):
+    field_class = SiteChoiceField
+
+
+class PageChoiceField(django_filters.fields.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return obj.get_admin_display_title()
+
+
+class PageFilter(django_filters.ModelChoiceFilter):
+    field_class = PageChoiceField
+
+
+def cited_pages(request: Any) -> QuerySet[Any]:
+    """The pages that the latest answers cite, as far as whoever looks may open them."""
+    reader = QuestionReader(Reader.of(request))
+    found = reader.cited_pages(wanted=request.GET.get("cited"))
+    return page_model()._default_manager.filter(pk__in=found).order_by("title")
+
+
+def languages() -> list[tuple[str, str]]:
+    """Those that visitors have asked in, by their names."""
+    codes = Exchange.objects.of_visitors().exclude(locale="").order_by("locale")
+    names = get_content_languages()
+    return [
+        (code, names.get(code, code)) for code in codes.values_list("locale", flat=True).distinct()
+    ]
+
+
+def radio(label: Any, choices: Any, method: str, empty_label: Any = None) -> Any:
+    return django_filters.ChoiceFilter(
+        label=label,
+        choices=choices,
+        method=method,
+        widget=forms.RadioSelect,
+        empty_label=empty_label or gettext_lazy("All"),
+    )
+
+
+class PlaceFilterSet(WagtailFilterSet):
+    """Where a question was asked; by site, where there are several."""
+
+    site = SiteFilter(label=gettext_lazy("Site"), queryset=Site.objects.order_by("hostname"))
+    locale = django_filters.ChoiceFilter(label=gettext_lazy("Language"), choices=languages)
+
+    class Meta:
+        model = Exchange
+        fields: list[str] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if Site.objects.count() < 2:
+            del self.filters["site"]
+
+
+class VisitorQuestionFilterSet(PlaceFilterSet):
+    outcome = radio(gettext_lazy("Outcome"), Outcome.choices, "ended_as")
+    thumb = radio(
+        gettext_lazy("Thumb"),
+        [
+            ("up", gettext_lazy("Up")),
+            ("down", gettext_lazy("Down")),
+            ("none", gettext_lazy("None")),
+        ],
+        "with_thumb",
+    )
+    slow = radio(
+        gettext_lazy("First word after"),
+        [
+            (2, gettext_lazy("more than 2 seconds")),
+            (5, gettext_lazy("more than 5 seconds")),
+            (10, gettext_lazy("more than 10 seconds")),
+        ],
+        "slower_than",
+    )
+    held_back = radio(gettext_lazy("Fact lock held something back"), YES_OR_NO, "with_held_back")
+    prepared = radio(gettext_lazy("Prepared answer"), YES_OR_NO, "with_prepared")
+    backend = django_filters.ModelChoiceFilter(
+        label=gettext_lazy("Backend"), queryset=ChatBackend.objects.order_by("label")
+    )
+    cited = PageFilter(label=gettext_lazy("Page cited"), queryset=cited_pages, method="citing")
+    opened_at = django_filters.DateFromToRangeFilter(label=gettext_lazy("Asked"), widget=DaysWidget)
+
+    @cached_property
+    def reader(self) -> QuestionReader:
+        return QuestionReader(Reader.of(self.request))
+
+    def ended_as(self, found: Any, name: str, value: str) -> Any:
+        return found.ended_as(value)
+
+    def with_thumb(self, found: Any, name: str, value: str) -> Any:
+        if value == "none":
+            return found.filter(feedback__isnull=True)
+        return found.filter(feedback__is_helpful=value == "up")
+
+    def slower_than(self, found: Any, name: str, value: str) -> Any:
+        return found.filter(first_token_seconds__gt=int(value))
+
+    def with_held_back(self, found: Any, name: str, value: str) -> Any:
+        return found.exclude(held_back=[]) if value == "yes" else found.filter(held_back=[])
+
+    def with_prepared(self, found: Any, name: str, value: str) -> Any:
+        return found.filter(prepared_answer__isnull=value == "no")
+
+    def citing(self, found: Any, name: str, value: Any) -> Any:
+        return found.filter(pk__in=self.reader.citing_ids(found, value.pk))
+
+
+class UnansweredFilterSet(PlaceFilterSet):
+    days = radio(
+        gettext_lazy("Asked"),
+        [
+            (7, gettext_lazy("in the last 7 days")),
+            (90, gettext_lazy("in the last 90 days")),
+            (365, gettext_lazy("in the last 365 days")),
+        ],
+        "since",
+        gettext_lazy("in the last 30 days"),
+    )
+
+    @property
+    def chosen_days(self) -> int:
+        chosen = self.form.cleaned_data.get("days") if self.is_valid() else None
+        return int(chosen or DAYS)
+
+    def since(self, found: Any, name: str, value: str) -> Any:
+        # The view does it, also where no days were chosen.
+        return found

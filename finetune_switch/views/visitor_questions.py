@@ -1,0 +1,271 @@
+"""The report of what visitors asked, and the page of one question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import cached_property
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from wagtail.admin.ui.tables import Column, DateColumn, TitleColumn
+from wagtail.admin.views.reports import ReportView
+from wagtail.admin.widgets.button import HeaderButton
+from wagtail.coreutils import get_content_languages
+from wagtail.models import Site
+
+from .. import conf, permissions
+from ..models import Exchange, Feedback
+from ..passages import Source
+from ..reading import Reader, batched
+from ..sites import site_name
+from ..spreadsheets import SafeSpreadsheetMixin
+from ..visitor_questions import QuestionReader, cited_sources, text_shown
+from ..widgets import admin_css
+from .visitor_question_filters import VisitorQuestionFilterSet
+
+TITLE_CHARACTERS = 140
+EXPORT_BATCH = 200
+
+
+class SeeVisitorsQuestionsMixin:
+    """For those who may read what visitors asked."""
+
+    request: HttpRequest
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not permissions.may_see_visitors_questions(request.user):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+
+    @cached_property
+    def reader(self) -> QuestionReader:
+        return QuestionReader(Reader.of(self.request))
+
+
+@dataclass(frozen=True)
+class SeenQuestion:
+    """A row as its reader sees it: what was answered only where they may read it."""
+
+    may_read: bool
+    feedback: Feedback | None
+    sources: Sequence[Source]
+
+
+def see(exchanges: Sequence[Exchange], reader: QuestionReader) -> list[SeenQuestion]:
+    readable = reader.may_read(exchanges)
+    return [
+        SeenQuestion(
+            may_read=row.pk in readable,
+            feedback=getattr(row, "feedback", None),
+            sources=cited_sources(row) if row.pk in readable else (),
+        )
+        for row in exchanges
+    ]
+
+
+def backend_name(exchange: Exchange) -> str:
+    """What answered, by its name at that time."""
+    if exchange.prepared_answer_id is not None:
+        return _("Prepared answer")
+    return str(exchange.backend_state.get("label") or exchange.backend or "")
+
+
+def compare_url(exchange: Exchange, user: Any) -> str:
+    """Where the question is put to several backends; empty for those who may not."""
+    if not permissions.may_compare(user):
+        return ""
+    return f"{reverse('finetune_compare:index')}?exchange={exchange.pk}"
+
+
+def prepare_url(exchange: Exchange, user: Any) -> str:
+    """Where an answer to the question is written; empty for those who may not."""
+    if not user.has_perm(permissions.ADD_PREPARED):
+        return ""
+    try:
+        return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
+    except NoReverseMatch:
+        return ""
+
+
+class SeenColumn(Column):
+    """A cell that is made of what the reader may see of the row."""
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.cell_template_name = f"finetune_switch/admin/visitor_questions_{name}.html"
+
+    def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
+        context = super().get_cell_context_data(instance, parent_context)
+        return {**context, "seen": instance.seen}
+
+    def get_value(self, instance: Any) -> Any:
+        return ""
+
+
+class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, ReportView):
+    """Newest first. Who may not open what an answer was made from sees how it went, not what."""
+
+    model = Exchange
+    page_title = gettext_lazy("Visitors' questions")
+    header_icon = "help"
+    index_url_name = "finetune_visitor_questions:index"
+    index_results_url_name = "finetune_visitor_questions:index_results"
+    results_template_name = "finetune_switch/admin/visitor_questions_results.html"
+    filterset_class = VisitorQuestionFilterSet
+    is_searchable = True
+    default_ordering = "-opened_at"
+    paginate_by = 20
+    table_classname = "listing finetune-comparisons"
+    export_filename = "visitors-questions"
+    export_headings = {
+        "question": gettext_lazy("Question"),
+        "asked_at": gettext_lazy("Asked"),
+        "locale": gettext_lazy("Language"),
+        "site": gettext_lazy("Site"),
+        "outcome": gettext_lazy("Outcome"),
+        "error": gettext_lazy("Error"),
+        "thumb": gettext_lazy("Thumb"),
+        "comment": gettext_lazy("Comment"),
+        "remark": gettext_lazy("Remark"),
+        "standalone_question": gettext_lazy("Made into"),
+        "answer": gettext_lazy("Answer"),
+        "shown": gettext_lazy("What the visitor read"),
+        "held_back": gettext_lazy("Facts held back"),
+        "pages": gettext_lazy("Pages cited"),
+        "backend": gettext_lazy("Backend"),
+        "model": gettext_lazy("Model"),
+        "first_token_seconds": gettext_lazy("Seconds to the first token"),
+        "duration_seconds": gettext_lazy("Seconds in all"),
+        "prompt_tokens": gettext_lazy("Tokens read"),
+        "completion_tokens": gettext_lazy("Tokens written"),
+        "cost": gettext_lazy("Cost in US dollars"),
+        "conversation": gettext_lazy("Conversation"),
+    }
+    list_export = list(export_headings)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if self.is_export:
+            # Wagtail's own way there reads every row first.
+            rows = export_rows(self.get_queryset(), self.reader)
+            return self.as_spreadsheet(rows, request.GET["export"])
+        return super().get(request, *args, **kwargs)
+
+    def get_base_queryset(self) -> QuerySet[Exchange]:
+        rows = Exchange.objects.of_visitors()
+        return rows.select_related("site", "backend", "feedback")
+
+    def get_filtered_queryset(self) -> QuerySet[Exchange]:
+        # A report of Wagtail's filters what was filtered already.
+        return self.get_queryset()
+
+    def order_queryset(self, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:
+        # The key makes the order certain where two were asked at once.
+        return queryset.order_by(self.ordering, "pk")
+
+    def search_queryset(self, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:
+        if not self.is_searching:
+            return queryset
+        return queryset.filter(question__icontains=self.search_query)
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        names = get_content_languages()
+        site = Column("site", label=_("Site"), accessor=site_of, classname="finetune-wide")
+        return [
+            TitleColumn(
+                "question",
+                label=_("Question"),
+                accessor=lambda row: Truncator(row.question).chars(TITLE_CHARACTERS),
+                get_url=lambda row: reverse("finetune_visitor_questions:exchange", args=[row.pk]),
+            ),
+            DateColumn(
+                "opened_at", label=_("Asked"), sort_key="opened_at", classname="finetune-wide"
+            ),
+            Column(
+                "locale",
+                label=_("Language"),
+                accessor=lambda row: names.get(row.locale, row.locale),
+                classname="finetune-wide",
+            ),
+            *([site] if Site.objects.count() > 1 else []),
+            SeenColumn("outcome", label=_("Outcome")),
+            SeenColumn("thumb", label=_("Thumb")),
+            Column("backend", label=_("Backend"), accessor=backend_name, classname="finetune-wide"),
+            SeenColumn(
+                "seconds",
+                label=_("First word"),
+                sort_key="first_token_seconds",
+                classname="finetune-wide",
+            ),
+            SeenColumn("pages", label=_("Pages cited"), classname="finetune-wide"),
+        ]
+
+    @cached_property
+    def header_buttons(self) -> list[HeaderButton]:
+        url = reverse("finetune_visitor_questions:unanswered")
+        return [HeaderButton(_("Could not be answered"), url=url, icon_name="help", priority=10)]
+
+    def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(*args, **kwargs)
+        rows = list(context["object_list"])
+        for row, seen in zip(rows, see(rows, self.reader), strict=True):
+            row.seen = seen
+        context["object_list"] = rows
+        context["table"] = self.get_table(rows)
+        context["is_recorded"] = conf.record_visitor_questions()
+        context["media"] += admin_css()
+        return context
+
+
+def site_of(exchange: Exchange) -> str:
+    return site_name(exchange.site) if exchange.site else ""
+
+
+def export_rows(exchanges: QuerySet[Exchange], reader: QuestionReader) -> Iterator[dict[str, Any]]:
+    """A row for each question, read in batches; without its answer where that may not be read."""
+    # An iterator of the database's would stay open as long as the reader takes to download.
+    keys = list(exchanges.values_list("pk", flat=True))
+    for ids in batched(keys, EXPORT_BATCH):
+        rows = Exchange.objects.select_related("site", "backend", "feedback").in_bulk(ids)
+        found = [rows[pk] for pk in ids if pk in rows]
+        for row, seen in zip(found, see(found, reader), strict=True):
+            yield _export_row(row, seen)
+
+
+def _export_row(row: Exchange, seen: SeenQuestion) -> dict[str, Any]:
+    thumb = seen.feedback
+    known = {
+        "question": row.question,
+        "asked_at": row.opened_at,
+        "locale": row.locale,
+        "site": site_of(row),
+        "outcome": row.current_outcome.label,
+        "error": row.error,
+        "thumb": "" if thumb is None else _("Up") if thumb.is_helpful else _("Down"),
+        "backend": backend_name(row),
+        "model": str(row.backend_state.get("model", "")),
+        "first_token_seconds": row.first_token_seconds,
+        "duration_seconds": row.duration_seconds,
+        "prompt_tokens": row.prompt_tokens,
+        "completion_tokens": row.completion_tokens,
+        "cost": row.cost,
+        "conversation": str(row.conversation or ""),
+    }
+    if not seen.may_read:
+        return {**known, "remark": _("You may not open every page that the answer rests on.")}
+    return {
+        **known,
+        "comment": thumb.comment if thumb else "",
+        "standalone_question": row.standalone_question,
+        "answer": row.answer,
+        "shown": text_shown(row),
+        "held_back": "; ".join(fact["text"] for fact in row.held_back),
+        "pages": "; ".join(source.title for source in seen.sources),
+    }

@@ -1,0 +1,88 @@
+"""A visitor's thumb, with a word where there is one."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+from wagtail.models import Site
+
+from ...exceptions import InvalidQuestion
+from ...models import Exchange, Feedback, Origin
+from ...models.feedback import MAX_COMMENT_LENGTH
+from ...visitors import page_language
+from .guards import refuse, visitor_endpoint
+
+HELPFUL = {"true": True, "false": False, "": None}
+
+
+@visitor_endpoint("POST")
+def give_feedback(request: HttpRequest) -> HttpResponseBase:
+    """Whether an answer helped: ``exchange``, ``is_helpful``, ``comment`` and ``locale``.
+
+    As JSON or as form fields. The last one given counts, and ``null`` (an empty field) takes it
+    back. Whoever knows an exchange's id has been given its answer.
+    """
+    given = _fields(request)
+    with override(page_language(str(given.get("locale", "")))):
+        is_helpful, comment = _helpful(given), _comment(given)
+        exchange = _find_exchange(request, str(given.get("exchange", "")))
+        if exchange is None:
+            message = _("The answer that this is about is not kept (any more).")
+            return refuse(message, 404, "not_kept")
+    return JsonResponse(_keep(exchange, is_helpful, comment))
+
+
+def _fields(request: HttpRequest) -> Mapping[str, Any]:
+    if request.content_type != "application/json":
+        return request.POST
+    try:
+        fields = json.loads(request.body)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _helpful(given: Mapping[str, Any]) -> bool | None:
+    value = given.get("is_helpful", "-")
+    text = "" if value is None else str(value).lower()
+    if text not in HELPFUL:
+        raise InvalidQuestion(_("“is_helpful” has to be true or false, or null to take it back."))
+    return HELPFUL[text]
+
+
+def _comment(given: Mapping[str, Any]) -> str:
+    comment = str(given.get("comment") or "").replace("\x00", "").strip()
+    if len(comment) > MAX_COMMENT_LENGTH:
+        raise InvalidQuestion(
+            _("The comment has %(length)d characters; at most %(most)d can be sent.")
+            % {"length": len(comment), "most": MAX_COMMENT_LENGTH}
+        )
+    # JSON can hold half a character, which no database takes.
+    return comment.encode(errors="replace").decode()
+
+
+def _find_exchange(request: HttpRequest, text: str) -> Exchange | None:
+    """A visitor's exchange on this very site."""
+    try:
+        pk = uuid.UUID(text)
+    except ValueError:
+        return None
+    site = Site.find_for_request(request)
+    return Exchange.objects.filter(pk=pk, origin=Origin.SITE, site=site).first()
+
+
+def _keep(exchange: Exchange, is_helpful: bool | None, comment: str) -> dict[str, Any]:
+    if is_helpful is None:
+        Feedback.objects.filter(exchange=exchange).delete()
+        comment = ""
+    else:
+        Feedback.objects.update_or_create(
+            exchange=exchange, defaults={"is_helpful": is_helpful, "comment": comment}
+        )
+    return {"exchange": str(exchange.pk), "is_helpful": is_helpful, "comment": comment}
