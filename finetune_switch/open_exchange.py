@@ -17,6 +17,7 @@ from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
 from .budgets import add_cost
 from .characters import without_harmful
 from .costs import cost_of
+from .embeddings.questions import each_vector_once
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
 from .followups import REWRITE_SECONDS
@@ -228,7 +229,8 @@ class OpenExchange:
         before = self.prompt.passages
         if standalone := rewriting.standalone:
             self._search_for(standalone)
-        self._lock = self._make_lock()
+        if self._given is None:
+            self._lock = self._make_lock()
         self.end_early(None)
         is_new = self.prompt.passages is not before
         return [*([self._sources_event()] if is_new else []), *self.ending]
@@ -237,7 +239,10 @@ class OpenExchange:
         asking, backend, before = self.asking, self.backend, self.prompt
         assert backend is not None
         try:
-            with asking.in_its_language():
+            with asking.in_its_language(), each_vector_once():
+                if (given := asking.find_given(self.switch, standalone)) is not None:
+                    self._give_after_all(given, standalone)
+                    return
                 passages = asking.find_passages(self.switch, standalone)
                 if not passages:
                     return
@@ -251,8 +256,28 @@ class OpenExchange:
         if _texts(prompt.passages) == _texts(before.passages):
             prompt = Prompt(prompt.messages, before.passages, prompt.left_out)
         self._take(prompt, standalone)
-        if asking.is_recorded:
-            self.exchange.note("passages", "left_out", "standalone_question")
+        self._note("passages", "left_out", "standalone_question")
+
+    def _give_after_all(self, given: Given, standalone: str) -> None:
+        """What people have prepared for the question that a model made of the follow-up."""
+        # The question went to that model, and it cost what it cost.
+        row = self.row
+        self.give(given)
+        self.row = row
+        self.exchange.left_out = 0
+        self.exchange.standalone_question = self._recorded(standalone)
+        self._note(
+            "passages",
+            "left_out",
+            "standalone_question",
+            "backend",
+            "backend_state",
+            "prepared_answer_id",
+        )
+
+    def _note(self, *names: str) -> None:
+        if self.asking.is_recorded:
+            self.exchange.note(*names)
 
     def stream(self, heartbeat: float | None) -> Generator[Chunk, None, None]:
         assert self.backend is not None
