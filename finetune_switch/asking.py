@@ -208,6 +208,26 @@ class Asking:
             threshold=switch.similarity_threshold,
         )
 
+    def search_again(self, opened: OpenExchange, standalone: str) -> Given | Prompt | None:
+        """What there is for the question that a model made of the follow-up.
+
+        Nothing where that helps nobody, be it that the search fails: what was found before stays.
+        """
+        if not standalone or opened.backend is None:
+            return None
+        try:
+            with self.in_its_language(), each_vector_once():
+                if (given := self.find_given(opened.switch, standalone)) is not None:
+                    return given
+                if not (passages := self.find_passages(opened.switch, standalone)):
+                    return None
+                return self.make_prompt(opened, opened.backend, passages, standalone)
+        except BackendError:
+            return None
+        except Exception as error:
+            self.unforeseen(error)
+            return None
+
     def may_replay(self, exchange: Exchange) -> bool:
         """Whether this is the question that was recorded, of somebody who may see its answer.
 

@@ -17,7 +17,6 @@ from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
 from .budgets import add_cost
 from .characters import without_harmful
 from .costs import cost_of
-from .embeddings.questions import each_vector_once
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
 from .followups import REWRITE_SECONDS
@@ -121,6 +120,7 @@ class OpenExchange:
             "label": str(label),
         }
         self.exchange.passages = [passage.as_dict() for passage in given.passages]
+        self.exchange.left_out = 0
 
     def insert(self) -> bool:
         """Record that the question was asked; not where its id has been recorded meanwhile."""
@@ -227,57 +227,30 @@ class OpenExchange:
         rewriting, self.rewriting = self.rewriting, None
         self._usage = rewriting.usage
         before = self.prompt.passages
-        if standalone := rewriting.standalone:
-            self._search_for(standalone)
+        standalone = rewriting.standalone
+        match self.asking.search_again(self, standalone):
+            case Given() as given:
+                # The question went to the model that rewrote it, and cost what it cost there.
+                row = self.row
+                self.give(given)
+                self.row = row
+                self.exchange.standalone_question = self._recorded(standalone)
+                self._note_found()
+            case Prompt() as prompt:
+                if _texts(prompt.passages) == _texts(before):
+                    prompt = Prompt(prompt.messages, before, prompt.left_out)
+                self._take(prompt, standalone)
+                self._note_found()
         if self._given is None:
             self._lock = self._make_lock()
         self.end_early(None)
         is_new = self.prompt.passages is not before
         return [*([self._sources_event()] if is_new else []), *self.ending]
 
-    def _search_for(self, standalone: str) -> None:
-        asking, backend, before = self.asking, self.backend, self.prompt
-        assert backend is not None
-        try:
-            with asking.in_its_language(), each_vector_once():
-                if (given := asking.find_given(self.switch, standalone)) is not None:
-                    self._give_after_all(given, standalone)
-                    return
-                passages = asking.find_passages(self.switch, standalone)
-                if not passages:
-                    return
-                prompt = asking.make_prompt(self, backend, passages, standalone)
-        except BackendError:
-            # That of an index; what the rule had found is good enough.
-            return
-        except Exception as error:
-            asking.unforeseen(error)
-            return
-        if _texts(prompt.passages) == _texts(before.passages):
-            prompt = Prompt(prompt.messages, before.passages, prompt.left_out)
-        self._take(prompt, standalone)
-        self._note("passages", "left_out", "standalone_question")
-
-    def _give_after_all(self, given: Given, standalone: str) -> None:
-        """What people have prepared for the question that a model made of the follow-up."""
-        # The question went to that model, and it cost what it cost.
-        row = self.row
-        self.give(given)
-        self.row = row
-        self.exchange.left_out = 0
-        self.exchange.standalone_question = self._recorded(standalone)
-        self._note(
-            "passages",
-            "left_out",
-            "standalone_question",
-            "backend",
-            "backend_state",
-            "prepared_answer_id",
-        )
-
-    def _note(self, *names: str) -> None:
+    def _note_found(self) -> None:
         if self.asking.is_recorded:
-            self.exchange.note(*names)
+            found = ("passages", "left_out", "standalone_question")
+            self.exchange.note(*found, "prepared_answer_id", "backend_id", "backend_state")
 
     def stream(self, heartbeat: float | None) -> Generator[Chunk, None, None]:
         assert self.backend is not None
