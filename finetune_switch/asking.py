@@ -27,10 +27,10 @@ from .backends.base import BaseChatBackend
 from .embeddings.questions import each_vector_once
 from .events import FailedEvent
 from .exceptions import BackendError
-from .followups import Turn, clean_turns, standalone_by_rule
+from .followups import Turn, clean_turns, leans, standalone_by_rule
 from .masking import Masking
 from .middleware import site_for
-from .models import ChatBackend, Exchange, Origin, Switch
+from .models import ChatBackend, Exchange, Origin, PreparedAnswer, Switch
 from .models.exchange import clean_question
 from .open_exchange import OpenExchange, passages_of
 from .passages import Passage
@@ -88,7 +88,7 @@ class Asking:
             error: BackendError | None = None
             try:
                 with each_vector_once():
-                    if (given := self._find_given(switch)) is not None:
+                    if (given := self._find_given_at_once(switch)) is not None:
                         opened.give(given)
                     else:
                         self._prepare(opened)
@@ -128,12 +128,20 @@ class Asking:
             Exchange.objects.select_related("backend", "site").filter(pk=self.exchange_id).first()
         )
 
-    def _find_given(self, switch: Switch) -> Given | None:
+    def _find_given_at_once(self, switch: Switch) -> Given | None:
+        given = self.find_given(switch, self.question)
+        is_correction = given is not None and given.kind == PreparedAnswer.Kind.CORRECTION
+        if is_correction and self.turns and leans(self.question, self.locale):
+            # "And on Sundays?" may be about something else than where it was corrected.
+            return None
+        return given
+
+    def find_given(self, switch: Switch, standalone: str) -> Given | None:
         """What people have prepared for this question, where that is asked for."""
         if not self.prepared or self.messages is not None:
             return None
         return find_prepared(
-            self.question, asker=self.asker, site=switch.site_or_none, locale=self.locale
+            standalone, asker=self.asker, site=switch.site_or_none, locale=self.locale
         )
 
     def _prepare(self, opened: OpenExchange) -> None:
@@ -199,6 +207,26 @@ class Asking:
             limit=switch.passages,
             threshold=switch.similarity_threshold,
         )
+
+    def search_again(self, opened: OpenExchange, standalone: str) -> Given | Prompt | None:
+        """What there is for the question that a model made of the follow-up.
+
+        Nothing where that helps nobody, be it that the search fails: what was found before stays.
+        """
+        if not standalone or opened.backend is None:
+            return None
+        try:
+            with self.in_its_language(), each_vector_once():
+                if (given := self.find_given(opened.switch, standalone)) is not None:
+                    return given
+                if not (passages := self.find_passages(opened.switch, standalone)):
+                    return None
+                return self.make_prompt(opened, opened.backend, passages, standalone)
+        except BackendError:
+            return None
+        except Exception as error:
+            self.unforeseen(error)
+            return None
 
     def may_replay(self, exchange: Exchange) -> bool:
         """Whether this is the question that was recorded, of somebody who may see its answer.

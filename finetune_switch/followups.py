@@ -100,22 +100,7 @@ def _clean_answer(text: str) -> str:
     return without_citations(text.replace("\x00", "")).strip()[:MAX_ANSWER_LENGTH].rstrip()
 
 
-def standalone_by_rule(question: str, turns: Sequence[Turn], locale: str) -> str:
-    """The follow-up after the questions that it leans on: something to search with.
-
-    Back to the latest one that leans on none itself. A follow-up that obviously stands alone is
-    left as it is; without turns, any question is.
-    """
-    if not turns or _obviously_stands_alone(question, locale):
-        return question
-    earlier = [turn.question for turn in turns[-TURNS_READ:]]
-    leaning = list(takewhile(lambda text: _leans(text, locale), reversed(earlier)))[::-1]
-    before = earlier[-len(leaning) - 1 :]
-    context = " ".join(_cut(text, MAX_CONTEXT_LENGTH) for text in dict.fromkeys(before))
-    return f"{context} {question}"
-
-
-def _leans(question: str, locale: str) -> bool:
+def leans(question: str, locale: str) -> bool:
     """Whether there is a sign that a question is not whole without the one before it."""
     language, said = _language(locale), " ".join(words(question))
     if language not in _POINTING:
@@ -127,10 +112,25 @@ def _leans(question: str, locale: str) -> bool:
     return said.startswith(beginnings) or len(telling) < 2
 
 
+def standalone_by_rule(question: str, turns: Sequence[Turn], locale: str) -> str:
+    """The follow-up after the questions that it leans on: something to search with.
+
+    Back to the latest one that leans on none itself. A follow-up that obviously stands alone is
+    left as it is; without turns, any question is.
+    """
+    if not turns or _obviously_stands_alone(question, locale):
+        return question
+    earlier = [turn.question for turn in turns[-TURNS_READ:]]
+    leaning = list(takewhile(lambda text: leans(text, locale), reversed(earlier)))[::-1]
+    before = earlier[-len(leaning) - 1 :]
+    context = " ".join(_cut(text, MAX_CONTEXT_LENGTH) for text in dict.fromkeys(before))
+    return f"{context} {question}"
+
+
 def _obviously_stands_alone(question: str, locale: str) -> bool:
     telling = content_words(question, language_name(locale))
     is_known = _language(locale) in _POINTING
-    return is_known and len(telling) >= ENOUGH_WORDS and not _leans(question, locale)
+    return is_known and len(telling) >= ENOUGH_WORDS and not leans(question, locale)
 
 
 def _language(locale: str) -> str:
@@ -195,7 +195,7 @@ def taken_rewrite(reply: str, question: str, turns: Sequence[Turn], locale: str)
     if not set(_DIGITS.findall(rewritten)) <= set(_DIGITS.findall(said)):
         return ""
     if words(rewritten) == words(question):
-        return "" if _leans(question, locale) else question
+        return "" if leans(question, locale) else question
     if any(words(rewritten) == words(turn.question) for turn in turns):
         return ""
     return rewritten

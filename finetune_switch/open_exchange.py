@@ -120,6 +120,7 @@ class OpenExchange:
             "label": str(label),
         }
         self.exchange.passages = [passage.as_dict() for passage in given.passages]
+        self.exchange.left_out = 0
 
     def insert(self) -> bool:
         """Record that the question was asked; not where its id has been recorded meanwhile."""
@@ -226,33 +227,30 @@ class OpenExchange:
         rewriting, self.rewriting = self.rewriting, None
         self._usage = rewriting.usage
         before = self.prompt.passages
-        if standalone := rewriting.standalone:
-            self._search_for(standalone)
-        self._lock = self._make_lock()
+        standalone = rewriting.standalone
+        match self.asking.search_again(self, standalone):
+            case Given() as given:
+                # The question went to the model that rewrote it, and cost what it cost there.
+                row = self.row
+                self.give(given)
+                self.row = row
+                self.exchange.standalone_question = self._recorded(standalone)
+                self._note_found()
+            case Prompt() as prompt:
+                if _texts(prompt.passages) == _texts(before):
+                    prompt = Prompt(prompt.messages, before, prompt.left_out)
+                self._take(prompt, standalone)
+                self._note_found()
+        if self._given is None:
+            self._lock = self._make_lock()
         self.end_early(None)
         is_new = self.prompt.passages is not before
         return [*([self._sources_event()] if is_new else []), *self.ending]
 
-    def _search_for(self, standalone: str) -> None:
-        asking, backend, before = self.asking, self.backend, self.prompt
-        assert backend is not None
-        try:
-            with asking.in_its_language():
-                passages = asking.find_passages(self.switch, standalone)
-                if not passages:
-                    return
-                prompt = asking.make_prompt(self, backend, passages, standalone)
-        except BackendError:
-            # That of an index; what the rule had found is good enough.
-            return
-        except Exception as error:
-            asking.unforeseen(error)
-            return
-        if _texts(prompt.passages) == _texts(before.passages):
-            prompt = Prompt(prompt.messages, before.passages, prompt.left_out)
-        self._take(prompt, standalone)
-        if asking.is_recorded:
-            self.exchange.note("passages", "left_out", "standalone_question")
+    def _note_found(self) -> None:
+        if self.asking.is_recorded:
+            found = ("passages", "left_out", "standalone_question")
+            self.exchange.note(*found, "prepared_answer_id", "backend_id", "backend_state")
 
     def stream(self, heartbeat: float | None) -> Generator[Chunk, None, None]:
         assert self.backend is not None

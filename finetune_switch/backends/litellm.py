@@ -107,6 +107,9 @@ class LiteLLMChatBackend(BaseChatBackend):
         # temperature: what is not about length stays as it is.
         parameters = {**self.config.parameters, "max_tokens": max_tokens}
         parameters.pop("stop", None)
+        if self.connection.is_ollama:
+            # Whose models then do not think, which would use up the tokens.
+            parameters.pop("reasoning", None)
         deadlines = Deadlines(seconds, seconds, seconds)
         return type(self)(
             replace(self.config, parameters=parameters, deadlines=deadlines, attempts=1)
