@@ -22,7 +22,7 @@ logger = logging.getLogger("finetune_switch.throttling")
 
 MINUTE = 60
 # A slot is held a little longer than its answer may take.
-SLOT_GRACE_SECONDS = 10
+SLOT_GRACE_SECONDS = 30
 # After which a visitor may try again where too many are being answered.
 BUSY_SECONDS = 5
 

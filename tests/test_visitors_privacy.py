@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils.translation import override
 from wagtail.models import PageViewRestriction
 
-from finetune_switch.models import Exchange, Switch
+from finetune_switch.models import Exchange, Feedback, Switch
 from tests.helpers import make_backend
 from tests.index_helpers import build
 from tests.test_visitors import ask, events
@@ -179,6 +179,13 @@ class TestRecord:
         assert standin.requests == []
         other = ask(ME.replace("when", "why"), **options)
         assert other.failure.code == "id_taken"
+
+    def test_contacts_are_masked_in_what_is_said_of_an_answer(self, client, lighthouse):
+        exchange = events(ask(client))[0][1]["exchange"]
+        given = {"exchange": exchange, "is_helpful": "false", "comment": "Call me: 020 7946 0000"}
+        response = client.post("/answers/feedback/", given, headers={"origin": "http://testserver"})
+        assert response.status_code == 200
+        assert Feedback.objects.get().comment == "Call me: [telephone]"
 
     def test_nothing_is_kept_where_recording_is_off(self, client, lighthouse, settings):
         settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "RECORD_VISITOR_QUESTIONS": False}
