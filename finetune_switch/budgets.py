@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import partial
 
 from django.conf import settings
+from django.core.cache.backends.locmem import LocMemCache
 from django.db.models import Q, Sum
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
@@ -22,8 +23,8 @@ from .models import Exchange, Origin
 logger = logging.getLogger("finetune_switch.throttling")
 
 MICRO = 1_000_000
-# The sum of money is counted anew from the record so often, where the record is whole: processes
-# with a cache each then know of each other.
+# Processes that have a cache each sum up the record so often, if it is whole: they then know of
+# each other. A shared count is the better one, with what answers cost that broke off.
 SUM_SECONDS = 300
 DAYS_OF_A_MONTH = 31
 
@@ -136,7 +137,9 @@ def _recorded(site_id: int, now: datetime) -> int:
 def _sum_seconds(now: datetime) -> int:
     retention = conf.retention_days()
     is_whole = conf.record_visitor_questions() and (retention or DAYS_OF_A_MONTH) >= DAYS_OF_A_MONTH
-    return SUM_SECONDS if is_whole else _seconds_until(_next_month(now), now)
+    if is_whole and isinstance(shared_cache(), LocMemCache):
+        return SUM_SECONDS
+    return _seconds_until(_next_month(now), now)
 
 
 def _used_up(of: str, budget: float, site_id: int, now: datetime) -> UsedUp:

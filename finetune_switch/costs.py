@@ -34,6 +34,18 @@ def cost_of(backend: ChatBackend, usage: Usage, duration_seconds: float) -> Deci
     ).quantize(PLACES)
 
 
+def cost_at_least(
+    backend: ChatBackend, told: Decimal | None, read: str, written: str, duration_seconds: float
+) -> Decimal | None:
+    """What an answer has cost that broke off before its server told: about four letters a token.
+
+    It is billed all the same. What was ``told`` until then, if more, stands.
+    """
+    usage = Usage(prompt_tokens=len(read) // 4, completion_tokens=len(written) // 4)
+    about = cost_of(backend, usage, duration_seconds)
+    return max(filter(None, (told, about)), default=told)
+
+
 def embedding_cost(provider: str, model_name: str, tokens: int) -> float | None:
     """What so many tokens cost to embed, by litellm's own price list; ``None`` if it has none."""
     if provider in OWN_SERVERS:

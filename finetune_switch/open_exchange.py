@@ -16,7 +16,7 @@ from django.utils.translation import override
 from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
 from .budgets import add_cost
 from .characters import without_harmful
-from .costs import cost_of
+from .costs import cost_at_least, cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
 from .followups import REWRITE_SECONDS
@@ -356,8 +356,12 @@ class OpenExchange:
             for name, value in {**recorded, "outcome": outcome}.items():
                 setattr(self.exchange, name, value)
         if is_news and self.asking.origin == Origin.SITE:
-            site_id = self.exchange.site_id or 0
-            add_cost(site_id, recorded["cost"], is_recorded=is_recorded)
+            cost = recorded["cost"]
+            left = outcome == Outcome.CANCELLED and self._is_started
+            if left or (outcome == Outcome.FAILED and self._first_token is not None):
+                read = "".join(message["content"] for message in self.prompt.messages)
+                cost = cost_at_least(self.row, cost, read, self.text, duration)
+            add_cost(self.exchange.site_id or 0, cost, is_recorded=is_recorded)
 
     def _mask(self, recorded: dict[str, Any]) -> None:
         """Take out of what is recorded of a visitor how they can be reached, and their cards."""

@@ -111,9 +111,12 @@ def stream_to_visitor(
     """The answer as a stream of events, to whoever sends this request.
 
     ``more`` are further options of ``answer()``.
+
     Raises :class:`~finetune_switch.exceptions.InvalidQuestion` and
     :class:`~finetune_switch.exceptions.Refused` before anything is sent.
     """
+    for turn in more.get("turns") or ():
+        check_length(turn.question)
     admitted = admit(request, question, locale)
     try:
         return stream_answer(
@@ -143,7 +146,7 @@ def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
     :class:`~finetune_switch.exceptions.Refused` where the site answers nobody just now, or this
     visitor has asked too much.
     """
-    clean_question(question, conf.visitors().max_question_length)
+    check_length(question)
     options = visitor_options(request, locale)
     switch = options["switch"] = Switch.for_question(options["site"])
     if not switch.answers_visitors:
@@ -159,6 +162,11 @@ def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
     if admission.is_used_up:
         options["backend"] = ChatBackend.extractive()
     return Admitted(options, admission.release)
+
+
+def check_length(question: str) -> None:
+    """Raises :class:`~finetune_switch.exceptions.InvalidQuestion`: it is empty, or too long."""
+    clean_question(question, conf.visitors().max_question_length)
 
 
 def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:

@@ -15,7 +15,7 @@ os.environ.setdefault("DEBUG", "0")
 os.environ.setdefault("SECRET_KEY", "for-the-server-tests-only-and-for-nothing-else")
 
 from demo_site.settings import *  # noqa: F403
-from demo_site.settings import DATABASES, FINETUNE_SWITCH, STORAGES, env
+from demo_site.settings import CACHES, DATABASES, FINETUNE_SWITCH, STORAGES, env
 
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tests.site_urls"
@@ -59,6 +59,18 @@ FINETUNE_SWITCH = FINETUNE_SWITCH | {
             "DATA_DESTINATION": "nowhere",
         },
     },
+}
+FINETUNE_SWITCH["VISITORS"] = {
+    # All of them come from one address.
+    "QUESTIONS_A_MINUTE": None,
+    "QUESTIONS_A_DAY": None,
+} | json.loads(env.str("TEST_VISITORS", default="{}"))
+# A cache that several processes share, without a server of its own.
+CACHES = CACHES | {
+    "shared": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "shared_cache",
+    }
 }
 if embeddings := env.str("TEST_EMBEDDINGS", default=""):
     FINETUNE_SWITCH["INDEX"] = {"EMBEDDINGS": json.loads(embeddings)}

@@ -13,6 +13,7 @@ from finetune_switch.checks import (
     check_sqlite,
     check_vector_index,
 )
+from finetune_switch.option_checks import check_limits_are_shared
 
 CONNECTION = {"PROVIDER": "openai", "DATA_DESTINATION": "OpenAI, United States"}
 
@@ -28,6 +29,10 @@ def connect(**options):
 def embed(**options):
     chosen = {"CONNECTION": "hosted", "MODEL_NAME": "text-embedding-3-small", **options}
     return connect() | {"INDEX": {"EMBEDDINGS": chosen}}
+
+
+def visit(**options):
+    return {"VISITORS": options}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +67,18 @@ def embed(**options):
         ({"INDEX": {"STORE_OPTIONS": [1]}}, "E001", '["STORE_OPTIONS"]'),
         ({"INDEX": {"EMBEDDINGS": "wordllama"}}, "E001", '["EMBEDDINGS"] must be a dictionary'),
         ({"VISITORS": {"FACTLOCK": True}}, "E004", '"FACTLOCK"'),
+        (visit(QUESTIONS_A_MINUTE=0), "E003", '["QUESTIONS_A_MINUTE"]'),
+        (visit(STREAMS="many"), "E003", "'many'"),
+        (visit(SITE_QUESTIONS_A_DAY=True), "E003", "True"),
+        (visit(SITE_DOLLARS_A_MONTH="50"), "E003", '["SITE_DOLLARS_A_MONTH"]'),
+        (visit(TRUSTED_PROXIES=-1), "E003", '["TRUSTED_PROXIES"]'),
+        (visit(WHEN_USED_UP="close"), "E010", "'close'"),
+        (visit(CACHE="limits"), "E010", "'limits'"),
+        (visit(ALLOWED_ORIGINS="https://shop.example"), "E001", '["ALLOWED_ORIGINS"]'),
+        (visit(ALLOWED_ORIGINS=["https://shop.example/"]), "E010", "'https://shop.example/'"),
+        (visit(ALLOWED_ORIGINS=["https://shop.example:443"]), "E010", "shop.example:443"),
+        (visit(ALLOWED_ORIGINS=["*"]), "E010", "'*'"),
+        (visit(ALLOWED_ORIGINS=["null"]), "E010", "'null'"),
         ({"VISITORS": True}, "E001", '["VISITORS"] must be a dictionary'),
         (embed(MODEL="m"), "E004", '"MODEL"'),
         (embed(MODEL_NAME=""), "E005", '"MODEL_NAME"'),
@@ -213,3 +230,16 @@ def test_they_run_with_manage_check(settings):
     settings.FINETUNE_SWITCH = {"WIBBLE": 1}
     messages = checks.run_checks(tags=["finetune_switch"])
     assert "finetune_switch.E002" in [message.id for message in messages]
+
+
+class TestSharedLimits:
+    def run(self, settings, backend, **visitors):
+        settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}
+        settings.FINETUNE_SWITCH = visit(**visitors)
+        return [message.id for message in run(check_limits_are_shared)]
+
+    def test_a_cache_of_each_process_is_named_before_a_site_goes_public(self, settings):
+        assert self.run(settings, "locmem.LocMemCache") == ["finetune_switch.W007"]
+        assert self.run(settings, "redis.RedisCache") == []
+        assert self.run(settings, "locmem.LocMemCache", CACHE="elsewhere") == []
+        assert check_limits_are_shared not in checks.registry.registry.get_checks()

@@ -306,6 +306,18 @@ class TestBudget:
         assert not Exchange.objects.exists()
         assert_refused(ask(client), 503, "budget", 1510170)
 
+    def test_who_leaves_before_the_server_told_has_spent_all_the_same(
+        self, client, lighthouse, visitors, standin
+    ):
+        visitors(SITE_DOLLARS_A_MONTH=5, WHEN_USED_UP="search")
+        standin.add_model("keeper", listed=False, answer="Nine. " * 90, tokens_per_second=20)
+        left = ask(client)
+        while b"event: text" not in next(left.streaming_content):
+            pass
+        left.close()
+        assert Exchange.objects.get().cost is None
+        assert_refused(ask(client), 503, "budget", 1510170)
+
     def test_nothing_is_summed_where_there_is_no_budget(self, django_assert_num_queries, site):
         with django_assert_num_queries(0):
             assert budgets.count_question(site.pk) is None

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 from wagtail.models import Site
 
 from ...exceptions import InvalidQuestion
+from ...masking import masked
 from ...models import Exchange, Feedback, Origin
 from ...models.feedback import MAX_COMMENT_LENGTH
 from ...visitors import page_language
@@ -64,7 +65,8 @@ def _comment(given: Mapping[str, Any]) -> str:
             % {"length": len(comment), "most": MAX_COMMENT_LENGTH}
         )
     # JSON can hold half a character, which no database takes.
-    return comment.encode(errors="replace").decode()
+    comment = comment.encode(errors="replace").decode()
+    return masked(comment, get_language())[:MAX_COMMENT_LENGTH]
 
 
 def _find_exchange(request: HttpRequest, text: str) -> Exchange | None:
