@@ -159,6 +159,23 @@ def test_pages_come_at_once_and_the_answer_can_be_stopped(lighthouse, backends, 
     expect(chat(page).locator("article")).to_have_count(1)
 
 
+def test_who_leaves_in_the_middle_finds_the_question_again(lighthouse, backends, behave):
+    behave(backends["hosted"], **SLOW)
+    page = lighthouse
+    ask(page)
+    expect(chat(page).locator(".text")).to_contain_text("Ahoy. Ahoy. Ahoy.")
+    chat(page).get_by_role("link", name="Lighthouse").click()
+    page.wait_for_url("**/lighthouse/")
+    behave(backends["hosted"], answer=SAID)
+    page.go_back()
+    expect(chat(page).locator(".text")).to_contain_text("Ahoy. Ahoy. Ahoy.")
+    expect(chat(page).locator(".error")).to_be_visible()
+    button(page, "Ask again").click()
+    is_answered(page)
+    expect(chat(page).locator(".error")).to_be_hidden()
+    expect(chat(page).locator("article")).to_have_count(1)
+
+
 def test_says_whether_it_helped_and_why(lighthouse):
     page = lighthouse
     ask(page)

@@ -378,6 +378,8 @@ class Turn {
   }
 
   async rate(isHelpful) {
+    if (this.isRating) return;
+    this.isRating = true;
     const before = this.kept.isHelpful;
     const now = before === isHelpful ? null : isHelpful;
     this.kept.isHelpful = now;
@@ -387,6 +389,7 @@ class Turn {
     if (!isKept) this.kept.isHelpful = before;
     this.feedback.hidden = !isKept || now === null;
     this.why.textContent = now ? this.texts.good : this.texts.bad;
+    this.isRating = false;
     this.refresh();
     this.chat.keep();
   }
