@@ -182,10 +182,44 @@ class TestSearchPage:
         page, _ = self.soup(client, q="a" * 1001)
         assert "The question has 1001 characters" in page.select_one("[role=alert]").get_text()
 
+    def test_a_script_has_the_answer_later_and_the_results_at_once(
+        self, client, lighthouse, standin
+    ):
+        page, _ = self.soup(client, q="When & where?", answer="later")
+        chat = page.select_one(".finetune-answer finetune-chat")
+        assert chat["data-question"] == "When & where?"
+        assert chat.a["href"] == "/answers/search/?q=When%20%26%20where%3F"
+        assert page.select_one(".finetune-results")
+        assert standin.requests == []
+        assert page.select_one("script[src$='finetune-search.js']")
+
+    def test_a_site_overrides_it_block_by_block(self, client, lighthouse, settings, tmp_path):
+        """By a template of the same name, which extends the one that it stands before."""
+        name = "finetune_switch/visitors/search.html"
+        own = tmp_path / name
+        own.parent.mkdir(parents=True)
+        own.write_text(
+            f'{{% extends "{name}" %}}'
+            "{% block heading %}Ask the keeper{% endblock %}"
+            "{% block sources %}<p class='own'>{{ answered.sources.0.title }}</p>{% endblock %}"
+            "{% block results %}{{ block.super }}<p class='after'>{{ found.number }}</p>"
+            "{% endblock %}"
+        )
+        settings.TEMPLATES = [
+            {**engine, "DIRS": [tmp_path, *engine["DIRS"]]} for engine in settings.TEMPLATES
+        ]
+        page, _ = self.soup(client, q="When does the lighthouse open?")
+        assert page.h1.get_text() == "Ask the keeper"
+        assert "It opens at nine. [1]" in page.select_one(".finetune-answer").get_text()
+        assert page.select_one(".own").get_text() == "Lighthouse"
+        assert page.select_one(".finetune-sources") is None
+        assert page.select_one(".finetune-results li")
+        assert page.select_one(".after").get_text() == "1"
+
 
 class TestWidget:
-    def render(self):
-        template = Template("{% load finetune_switch_tags %}{% finetune_chat %}")
+    def render(self, options=""):
+        template = Template(f"{{% load finetune_switch_tags %}}{{% finetune_chat {options} %}}")
         return BeautifulSoup(template.render(Context()), "html.parser")
 
     def test_it_holds_nothing_of_one_visitor(self, django_assert_num_queries):
@@ -196,6 +230,13 @@ class TestWidget:
         assert chat.find("form")["action"] == "/answers/search/"
         assert "csrf" not in str(page)
         assert page.find("script")["type"] == "module"
+
+    @pytest.mark.parametrize("options", ["dialog=True", 'mode="dialog"'])
+    def test_as_a_dialog_it_is_a_link_until_the_script_has_come(self, options):
+        chat = self.render(options).find("finetune-chat")
+        assert chat["data-mode"] == "dialog"
+        assert chat.a["href"] == "/answers/search/"
+        assert chat.find("form") is None
 
     def test_its_texts_are_in_the_language_of_the_page(self):
         with override("de"):
@@ -211,13 +252,15 @@ class TestWidget:
         assert used == set(json.loads(self.render().find("finetune-chat")["data-texts"]))
 
     def test_it_is_small_and_writes_no_markup(self):
-        assert len(compress(SCRIPT.read_bytes())) < 12_000
+        assert sum(len(compress(path.read_bytes())) for path in (SCRIPT, SEARCH_SCRIPT)) < 12_000
+        assert "import" not in re.findall(r"^\w+", SCRIPT.read_text(), re.MULTILINE)
         assert not re.search(
             r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", SCRIPT.read_text()
         )
 
 
 SCRIPT = Path(finetune_switch.__file__).parent / "static/finetune_switch/js/finetune-chat.js"
+SEARCH_SCRIPT = SCRIPT.with_name("finetune-search.js")
 
 
 def test_citations_are_apart_from_the_words():

@@ -62,6 +62,12 @@ class TestFeedback:
         assert (feedback.exchange, feedback.is_helpful) == (exchange, False)
         assert feedback.comment == "Too long."
 
+    def test_what_is_private_in_a_comment_is_not_kept(self, client, exchange):
+        give(client, exchange, is_helpful=False, comment="Write to ada@example.org about it.")
+        assert Feedback.objects.get().comment == "Write to [e-mail] about it."
+        give(client, exchange, is_helpful=False, comment="01632 960001 " * 38)
+        assert Feedback.objects.get().comment.startswith("[telephone] [telephone]")
+
     @pytest.mark.parametrize("as_form", [False, True])
     def test_it_can_be_taken_back(self, client, exchange, as_form):
         give(client, exchange, is_helpful=True)

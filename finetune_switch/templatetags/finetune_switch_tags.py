@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from django import template
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import AbstractPage, Site
@@ -45,7 +45,7 @@ def finetune_chat(
     everybody.
     """
     return {
-        "addresses": {name: _address(name) for name in ADDRESSES},
+        "addresses": {name: reverse(f"finetune_visitors:{name}") for name in ADDRESSES},
         "search_url": reverse("finetune_visitors:search"),
         "is_dialog": dialog or mode == "dialog",
         "question": question,
@@ -53,13 +53,6 @@ def finetune_chat(
         "language": get_language(),
         "texts": json.dumps(_chat_texts(), ensure_ascii=False),
     }
-
-
-def _address(name: str) -> str:
-    try:
-        return reverse(f"finetune_visitors:{name}")
-    except NoReverseMatch:
-        return ""
 
 
 def _chat_texts() -> dict[str, str]:

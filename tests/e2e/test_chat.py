@@ -75,7 +75,7 @@ def test_asks_by_keyboard_and_reads_a_checked_answer_with_its_pages(lighthouse, 
     # What a model writes stays text.
     expect(text).to_contain_text('<img src="x"')
     assert chat(page).locator("img").count() == 0
-    hrefs = chat(page).locator("section a").evaluate_all("links => links.map((a) => a.href)")
+    hrefs = chat(page).locator("article a").evaluate_all("links => links.map((a) => a.href)")
     assert len(hrefs) == 3
     assert {href.removeprefix(page.url.rstrip("/")) for href in hrefs} == {"/lighthouse/"}
     expect(chat(page).get_by_role("status")).to_have_text(f"Answer: {text.text_content()}")
@@ -96,7 +96,7 @@ def test_questions_follow_each_other_until_one_starts_again(lighthouse, standin)
     assert first.conversation == second.conversation is not None
     # The field for the next question is below the latest answer.
     below = field(page).bounding_box()["y"]
-    assert below > chat(page).locator("section").last.bounding_box()["y"]
+    assert below > chat(page).locator("article").last.bounding_box()["y"]
 
     # Who follows a source and comes back goes on where they were, and so does the next page.
     chat(page).get_by_role("link", name="Lighthouse").last.click()
@@ -111,10 +111,10 @@ def test_questions_follow_each_other_until_one_starts_again(lighthouse, standin)
 
     button(page, "Start again").click()
     expect(field(page)).to_be_focused()
-    expect(chat(page).locator("section")).to_have_count(0)
+    expect(chat(page).locator("article")).to_have_count(0)
     page.reload()
     expect(chat(page).get_by_label("Your question")).to_be_visible()
-    expect(chat(page).locator("section")).to_have_count(0)
+    expect(chat(page).locator("article")).to_have_count(0)
 
 
 def test_who_logs_out_leaves_no_conversation_behind(visitor, lighthouse):
@@ -129,7 +129,7 @@ def test_who_logs_out_leaves_no_conversation_behind(visitor, lighthouse):
     page.reload()
     field(page).focus()
     expect(chat(page).locator("[part=notice]")).to_be_visible()
-    expect(chat(page).locator("section")).to_have_count(0)
+    expect(chat(page).locator("article")).to_have_count(0)
 
 
 def test_pages_come_at_once_and_the_answer_can_be_stopped(lighthouse, backends, behave):
@@ -156,7 +156,24 @@ def test_pages_come_at_once_and_the_answer_can_be_stopped(lighthouse, backends, 
     behave(backends["hosted"], answer=SAID)
     button(page, "Ask again").click()
     is_answered(page)
-    expect(chat(page).locator("section")).to_have_count(1)
+    expect(chat(page).locator("article")).to_have_count(1)
+
+
+def test_who_leaves_in_the_middle_finds_the_question_again(lighthouse, backends, behave):
+    behave(backends["hosted"], **SLOW)
+    page = lighthouse
+    ask(page)
+    expect(chat(page).locator(".text")).to_contain_text("Ahoy. Ahoy. Ahoy.")
+    chat(page).get_by_role("link", name="Lighthouse").click()
+    page.wait_for_url("**/lighthouse/")
+    behave(backends["hosted"], answer=SAID)
+    page.go_back()
+    expect(chat(page).locator(".text")).to_contain_text("Ahoy. Ahoy. Ahoy.")
+    expect(chat(page).locator(".error")).to_be_visible()
+    button(page, "Ask again").click()
+    is_answered(page)
+    expect(chat(page).locator(".error")).to_be_hidden()
+    expect(chat(page).locator("article")).to_have_count(1)
 
 
 def test_says_whether_it_helped_and_why(lighthouse):
@@ -263,7 +280,7 @@ def test_who_asks_too_much_is_told_so_and_shown_the_pages(lighthouse, settings):
     error = chat(page).locator(".error").last
     expect(error).to_contain_text("You have asked many questions in a short time.")
     expect(error.get_by_role("link", name="Search the pages")).to_be_visible()
-    refused = chat(page).locator("section").last
+    refused = chat(page).locator("article").last
     expect(refused.get_by_role("link", name="Lighthouse")).to_be_visible()
 
 
@@ -345,7 +362,7 @@ def test_without_storage_clipboard_or_a_secure_origin_it_still_answers(lighthous
     is_answered(page)
     assert json.dumps(str(Exchange.objects.get().pk))
     page.reload()
-    expect(chat(page).locator("section")).to_have_count(0)
+    expect(chat(page).locator("article")).to_have_count(0)
 
 
 def test_without_a_script_it_is_a_form(browser, visitor, lighthouse):

@@ -37,7 +37,7 @@ def test_axe_finds_nothing_while_it_answers(lighthouse, backends, behave):
     field(page).focus()
     expect(chat(page).locator("[part=notice]")).to_be_visible()
     found += look(page, "empty")
-    behave(backends["hosted"], load_seconds=60)
+    behave(backends["hosted"], first_token_seconds=30)
     ask(page)
     expect(chat(page).get_by_role("link", name="Lighthouse")).to_be_visible()
     expect(chat(page).locator(".waiting")).to_be_visible()
@@ -111,7 +111,7 @@ def test_forced_colours_keep_edges_focus_and_what_is_pressed(visitor, lighthouse
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_nothing_moves_for_those_who_do_not_want_it(lighthouse, backends, behave, motion):
-    behave(backends["hosted"], load_seconds=60)
+    behave(backends["hosted"], first_token_seconds=30)
     page = lighthouse
     page.emulate_media(reduced_motion=motion)
     ask(page)

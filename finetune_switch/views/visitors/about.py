@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, JsonResponse
+from django.utils.crypto import salted_hmac
 from django.utils.translation import override
 from wagtail.models import Site
 
@@ -26,7 +27,19 @@ def about(request: HttpRequest) -> JsonResponse:
             "data_destination": switch.backend.data_destination,
             "is_recorded": conf.record_visitor_questions(),
             "max_length": conf.visitors().max_question_length or MAX_QUESTION_LENGTH,
+            "reader": _reader(request),
         }
     response = JsonResponse(data)
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+def _reader(request: HttpRequest) -> str:
+    """Another text for each who is signed in, and an empty one for who is not.
+
+    What a browser remembers of a conversation is for nobody who comes after its reader.
+    """
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return ""
+    return salted_hmac("finetune_switch.reader", str(user.pk)).hexdigest()[:16]

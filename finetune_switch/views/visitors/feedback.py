@@ -36,7 +36,7 @@ def give_feedback(request: HttpRequest) -> HttpResponseBase:
         if exchange is None:
             message = _("The answer that this is about is not kept (any more).")
             return refuse(message, 404, "not_kept")
-    return JsonResponse(_keep(exchange, is_helpful, comment))
+    return JsonResponse(_keep(exchange, is_helpful, masked(comment, exchange.locale)))
 
 
 def _fields(request: HttpRequest) -> Mapping[str, Any]:
@@ -85,6 +85,8 @@ def _keep(exchange: Exchange, is_helpful: bool | None, comment: str) -> dict[str
         comment = ""
     else:
         Feedback.objects.update_or_create(
-            exchange=exchange, defaults={"is_helpful": is_helpful, "comment": comment}
+            exchange=exchange,
+            # What stands in place of a number may be longer than it was.
+            defaults={"is_helpful": is_helpful, "comment": comment[:MAX_COMMENT_LENGTH]},
         )
     return {"exchange": str(exchange.pk), "is_helpful": is_helpful, "comment": comment}

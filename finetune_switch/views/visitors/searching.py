@@ -20,7 +20,7 @@ from ...exceptions import BackendError
 from ...models import Switch
 from ...models.exchange import clean_question
 from ...notices import notice_text
-from ...visitors import answer_visitor, page_language
+from ...visitors import Answered, answer_visitor, page_language
 from .guards import is_meant, refuse, visitor_endpoint
 
 # What ``answer`` says in the address of a page whose script asks by itself.
@@ -45,7 +45,7 @@ def search(request: HttpRequest) -> HttpResponse:
         "notice": notice_text(switch, get_language()) if switch.answers_visitors else "",
         "is_on": switch.answers_visitors,
     }
-    status, retry_after = 200, None
+    answered: Answered | None = None
     if question:
         context["found"] = found = _find_or_none(request, question, switch)
         if switch.answers_visitors and (found is None or found.number == 1):
@@ -54,11 +54,12 @@ def search(request: HttpRequest) -> HttpResponse:
             elif request.GET.get("answer") == LATER:
                 context["is_answered_later"] = True
             else:
-                context["answered"] = answered = answer_visitor(request, question)
-                status, retry_after = answered.status, answered.retry_after
-    response = render(request, "finetune_switch/visitors/search.html", context, status=status)
-    if retry_after is not None:
-        response["Retry-After"] = str(retry_after)
+                answered = context["answered"] = answer_visitor(request, question)
+    response = render(request, "finetune_switch/visitors/search.html", context)
+    if answered is not None:
+        response.status_code = answered.status
+        if answered.retry_after is not None:
+            response["Retry-After"] = str(answered.retry_after)
     return response
 
 

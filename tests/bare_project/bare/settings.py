@@ -84,6 +84,8 @@ if os.environ.get("BARE_PAGES") == "1":
 if os.environ.get("BARE_PLUGIN", "1") == "1":
     INSTALLED_APPS += ["finetune_switch"]
     MIDDLEWARE += ["finetune_switch.middleware.CurrentSiteMiddleware"]
+    # A page with the widget: the template's one line, and one in urls.py.
+    TEMPLATES[0]["DIRS"] = [BASE_DIR / "bare" / "templates"]
     FINETUNE_SWITCH = {
         "CONNECTIONS": {
             "openai": {

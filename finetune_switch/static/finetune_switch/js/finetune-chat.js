@@ -52,7 +52,7 @@ STYLES.replaceSync(`
   p { margin: 0.5em 0; overflow-wrap: anywhere; }
   ol { margin: 0.3em 0; padding-inline-start: 2em; }
   li { padding-block: 0.15em; overflow-wrap: anywhere; }
-  section + section { margin-block-start: 1.2em; border-block-start: 1px solid; }
+  article + article { margin-block-start: 1.2em; border-block-start: 1px solid; }
   .text { white-space: pre-wrap; }
   .error { padding-inline-start: 0.7em; border-inline-start: 4px solid; }
   dialog {
@@ -241,8 +241,9 @@ class Turn {
       make('div', { class: 'line', part: 'line' }, this.comment, button(texts, 'send', 'submit', true)),
     );
     this.remark = make('p', { class: 'small', part: 'remark', hidden: true });
+    // No region: there may be many, with the same name.
     this.element = make(
-      'section',
+      'article',
       { part: 'answer', 'aria-labelledby': id },
       make(`h${level}`, { id, part: 'question' }, this.kept.question),
       this.waiting,
@@ -377,6 +378,8 @@ class Turn {
   }
 
   async rate(isHelpful) {
+    if (this.isRating) return;
+    this.isRating = true;
     const before = this.kept.isHelpful;
     const now = before === isHelpful ? null : isHelpful;
     this.kept.isHelpful = now;
@@ -386,6 +389,7 @@ class Turn {
     if (!isKept) this.kept.isHelpful = before;
     this.feedback.hidden = !isKept || now === null;
     this.why.textContent = now ? this.texts.good : this.texts.bad;
+    this.isRating = false;
     this.refresh();
     this.chat.keep();
   }
@@ -543,7 +547,7 @@ class FinetuneChat extends HTMLElement {
   async fetchAbout() {
     this.about = {};
     try {
-      if (this.dataset.about) this.about = await this.get('about');
+      this.about = await this.get('about');
       this.isKnown = true;
     } catch (error) {
       // It can be asked without.
@@ -631,7 +635,7 @@ class FinetuneChat extends HTMLElement {
       .slice(0, this.turns.indexOf(turn))
       .filter((earlier) => earlier.isAnswered)
       .map((earlier) => ({ question: earlier.kept.question, answer: earlier.kept.answer }));
-    if (turns.length && this.dataset.conversation) return this.post('conversation', { id, question, locale, conversation, turns }, signal);
+    if (turns.length) return this.post('conversation', { id, question, locale, conversation, turns }, signal);
     const body = new URLSearchParams({ id, q: question, locale, conversation });
     return this.request('ask', { method: 'POST', body, signal });
   }

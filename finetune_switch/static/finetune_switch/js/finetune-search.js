@@ -4,3 +4,6 @@ document.querySelectorAll('form.finetune-form').forEach((form) => {
   Object.assign(later, { type: 'hidden', name: 'answer', value: 'later' });
   form.append(later);
 });
+document.querySelectorAll('.finetune-offer a').forEach((offer) => {
+  offer.search += '&answer=later';
+});
