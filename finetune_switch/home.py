@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q
 from django.forms import Media
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,7 +14,7 @@ from wagtail.models import Site
 
 from . import adapters, permissions
 from .index import overview
-from .models import ChatBackend, Exchange, Outcome, Switch
+from .models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
 from .sites import site_name
 from .widgets import admin_css
 
@@ -46,7 +47,15 @@ class ActiveBackendPanel(Component):
             "failed": today.filter(outcome=Outcome.FAILED).count(),
             "switch_url": reverse("finetune_switch:site", args=[self.site.pk]),
             "next_thing": next_thing(switch, backend, self.user),
+            "overdue": self._overdue(),
+            "overdue_url": f"{reverse('finetune_prepared:index')}?state=overdue",
         }
+
+    def _overdue(self) -> int:
+        """How many prepared answers wait for this user to look at them again."""
+        if not permissions.may_prepare_answers(self.user):
+            return 0
+        return PreparedAnswer.objects.overdue().filter(Q(site=self.site) | Q(site=None)).count()
 
 
 def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str] | None:

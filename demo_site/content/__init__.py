@@ -1,4 +1,5 @@
-"""The site's text: one TOML file for each section, and questions.toml to try it with.
+"""The site's text: one TOML file for each section, questions.toml to try it with, and what
+people answer themselves in prepared.toml.
 
 Files are read in the order of their names. Each has the section itself in [section] and its
 pages in [[pages]]; keys are the fields of the page's model, and `body` is either marked-up
@@ -20,3 +21,9 @@ def read_questions() -> list[dict]:
     """The ten questions: question, answer, answerable, pages, facts, tags."""
     text = (CONTENT_DIR / "questions.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)["questions"]
+
+
+def read_prepared() -> list[dict]:
+    """What people answer themselves: kind, answer, and questions, words and page, if any."""
+    text = (CONTENT_DIR / "prepared.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["answers"]
