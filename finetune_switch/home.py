@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.forms import Media
 from django.http import HttpRequest
 from django.urls import reverse
@@ -15,7 +16,7 @@ from wagtail.models import Site
 
 from . import adapters, budgets, permissions
 from .index import overview
-from .models import ChatBackend, Exchange, Outcome, Switch
+from .models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
 from .sites import site_name
 from .widgets import admin_css
 
@@ -51,6 +52,8 @@ class ActiveBackendPanel(Component):
             "switch_url": reverse("finetune_switch:site", args=[self.site.pk]),
             "used_up": budgets.used_up(self.site.pk),
             "next_thing": next_thing(switch, backend, self.user),
+            "overdue": self._overdue(),
+            "overdue_url": f"{reverse('finetune_prepared:index')}?state=overdue",
         }
 
     def _unanswered_this_week(self) -> int:
@@ -60,6 +63,12 @@ class ActiveBackendPanel(Component):
         since = timezone.now() - timedelta(days=7)
         rows = Exchange.objects.unanswered()
         return rows.filter(site=self.site, opened_at__gte=since).count()
+
+    def _overdue(self) -> int:
+        """How many prepared answers wait for this user to look at them again."""
+        if not permissions.may_prepare_answers(self.user):
+            return 0
+        return PreparedAnswer.objects.overdue().filter(Q(site=self.site) | Q(site=None)).count()
 
 
 def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str] | None:

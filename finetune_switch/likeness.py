@@ -1,10 +1,15 @@
-"""How like the questions of a prepared answer another question is."""
+"""How like the questions of a prepared answer another question is.
+
+A likeness is 1 for the same words and 0 for questions that have nothing in common, whichever model
+made the vectors: the cosine alone is no measure, since some models give any two questions of a
+language 0.7 and more, and everything would be like everything.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .embeddings import get_embedder
 from .embeddings.questions import embed_question
@@ -18,6 +23,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger("finetune_switch.prepared")
 
 BYTES_IN_A_NUMBER = 4
+UNRELATED = (
+    "When does the last train leave?",
+    "How do I reset my password?",
+    "Which trees lose their leaves in autumn?",
+    "What is the capital of Portugal?",
+    "Can I pay in three instalments?",
+    "Who wrote the letter to the mayor?",
+    "Is the soup made without milk?",
+    "How tall is a giraffe?",
+    "My neighbour plays the drums at night.",
+    "Do you repair bicycles?",
+    "Where is the nearest hospital?",
+    "What does this word mean?",
+)
+MOST_UNLIKENESS = 0.95
 
 
 class Embedded(Protocol):
@@ -29,6 +49,18 @@ class Embedded(Protocol):
     def embedding_model(self) -> str: ...
     @property
     def vectors(self) -> bytes: ...
+    @property
+    def unlikeness(self) -> float: ...
+
+
+class Made(NamedTuple):
+    """Vectors of texts, of shape ``(texts, dimensions)``, and what has to be known of them."""
+
+    vectors: Vectors
+    model: str
+    """In words, the space that questions are searched in."""
+    unlikeness: float
+    """The mean cosine of questions that have nothing in common."""
 
 
 def embed_examples(prepared: PreparedAnswer) -> None:
@@ -38,19 +70,36 @@ def embed_examples(prepared: PreparedAnswer) -> None:
     """
     prepared.vectors, prepared.embedding_model = None, ""
     if questions := prepared.questions:
-        made, prepared.embedding_model = embed_texts(questions)
-        prepared.vectors = made.astype("<f4").tobytes()
+        made = embed_texts(questions)
+        prepared.vectors = made.vectors.astype("<f4").tobytes()
+        prepared.embedding_model, prepared.unlikeness = made.model, made.unlikeness
     prepared.embedded_examples = prepared.examples
 
 
-def embed_texts(texts: Sequence[str]) -> tuple[Vectors, str]:
-    """Vectors of shape ``(len(texts), dimensions)`` in the space that questions are searched in.
+def embed_texts(texts: Sequence[str]) -> Made:
+    """The vectors of texts, by the model that questions are searched by.
 
-    And that space, in words. Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
     """
     space = active_space()
-    made = get_embedder(space).embed(texts)
-    return made, _name_of(space, made.shape[1])
+    made = get_embedder(space).embed([*texts, *UNRELATED])
+    return Made(
+        made[: len(texts)],
+        _name_of(space, made.shape[1]),
+        unlikeness_of(made[len(texts) :]),
+    )
+
+
+def unlikeness_of(vectors: Vectors) -> float:
+    """The mean cosine of each two of these; from 0 to just below 1."""
+    count = len(vectors)
+    mean = (float((vectors @ vectors.T).sum()) - count) / (count * (count - 1))
+    return min(max(mean, 0.0), MOST_UNLIKENESS)
+
+
+def scaled(cosine: Any, unlikeness: float) -> Any:
+    """A cosine, or an array of them, as a likeness."""
+    return (cosine - unlikeness) / (1 - unlikeness)
 
 
 def embed_before_save(prepared: PreparedAnswer) -> None:
@@ -84,7 +133,9 @@ def renew_vectors() -> int:
             left += 1
             continue
         PreparedAnswer.objects.filter(pk=prepared.pk, examples=prepared.examples).update(
-            vectors=prepared.vectors, embedding_model=prepared.embedding_model
+            vectors=prepared.vectors,
+            embedding_model=prepared.embedding_model,
+            unlikeness=prepared.unlikeness,
         )
     return left
 
@@ -102,13 +153,13 @@ def current_model_name() -> str:
     if (space := active_space()) is not None:
         return str(space)
     try:
-        return embed_texts(["How long is a vector?"])[1]
+        return embed_texts([]).model
     except EmbeddingError:
         return ""
 
 
 def likeness(question: str, rows: Iterable[Embedded]) -> dict[int, float]:
-    """The cosine of the question with the likest example of each of these, by primary key.
+    """How like the likest example of each of these the question is, by primary key.
 
     What was embedded by another model is left out. Empty where the question cannot be embedded.
     """
@@ -130,7 +181,10 @@ def likeness(question: str, rows: Iterable[Embedded]) -> dict[int, float]:
     held = np.frombuffer(b"".join(row.vectors for row in rows), "<f4")
     ends = np.cumsum([len(row.vectors) // size for row in rows])
     best = np.maximum.reduceat(held.reshape(-1, len(vector)) @ vector, [0, *ends[:-1]])
-    return {row.pk: float(score) for row, score in zip(rows, best, strict=True)}
+    return {
+        row.pk: float(scaled(cosine, row.unlikeness))
+        for row, cosine in zip(rows, best, strict=True)
+    }
 
 
 def _name_of(space: EmbeddingSpace | None, dimensions: int) -> str:

@@ -51,6 +51,7 @@ class _Row(NamedTuple):
     locale_id: int
     language: str
     embedding_model: str
+    unlikeness: float
     vectors: bytes
 
 
@@ -64,6 +65,7 @@ _COLUMNS = (
     "locale_id",
     "locale__language_code",
     "embedding_model",
+    "unlikeness",
     "vectors",
 )
 _IN_USE: CompiledLookup[tuple[Any, ...]] = CompiledLookup(

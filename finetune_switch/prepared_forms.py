@@ -125,13 +125,13 @@ prepared_edit_handler = ObjectList(
         FieldPanel("kind", widget=forms.RadioSelect(choices=PreparedAnswer.Kind.choices)),
         MultiFieldPanel(
             [
-                FieldPanel("examples", widget=forms.Textarea(attrs={"rows": 4, "dir": "auto"})),
-                FieldPanel("words", widget=forms.Textarea(attrs={"rows": 3, "dir": "auto"})),
+                FieldPanel("examples", widget=forms.Textarea(attrs={"rows": 3, "dir": "auto"})),
+                FieldPanel("words", widget=forms.Textarea(attrs={"rows": 2, "dir": "auto"})),
                 FieldPanel(
                     "threshold",
                     widget=forms.NumberInput(attrs={"step": "0.01", "min": "0", "max": "1"}),
                 ),
-                LikenessPanel(heading=gettext_lazy("Questions that would get it")),
+                LikenessPanel(heading=gettext_lazy("What was really asked")),
             ],
             heading=gettext_lazy("To which questions"),
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from .exceptions import EmbeddingError
-from .likeness import embed_texts
+from .likeness import embed_texts, scaled
 from .models import Exchange, Origin, PreparedAnswer, Question
 from .prepared import has_phrase, plain
 
@@ -18,7 +18,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question with its likeness, from -1 to 1, to the likest example."""
+    """A question with its likeness, at most 1, to the likest example."""
 
     text: str
     likeness: float
@@ -53,12 +53,13 @@ def preview(prepared: PreparedAnswer) -> Preview:
     scores = [-1.0] * len(asked)
     if asked and prepared.questions:
         try:
-            vectors, _name = embed_texts([*prepared.questions, *asked])
+            made = embed_texts([*prepared.questions, *asked])
         except EmbeddingError:
             problem = _("The embedding model did not answer, so only words were looked for.")
         else:
             count = len(prepared.questions)
-            scores = (vectors[count:] @ vectors[:count].T).max(axis=1).tolist()
+            best = (made.vectors[count:] @ made.vectors[:count].T).max(axis=1)
+            scores = scaled(best, made.unlikeness).tolist()
     found = sorted(
         (
             Candidate(text, score, has_phrase(plain(text), phrases))

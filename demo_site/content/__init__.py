@@ -1,4 +1,5 @@
-"""The site's text: one TOML file for each section, and questions.toml to try it with.
+"""The site's text: one TOML file for each section, questions.toml to try it with, and what
+people answer themselves in prepared.toml.
 
 Files are read in the order of their names. Each has the section itself in [section] and its
 pages in [[pages]]; keys are the fields of the page's model, and `body` is either marked-up
@@ -24,6 +25,11 @@ def read_questions() -> list[dict]:
 def read_visitors() -> list[dict]:
     """What visitors have asked: question and, of some, thumb and comment."""
     return _read("visitors")
+
+
+def read_prepared() -> list[dict]:
+    """What people answer themselves: kind, answer, and questions, words and page, if any."""
+    return _read("prepared")
 
 
 def _read(name: str) -> list[dict]:

@@ -49,6 +49,7 @@ def columns_shown(
 ) -> list[dict[str, Any]]:
     """Each column as its part of the page needs it, without a name where that is hidden."""
     may_judge = permissions.may_compare(user)
+    may_prepare = knows_names and user.has_perm(permissions.ADD_PREPARED)
     exchanges = exchanges_of(columns)
     grades: dict[Any, list[Grade]] = {}
     for grade in Grade.objects.filter(exchange__in=exchanges, is_current=True).select_related(
@@ -59,6 +60,7 @@ def columns_shown(
         {
             **_answer_shown(comparison, column, exchanges.get(column.exchange_id), knows_names),
             "may_judge": may_judge,
+            "prepare_url": prepare_url(exchanges.get(column.exchange_id)) if may_prepare else "",
             **_grades_shown(grades.get(column.exchange_id, []), user, may_judge),
             "position": column.position,
             "letter": column.letter,
@@ -74,6 +76,13 @@ def columns_shown(
         }
         for column in columns
     ]
+
+
+def prepare_url(exchange: Exchange | None) -> str:
+    """Where an answer is made the one that is given from now on; empty where none was given."""
+    if exchange is None or STATES[exchange.current_outcome] != ANSWERED:
+        return ""
+    return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
 
 
 def waking_seconds(column: Column, *, knows_names: bool) -> int | None:

@@ -638,6 +638,23 @@ class TestBlind:
         assert "Whole answer in" in page.text
         assert "The question went to a test of OpenAI" in page.text
 
+    def test_no_answer_is_given_from_now_on_before(self, admin, blind, models, log_in):
+        """The link names the exchange, by which anybody could be found."""
+        page = admin.get("compare:comparison", blind.pk)
+        assert page.links("Correct the answer") == page.links("Use this from now on") == []
+        admin.post("compare:prefer", blind.pk, choice="B")
+        page = admin.post("compare:reveal", blind.pk)
+        ids = [column.exchange_id for column in blind.columns.order_by("position")]
+        add = address("prepared:add")
+        assert page.links("Correct the answer") == [f"{add}?exchange={pk}" for pk in ids]
+        admin.post("compare:grade", blind.pk, 1, correction="At nine.")
+        page = admin.get("compare:comparison", blind.pk)
+        assert page.links("Use this from now on") == [f"{add}?exchange={ids[1]}"]
+        comparer = log_in("comparer")
+        comparer.post("compare:prefer", blind.pk, choice="A")
+        page = comparer.post("compare:reveal", blind.pk)
+        assert page.links("Correct the answer") == []
+
     def test_is_each_judges_own(self, admin, log_in, blind, models):
         admin.post("compare:prefer", blind.pk, choice="A")
         admin.post("compare:reveal", blind.pk)

@@ -8,8 +8,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from wagtail.models import Locale
 
-from finetune_switch.models import ChatBackend, Exchange, Outcome, Switch
+from finetune_switch.models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
+from finetune_switch.models.prepared import today
 
 from .pages import address
 
@@ -96,6 +98,21 @@ def test_questions_of_today(site, other_site, switch, admin):
 def test_one_question_is_one_question(site, switch, admin):
     asked(site)
     assert "1 question today." in panel(admin)
+
+
+def test_prepared_answers_that_are_to_be_reviewed(site, other_site, switch, admin, log_in):
+    yesterday = today() - timedelta(days=1)
+    for values in ({}, {"site": site}, {"site": other_site}, {"is_on": False}):
+        PreparedAnswer.objects.create(
+            words="hours", locale=Locale.get_default(), review_on=yesterday, **values
+        )
+    PreparedAnswer.objects.create(words="w", locale=Locale.get_default(), review_on=today())
+    page = admin.get("wagtailadmin_home")
+    assert page.links("2 prepared answers are to be reviewed.") == [
+        f"{address('prepared:index')}?state=overdue"
+    ]
+    # Who may not change them is not sent there.
+    assert "to be reviewed" not in panel(log_in("switcher"))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 from django.test import Client
-from wagtail.models import ModelLogEntry
+from wagtail.models import Locale, ModelLogEntry
 
 from finetune_switch.models import (
     ChatBackend,
@@ -16,6 +16,7 @@ from finetune_switch.models import (
     IndexBuild,
     Outcome,
     Preference,
+    PreparedAnswer,
     Question,
     QuestionSet,
     Reveal,
@@ -45,6 +46,19 @@ QUESTION_DELETERS = {"question_deleter", "superuser"}
 QUESTIONERS = QUESTION_ADDERS | QUESTION_CHANGERS | QUESTION_DELETERS
 SET_KEEPERS = {"set_keeper", "superuser"}
 VISITOR_READERS = {"visitor_reader", "superuser"}
+
+PREPARERS = {"preparer", "superuser"}
+PREPARED_CHANGERS = {"prepared_changer", "superuser"}
+PREPARED_DELETERS = {"prepared_deleter", "superuser"}
+PREPARED = PREPARERS | PREPARED_CHANGERS | PREPARED_DELETERS
+
+NEW_ANSWER = {
+    "kind": "fixed",
+    "words": "help",
+    "answer": "Call.",
+    "threshold": "0.9",
+    "locale": "language",
+}
 
 NEW = {
     "label": "New",
@@ -161,6 +175,18 @@ VIEWS = {
     "form of a set": ("get", "question_sets:edit", "set", SET_KEEPERS, {}),
     "edit a set": ("post", "question_sets:edit", "set", SET_KEEPERS, {"name": "New"}),
     "delete a set": ("post", "question_sets:delete", "set", SET_KEEPERS, {}),
+    "prepared answers": ("get", "prepared:index", "", PREPARED, {}),
+    "their list": ("get", "prepared:index_results", "", PREPARED, {}),
+    "form for an answer": ("get", "prepared:add", "", PREPARERS, {}),
+    "prepare an answer": ("post", "prepared:add", "", PREPARERS, NEW_ANSWER),
+    "form of an answer": ("get", "prepared:edit", "prepared", PREPARED_CHANGERS, {}),
+    "edit an answer": ("post", "prepared:edit", "prepared", PREPARED_CHANGERS, NEW_ANSWER),
+    "its history": ("get", "prepared:history", "prepared", PREPARED, {}),
+    "its versions": ("get", "prepared:revisions_compare", "versions", PREPARED_CHANGERS, {}),
+    "an old version": ("get", "prepared:revisions_revert", "version", PREPARED_CHANGERS, {}),
+    "take it back": ("post", "prepared:revisions_revert", "version", PREPARED_CHANGERS, NEW_ANSWER),
+    "ask to delete an answer": ("get", "prepared:delete", "prepared", PREPARED_DELETERS, {}),
+    "delete an answer": ("post", "prepared:delete", "prepared", PREPARED_DELETERS, {}),
     "restore a wording": ("post", "backends:prompts", "backend", CHANGERS, {"number": "1"}),
 }
 
@@ -179,6 +205,7 @@ def everything():
         "comparisons": list(Comparison.objects.order_by("pk").values()),
         "questions": list(Question.objects.order_by("pk").values()),
         "sets": list(QuestionSet.objects.order_by("pk").values()),
+        "prepared": list(PreparedAnswer.objects.order_by("pk").values()),
         "log": ModelLogEntry.objects.count(),
     }
 
@@ -209,8 +236,15 @@ def people(site, other_site):
 @pytest.mark.parametrize("what", VIEWS)
 def test_a_view_for_every_role(what, people, site, switch, hosted, backend, comparison, standin):
     method, view, names, may, data = VIEWS[what]
+    prepared = PreparedAnswer.objects.create(
+        words="hours", answer="Nine.", locale=Locale.get_default()
+    )
+    version = prepared.save_revision().pk
     arguments = {
         "": (),
+        "prepared": (prepared.pk,),
+        "version": (prepared.pk, version),
+        "versions": (prepared.pk, version, "latest"),
         "site": (site.pk,),
         "backend": (backend.pk,),
         "setting": ("finetune_switch", "switch", site.pk),
@@ -222,7 +256,7 @@ def test_a_view_for_every_role(what, people, site, switch, hosted, backend, comp
         "exchange": (unanswered("When?", site).pk,),
         "set": (QuestionSet.objects.create(name="Hours").pk,),
     }[names]
-    known = {"hosted": hosted.pk, "tuned": backend.pk}
+    known = {"hosted": hosted.pk, "tuned": backend.pk, "language": Locale.get_default().pk}
     data = {name: _filled(value, known) for name, value in data.items()}
     if what == "activate":
         data["backend"] = backend.pk
@@ -295,3 +329,9 @@ def test_who_may_switch_only_is_offered_no_backends(site, switch, tuned, switche
     assert "Use on site" in page.buttons
     assert page.links("Add a chat backend") == []
     assert page.links("Check") == []
+
+
+def test_what_an_answer_would_be_given_to_is_for_those_who_may_prepare_some(site, log_in):
+    for role, status in (("preparer", 200), ("prepared_changer", 200), ("prepared_deleter", 302)):
+        page = log_in(role).post("prepared:likeness", follow=False, examples="When?")
+        assert page.status == status, role

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth import get_user_model
 from playwright.sync_api import Route, expect
+from wagtail.models import Locale
 
 from demo_site.middleware import POLICY
 from finetune_switch.models import (
@@ -16,10 +18,12 @@ from finetune_switch.models import (
     Exchange,
     IndexBuild,
     Outcome,
+    PreparedAnswer,
     Question,
     QuestionSet,
     Switch,
 )
+from finetune_switch.models.prepared import today
 from finetune_switch.preflight import run_check
 from tests.comparison_helpers import grade, make_comparison, prefer
 from tests.index_states import STATES, IndexStates
@@ -70,11 +74,31 @@ def screens(lead, site, backends):
         "check passed": f"finetune/backends/{tuned.pk}/check/",
         "check failed": f"finetune/backends/{deaf.pk}/check/",
         "wordings": f"finetune/backends/{tuned.pk}/prompts/",
+        "prepared answers": "finetune/prepared/",
+        "no prepared answers": "finetune/prepared/?q=nothing",
+        "prepare an answer": "finetune/prepared/new/",
+        "prepared answer": f"finetune/prepared/edit/{prepare(site, question).pk}/",
         "settings": f"settings/finetune_switch/switch/{site.pk}/",
         "home": "",
         "confirm": "",
         **{f"index, {state}": "finetune/index/" for state in STATES},
     }
+
+
+def prepare(site, question):
+    """A prepared answer that is to be reviewed, one that no question finds, and one not in use."""
+    values = {"locale": Locale.get_default(), "answer": "Eighteen pounds, ferry included."}
+    PreparedAnswer.objects.create(words="Isthereaveryverylongwordthatnobodycanbreak" * 2, **values)
+    PreparedAnswer.objects.create(kind="fixed", words="help", is_on=False, **values)
+    PreparedAnswer.objects.create(examples="Is there a lift?", **values)
+    PreparedAnswer.objects.update(vectors=None)
+    return PreparedAnswer.objects.create(
+        examples=question.text,
+        words="ferry",
+        page_id=site.root_page.pk,
+        review_on=today() - timedelta(days=1),
+        **values,
+    )
 
 
 def judge_something(site, tuned, hosted):

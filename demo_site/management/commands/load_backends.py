@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,12 +10,13 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand
+from django.utils import timezone
 
-from demo_site.content import read_questions
+from demo_site.content import read_prepared, read_questions
 from demo_site.models import HomePage
 from finetune_switch import conf
 from finetune_switch.exceptions import BackendError
-from finetune_switch.models import ChatBackend, Question, QuestionSet
+from finetune_switch.models import ChatBackend, PreparedAnswer, Question, QuestionSet
 from finetune_switch.registration import free_alias, synchronise_backends
 from finetune_switch.servers import ModelServer
 
@@ -49,6 +51,7 @@ STAND_INS_ON_OLLAMA: list[dict[str, Any]] = [
     },
 ]
 MOST_REAL_MODELS = 5
+HALF_A_YEAR = timedelta(days=182)
 SET_NAME = "The ten questions"
 SET_DESCRIPTION = "In the spirit of the case that the project starts from; two have no answer."
 
@@ -67,6 +70,7 @@ class Command(BaseCommand):
                 self._add(**values)
         self.stdout.write("Chat backends: " + ", ".join(map(str, ChatBackend.objects.all())) + ".")
         self._add_questions()
+        self._add_prepared()
         self._add_team()
 
     def _add_questions(self) -> None:
@@ -85,6 +89,24 @@ class Command(BaseCommand):
             )
             question.sets.add(group)
             question.tags.add(*asked["tags"])
+
+    def _add_prepared(self) -> None:
+        """A fixed reply and a corrected answer, where nobody has written any."""
+        home = HomePage.objects.first()
+        if home is None or PreparedAnswer.objects.exists():
+            return
+        by_path = {page.get_url(): page.pk for page in home.get_descendants(inclusive=True)}
+        for given in read_prepared():
+            prepared = PreparedAnswer.objects.create(
+                kind=given["kind"],
+                examples=given.get("questions", "").strip(),
+                words=given.get("words", "").strip(),
+                answer=given["answer"].strip(),
+                page_id=by_path.get(given.get("page")),
+                locale=home.locale,
+                review_on=timezone.localdate() + HALF_A_YEAR,
+            )
+            prepared.save_revision()
 
     def _fit_hosted_to_settings(self) -> None:
         """A key that was set, or taken away, since the last time changes what the row asks for."""
@@ -143,6 +165,9 @@ class Command(BaseCommand):
                     "delete_comparison",
                     "delete_question",
                     "delete_questionset",
+                    "add_preparedanswer",
+                    "change_preparedanswer",
+                    "delete_preparedanswer",
                 ],
             ),
             Permission.objects.get(codename="access_admin"),

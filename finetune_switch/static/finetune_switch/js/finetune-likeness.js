@@ -20,6 +20,16 @@ class FinetuneLikenessController extends window.StimulusModule.Controller {
     this.abort?.abort();
   }
 
+  /** Makes a question that would not get the answer one of its examples. */
+  add({ params: { text } }) {
+    const { examples } = this.form.elements;
+    const line = text.split(/\s+/).join(' ').trim();
+    examples.value = [examples.value.trimEnd(), line].filter(Boolean).join('\n');
+    this.buttonTarget.focus();
+    // So that the list is renewed, and leaving the page unsaved is warned of.
+    examples.dispatchEvent(new Event('change', { bubbles: true }));
+  }
+
   async show() {
     this.abort?.abort();
     const abort = new AbortController();
