@@ -173,6 +173,24 @@ class TestGroups:
         groups_of()
         assert [request.json["input"] for request in standin.requests] == [["Where do I park?"]]
 
+    def test_vectors_fill_no_cache(self, site, connections, standin, settings, monkeypatch):
+        """Limits count in the same cache, which may hold 300 entries."""
+        cache.clear()
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {"EMBEDDINGS": {"CONNECTION": "openai", "MODEL_NAME": "standin-embed"}},
+        }
+        cache.set("counter", 7)
+        monkeypatch.setattr("finetune_switch.embeddings.kept.MOST_IN_A_SHARD", 10)
+        for number in range(400):
+            unanswered(f"Question {number}?", site)
+        groups_of()
+        assert cache.get("counter") == 7
+        standin.clear()
+        groups_of()
+        asked_again = sum(len(request.json["input"]) for request in standin.requests)
+        assert 80 <= asked_again < 200
+
     def test_without_vectors_the_same_words_stand_together(self, site, connections, settings):
         cache.clear()
         settings.FINETUNE_SWITCH = {
