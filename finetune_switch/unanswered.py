@@ -74,7 +74,9 @@ class Group:
             plain = _plain(asked(exchange))
             counted[plain] += 1
             newest.setdefault(plain, exchange)
-        return [(newest[plain], times) for plain, times in counted.most_common()]
+        found = [(newest[plain], times) for plain, times in counted.items()]
+        # Of those that came as often, whole questions rather than a search's words.
+        return sorted(found, key=lambda one: (-one[1], not asked(one[0]).endswith("?")))
 
     @property
     def typical(self) -> Exchange:

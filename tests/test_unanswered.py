@@ -133,6 +133,12 @@ class TestGroups:
         assert (other.question, times) == ("Where can a helicopter land?", 1)
         assert second.typical.question == "Is there wifi?"
 
+    def test_a_whole_question_stands_for_a_group_rather_than_words(self, site, connections):
+        unanswered("Where can a helicopter land?", site, days_ago=3)
+        unanswered("helicopter landing", site)
+        [group] = groups_of()
+        assert group.typical.question == "Where can a helicopter land?"
+
     def test_a_follow_up_stands_by_what_it_was_made_into(self, site, connections):
         unanswered("Is there wifi?", site)
         unanswered("And wifi?", site, standalone_question="Is there wifi in the cafe?")
