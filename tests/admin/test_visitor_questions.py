@@ -407,13 +407,12 @@ class TestOne:
         assert ">When do you open?</textarea>" in form.replace("\n", "").replace("\r", "")
         assert f'<option value="{other_site.pk}" selected>' in form
 
-    def test_corrected(self, reader, admin, log_in, site, page):
+    def test_corrected(self, reader, admin, site, page):
         exchange = make_exchange("When?", site, pages=[page], answer="At nine. [1]")
         shown = admin.get("visitor_questions:exchange", exchange.pk)
         [url] = shown.links("Correct the answer")
         assert "At nine." in admin.client.get(url).content.decode()
-        for role in (reader, log_in("comparer")):
-            assert role.get("visitor_questions:exchange", exchange.pk).links("Correct") == []
+        assert reader.get("visitor_questions:exchange", exchange.pk).links("Correct") == []
 
     def test_what_was_prepared_is_edited(self, admin, site):
         prepared = PreparedAnswer.objects.create(locale=site.root_page.locale, answer="At nine.")
@@ -422,6 +421,18 @@ class TestOne:
         assert page.links("Edit the prepared") == [address("prepared:edit", prepared.pk)]
         assert page.links("Correct the answer") == []
         assert "The prepared answer At nine." in page.text
+
+    def test_what_follows_a_closed_answer_is_not_offered_to_be_corrected(
+        self, log_in, closed, site
+    ):
+        closed.conversation = uuid.uuid4()
+        closed.save()
+        later = make_exchange("So?", site, answer=SECRET, conversation=closed.conversation)
+        writer = log_in("preparer")
+        for exchange in (closed, later):
+            page = writer.get("prepared:add", exchange=exchange.pk)
+            assert page.status == 200
+            assert "million" not in page.html
 
     def test_compare_tells_nobody_what_they_may_not_read(self, log_in, closed):
         comparer = log_in("comparer")
