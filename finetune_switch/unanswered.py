@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.conf import settings
-from django.core.cache import cache
 from django.db import models
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy, override
@@ -20,6 +18,7 @@ from wagtail.models import Site
 from .askers import Asker
 from .clustering import average_linkage
 from .embeddings import get_embedder
+from .embeddings.kept import KeptVectors
 from .exceptions import BackendError, EmbeddingError
 from .index.builds import active_space
 from .index.searching import NOTHING_TO_SEARCH_BY
@@ -40,7 +39,6 @@ MOST_QUESTIONS = 1000
 ALIKE = 0.55
 # Longer questions are known by their beginning.
 EMBEDDED_CHARACTERS = 1000
-VECTOR_SECONDS = 7 * 24 * 60 * 60
 # Of a group, so many are looked at to say what was missing.
 LOOKED_AT = 20
 BROADER = 10
@@ -76,7 +74,9 @@ class Group:
             plain = _plain(asked(exchange))
             counted[plain] += 1
             newest.setdefault(plain, exchange)
-        return [(newest[plain], times) for plain, times in counted.most_common()]
+        found = [(newest[plain], times) for plain, times in counted.items()]
+        # Of those that came as often, whole questions rather than a search's words.
+        return sorted(found, key=lambda one: (-one[1], not asked(one[0]).endswith("?")))
 
     @property
     def typical(self) -> Exchange:
@@ -238,22 +238,19 @@ def _by_likeness(
 
 
 def _vectors(texts: Sequence[str]) -> dict[str, Any]:
-    """A unit vector for each text that has a meaning. Kept in the cache by the text's digest."""
+    """A unit vector for each text that has a meaning."""
     if not texts:
         return {}
     space = active_space()
     embedder = get_embedder(space)
+    if not embedder.connection:
+        # In this process a thousand take less time than to ask a cache for them.
+        return _embed(embedder, texts)
     dimensions = space.dimensions if space is not None else embedder.dimensions
-    model = f"{embedder.connection}\n{embedder.model_name}\n{dimensions}\n"
-    keys = {text: _cache_key(model, text) for text in texts}
-    known = cache.get_many(list(keys.values()))
-    found = {text: np.frombuffer(known[key], "<f4") for text, key in keys.items() if key in known}
-    unknown = [text for text in keys if text not in found]
-    new = _embed(embedder, unknown)
-    cache.set_many(
-        {keys[text]: vector.astype("<f4").tobytes() for text, vector in new.items()},
-        VECTOR_SECONDS,
-    )
+    kept = KeptVectors(f"{embedder.connection}\n{embedder.model_name}\n{dimensions}")
+    found = kept.find(texts)
+    new = _embed(embedder, [text for text in dict.fromkeys(texts) if text not in found])
+    kept.add(new)
     return found | new
 
 
@@ -271,8 +268,3 @@ def _embed(embedder: Embedder, texts: Sequence[str]) -> dict[str, Any]:
         middle = len(texts) // 2
         return _embed(embedder, texts[:middle]) | _embed(embedder, texts[middle:])
     return dict(zip(texts, vectors, strict=True))
-
-
-def _cache_key(model: str, text: str) -> str:
-    digest = hashlib.sha256(f"{model}{text}".encode("utf-8", "replace")).hexdigest()
-    return f"finetune_switch.question.{digest}"

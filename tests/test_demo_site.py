@@ -21,12 +21,12 @@ from wagtail.models import Page, PageViewRestriction, Site
 from wagtail_vector_index.storage.models import EmbeddableFieldsDocumentConverter
 
 from demo_site import loader, models, standin_address
-from demo_site.content import read_questions
+from demo_site.content import read_questions, read_visitors
 from demo_site.management.commands import run_demo
 from demo_site.markup import UnknownPage, rich_text
 from demo_site.standin import StandIn
 from demo_site.wording import say_length, say_price, say_time
-from finetune_switch.models import ChatBackend, Switch
+from finetune_switch.models import ChatBackend, Exchange, Switch
 from tests.databases import remove_site
 
 HANDBOOK = "/handbook/opening-up/"
@@ -280,6 +280,16 @@ class TestBackendsOfTheDemo:
             yield
         finally:
             server.stop()
+
+    def test_visitors_have_asked_once(self, site):
+        for _times in range(2):
+            call_command("load_visitors", stdout=StringIO())
+        asked = Exchange.objects.of_visitors()
+        assert asked.count() == len(read_visitors())
+        assert {row.site for row in asked} == {site}
+        assert asked.exclude(feedback=None).count() == 3
+        follow_up = asked.exclude(standalone_question="").get()
+        assert asked.filter(conversation=follow_up.conversation).count() == 2
 
     def rows(self) -> dict:
         return {row.alias: row for row in ChatBackend.objects.filter(connection="ollama")}

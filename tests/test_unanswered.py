@@ -133,6 +133,12 @@ class TestGroups:
         assert (other.question, times) == ("Where can a helicopter land?", 1)
         assert second.typical.question == "Is there wifi?"
 
+    def test_a_whole_question_stands_for_a_group_rather_than_words(self, site, connections):
+        unanswered("Where can a helicopter land?", site, days_ago=3)
+        unanswered("helicopter landing", site)
+        [group] = groups_of()
+        assert group.typical.question == "Where can a helicopter land?"
+
     def test_a_follow_up_stands_by_what_it_was_made_into(self, site, connections):
         unanswered("Is there wifi?", site)
         unanswered("And wifi?", site, standalone_question="Is there wifi in the cafe?")
@@ -172,6 +178,24 @@ class TestGroups:
         unanswered("Where do I park?", site)
         groups_of()
         assert [request.json["input"] for request in standin.requests] == [["Where do I park?"]]
+
+    def test_vectors_fill_no_cache(self, site, connections, standin, settings, monkeypatch):
+        """Limits count in the same cache, which may hold 300 entries."""
+        cache.clear()
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {"EMBEDDINGS": {"CONNECTION": "openai", "MODEL_NAME": "standin-embed"}},
+        }
+        cache.set("counter", 7)
+        monkeypatch.setattr("finetune_switch.embeddings.kept.MOST_IN_A_SHARD", 10)
+        for number in range(400):
+            unanswered(f"Question {number}?", site)
+        groups_of()
+        assert cache.get("counter") == 7
+        standin.clear()
+        groups_of()
+        asked_again = sum(len(request.json["input"]) for request in standin.requests)
+        assert 80 <= asked_again < 200
 
     def test_without_vectors_the_same_words_stand_together(self, site, connections, settings):
         cache.clear()

@@ -24,7 +24,6 @@ from wagtail.log_actions import log
 from wagtail.models import Locale, Site
 
 from .. import permissions
-from ..askers import Asker
 from ..comparing import page_id_of
 from ..likeness import current_model_name, is_stale
 from ..models import Exchange, PreparedAnswer
@@ -32,8 +31,9 @@ from ..models.prepared import DEFAULT_THRESHOLD, today
 from ..open_exchange import passages_of
 from ..prepared_preview import preview
 from ..prompts import CITATION
-from ..retrieval import all_open_to
+from ..reading import Reader
 from ..sites import site_name
+from ..visitor_questions import QuestionReader
 from ..widgets import admin_css
 
 HALF_A_YEAR = timedelta(days=182)
@@ -212,9 +212,8 @@ class PreparedCreateView(PreparedFormMixin, generic.CreateView):
         if (locale := _locale_of(exchange)) is not None:
             initial["locale"] = locale
         # What was said may rest on pages that are not for everybody who may write answers.
-        passages = passages_of(exchange)
-        sources = [passage.source for passage in passages]
-        if all_open_to(Asker.from_request(self.request), sources, exchange.site):
+        if exchange.pk in QuestionReader(Reader.of(self.request)).may_read([exchange]):
+            passages = passages_of(exchange)
             initial["answer"] = _said_of(exchange)
             cited = [p for p in passages if p.number in exchange.citations[:1]] or passages[:1]
             initial["page_id"] = next((page_id_of(p.source) for p in cited), None)

@@ -68,6 +68,9 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, 
             "feedback": getattr(exchange, "feedback", None),
             "compare_url": compare_url(exchange, user),
             "prepare_url": prepare_url(exchange, user),
+            "prepared_url": reverse("finetune_prepared:edit", args=[exchange.prepared_answer_id])
+            if exchange.prepared_answer_id and user.has_perm(permissions.CHANGE_PREPARED)
+            else "",
             "turns": turns_of(exchange),
             "details": [
                 (_("Backend"), backend_name(exchange)),

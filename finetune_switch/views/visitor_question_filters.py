@@ -17,7 +17,7 @@ from ..models import ChatBackend, Exchange, Outcome
 from ..reading import Reader
 from ..sites import site_name
 from ..visibility import page_model
-from ..visitor_questions import QuestionReader
+from ..visitor_questions import LATEST, QuestionReader
 from .comparison_filters import DaysWidget
 
 DAYS = 30
@@ -50,12 +50,11 @@ def cited_pages(request: Any) -> QuerySet[Any]:
 
 
 def languages() -> list[tuple[str, str]]:
-    """Those that visitors have asked in, by their names."""
-    codes = Exchange.objects.of_visitors().exclude(locale="").order_by("locale")
-    names = get_content_languages()
-    return [
-        (code, names.get(code, code)) for code in codes.values_list("locale", flat=True).distinct()
-    ]
+    """Those of the pages, and what else visitors have asked in lately, by their names."""
+    names = dict(get_content_languages())
+    latest = Exchange.objects.of_visitors().exclude(locale="").order_by("-opened_at")
+    codes = set(latest.values_list("locale", flat=True)[:LATEST])
+    return sorted((code, names.get(code, code)) for code in codes | set(names))
 
 
 def radio(label: Any, choices: Any, method: str, empty_label: Any = None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
@@ -72,8 +72,6 @@ def see(exchanges: Sequence[Exchange], reader: QuestionReader) -> list[SeenQuest
 
 def backend_name(exchange: Exchange) -> str:
     """What answered, by its name at that time."""
-    if exchange.prepared_answer_id is not None:
-        return _("Prepared answer")
     return str(exchange.backend_state.get("label") or exchange.backend or "")
 
 
@@ -88,10 +86,7 @@ def prepare_url(exchange: Exchange, user: Any) -> str:
     """Where an answer to the question is written; empty for those who may not."""
     if not user.has_perm(permissions.ADD_PREPARED):
         return ""
-    try:
-        return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
-    except NoReverseMatch:
-        return ""
+    return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
 
 
 class SeenColumn(Column):

@@ -233,12 +233,13 @@ class TestFilters:
         held = [{"kind": "price", "text": "£7", "start": 0, "end": 2}]
         make_exchange("Held?", site, held_back=held)
         prepared = PreparedAnswer.objects.create(locale=site.root_page.locale, answer="At nine.")
-        make_exchange("Prepared?", site, prepared_answer=prepared)
+        state = {"label": "Fixed reply"}
+        make_exchange("Prepared?", site, prepared_answer=prepared, backend_state=state)
         assert self.find(reader, held_back="yes") == {"Held"}
         assert self.find(reader, held_back="no") == {"Prepared"}
         assert self.find(reader, prepared="yes") == {"Prepared"}
         assert self.find(reader, prepared="no") == {"Held"}
-        assert cells(reader.get("visitor_questions:index", prepared="yes"))[6] == "Prepared answer"
+        assert cells(reader.get("visitor_questions:index", prepared="yes"))[6] == "Fixed reply"
 
     def test_backend_language_and_days(self, reader, site, hosted):
         make_exchange("Hosted?", site, backend=hosted, locale="de", days_ago=3)
@@ -405,6 +406,33 @@ class TestOne:
         form = admin.client.get(url).content.decode()
         assert ">When do you open?</textarea>" in form.replace("\n", "").replace("\r", "")
         assert f'<option value="{other_site.pk}" selected>' in form
+
+    def test_corrected(self, reader, admin, site, page):
+        exchange = make_exchange("When?", site, pages=[page], answer="At nine. [1]")
+        shown = admin.get("visitor_questions:exchange", exchange.pk)
+        [url] = shown.links("Correct the answer")
+        assert "At nine." in admin.client.get(url).content.decode()
+        assert reader.get("visitor_questions:exchange", exchange.pk).links("Correct") == []
+
+    def test_what_was_prepared_is_edited(self, admin, site):
+        prepared = PreparedAnswer.objects.create(locale=site.root_page.locale, answer="At nine.")
+        exchange = make_exchange("When?", site, prepared_answer=prepared)
+        page = admin.get("visitor_questions:exchange", exchange.pk)
+        assert page.links("Edit the prepared") == [address("prepared:edit", prepared.pk)]
+        assert page.links("Correct the answer") == []
+        assert "The prepared answer At nine." in page.text
+
+    def test_what_follows_a_closed_answer_is_not_offered_to_be_corrected(
+        self, log_in, closed, site
+    ):
+        closed.conversation = uuid.uuid4()
+        closed.save()
+        later = make_exchange("So?", site, answer=SECRET, conversation=closed.conversation)
+        writer = log_in("preparer")
+        for exchange in (closed, later):
+            page = writer.get("prepared:add", exchange=exchange.pk)
+            assert page.status == 200
+            assert "million" not in page.html
 
     def test_compare_tells_nobody_what_they_may_not_read(self, log_in, closed):
         comparer = log_in("comparer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -10,7 +11,8 @@ from django.utils.translation import override
 from demo_site.content import read_visitors
 from demo_site.models import HomePage
 from finetune_switch import conf
-from finetune_switch.answering import answer
+from finetune_switch.answering import Answer, answer
+from finetune_switch.followups import Turn
 from finetune_switch.models import Exchange, Feedback, Origin
 
 
@@ -25,20 +27,29 @@ class Command(BaseCommand):
             return
         visitors = read_visitors()
         locale = home.locale.language_code
+        turns: list[Turn] = []
+        conversation = None
         with override(locale):
             for visitor in visitors:
-                self._ask(visitor, home, locale)
-        self.stdout.write(f"{len(visitors)} visitors have asked.")
+                if not visitor.get("follows"):
+                    turns, conversation = [], uuid.uuid4()
+                asked = answer(
+                    visitor["question"],
+                    site=home.get_site(),
+                    locale=locale,
+                    origin=Origin.SITE,
+                    fact_lock=conf.fact_lock(),
+                    prepared=True,
+                    conversation=conversation,
+                    turns=turns,
+                )
+                for _event in asked:
+                    pass
+                turns = [*turns, Turn(visitor["question"], asked.text_so_far)]
+                self._give_thumb(visitor, asked)
+        self.stdout.write(f"Visitors have asked {len(visitors)} questions.")
 
-    def _ask(self, visitor: dict[str, Any], home: HomePage, locale: str) -> None:
-        asked = answer(
-            visitor["question"],
-            site=home.get_site(),
-            locale=locale,
-            origin=Origin.SITE,
-            fact_lock=conf.fact_lock(),
-        )
-        list(asked)
+    def _give_thumb(self, visitor: dict[str, Any], asked: Answer) -> None:
         if "thumb" in visitor and asked.exchange_id is not None:
             Feedback.objects.create(
                 exchange_id=asked.exchange_id,
