@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from wagtail.models import Locale
 
+from finetune_switch import budgets
 from finetune_switch.models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
 from finetune_switch.models.prepared import today
 
@@ -148,3 +149,23 @@ def test_it_costs_the_same_however_much_there_is(site, switch, admin):
 def test_looking_makes_no_row(site, hosted, admin):
     panel(admin)
     assert not Switch.objects.exists()
+
+
+def test_the_team_is_told_what_visitors_do_not_get(site, switch, admin, settings):
+    told = "Today's budget of 2 questions is used up"
+    settings.FINETUNE_SWITCH = {
+        **settings.FINETUNE_SWITCH,
+        "VISITORS": {"SITE_QUESTIONS_A_DAY": 2},
+    }
+    for is_used_up in (False, False, True):
+        budgets.count_question(site.pk)
+        assert (told in panel(admin)) is is_used_up
+    page = admin.get("switch:site", site.pk)
+    assert told in page.text
+    assert "Visitors get sentences from the pages, and no model is asked." in page.text
+
+    Switch.objects.update(answers_visitors=False)
+
+    off = "Visitors are not answered: that is turned off in the settings."
+    assert off in panel(admin)
+    assert off in " ".join(admin.get("switch:site", site.pk).main.get_text().split())
