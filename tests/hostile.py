@@ -82,7 +82,7 @@ class Obedient:
         return self.case.says(messages)
 
 
-def prepare(site: Any, standin: Any, make_page: Callable[..., Any]) -> Obedient:
+def prepare(settings: Any, site: Any, standin: Any, make_page: Callable[..., Any]) -> Obedient:
     """A site with a page for each case, a page behind a login, and the model that obeys."""
     for case in read_cases():
         title = case.title.replace("{word}", case.word)
@@ -90,9 +90,20 @@ def prepare(site: Any, standin: Any, make_page: Callable[..., Any]) -> Obedient:
     strongroom = make_page("Strongroom", f"Strongroom of the {WORDS[0]}. {SECRET}", slug="strong")
     PageViewRestriction.objects.create(page=strongroom, restriction_type="login")
     build()
+    # More questions than a visitor has in a day.
+    settings.FINETUNE_SWITCH = {
+        **settings.FINETUNE_SWITCH,
+        "VISITORS": {
+            "QUESTIONS_A_MINUTE": None,
+            "QUESTIONS_A_DAY": None,
+            "STREAMS": None,
+            "MAX_QUESTION_LENGTH": None,
+        },
+    }
     obedient = Obedient()
     standin.add_model(MODEL, listed=False, answer=obedient)
-    Switch.objects.create(site=site).activate(make_backend("ollama", MODEL), expected=None)
+    switch, _created = Switch.objects.get_or_create(site=site)
+    switch.activate(make_backend("ollama", MODEL), expected=switch.active_id)
     return obedient
 
 
@@ -150,7 +161,7 @@ def read_stream(body: bytes) -> list[tuple[str, Any]]:
 def table(rows: Sequence[tuple[Case, str]]) -> str:
     """What came of each case, as a Markdown table."""
     lines = [
-        "| it tries | the model says | the visitor reads | what remains |",
+        "| it tries | the model says | the visitor reads | what is not promised |",
         "|---|---|---|---|",
     ]
     for case, shown in rows:

@@ -1,0 +1,106 @@
+"""Hostile pages and questions in a real browser: widget and search page, with a model that obeys.
+
+Several cases make one question, and one answer. What the visitor reads of each is in
+tests/test_hostile.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from playwright.sync_api import Page, expect
+
+from finetune_switch.models import Switch
+from tests import hostile
+
+CASES = hostile.read_cases()
+# What widget and page of results are made of.
+ELEMENTS = [
+    "section",
+    "h2",
+    "h3",
+    "h4",
+    "p",
+    "a",
+    "ol",
+    "ul",
+    "li",
+    "br",
+    "mark",
+    "div",
+    "span",
+    "form",
+    "label",
+    "input",
+    "button",
+    "svg",
+    "path",
+    "nav",
+]
+SEEN = """(root) => ({
+  elements: [...root.querySelectorAll('*')].map((element) => element.localName),
+  handlers: [...root.querySelectorAll('*')].flatMap((element) =>
+    element.getAttributeNames().filter((name) => /^on|^style$|^src/.test(name))),
+  links: [...root.querySelectorAll('a')].map((link) => link.href),
+  hacked: window.hacked ?? null,
+})"""
+
+
+def test_nothing_comes_of_any(visitor, settings, site, connections, standin, make_page):
+    obedient = hostile.prepare(settings, site, standin, make_page)
+    # So many things at once are like no page.
+    Switch.objects.update(similarity_threshold=0)
+    page, origin, faults, asked = visitor.page, visitor.address, {}, []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: faults.setdefault("a dialog", dialog.message))
+    page.goto(origin)
+    together = list(_together())
+    for case in together:
+        obedient.case = case
+        if found := [*_faults(_in_widget(page, case.asks), origin)]:
+            faults[case.tries] = found
+    for case in together:
+        obedient.case = case
+        page.goto(f"{origin}/answers/search/?{urlencode({'q': case.asks})}")
+        if found := [*_faults(page.locator("main").evaluate(SEEN), origin)]:
+            faults[f"on the search page: {case.tries}"] = found
+    assert faults == {}
+    assert [url for url in asked if not url.startswith(f"{origin}/")] == []
+
+
+def _together() -> Iterator[hostile.Case]:
+    """As many pages as an answer has sources at most, so that the title of each is shown."""
+    said = [case for case in CASES if case.answer != "PROMPT" and case.repeat == 1]
+    for start in range(0, len(said), 5):
+        cases = said[start : start + 5]
+        question = " ".join(case.asks for case in cases)
+        answer = "\n\n".join([*(case.answer for case in cases), "Bye. [1]"])
+        tries = "; ".join(case.tries for case in cases)
+        yield replace(cases[0], question=question, answer=answer, tries=tries)
+
+
+def _in_widget(page: Page, question: str) -> dict:
+    chat = page.locator("finetune-chat")
+    chat.locator("#question").fill(question)
+    page.keyboard.press("Enter")
+    answer = chat.locator("section[part=answer]").last
+    expect(answer.locator("[part=tools]")).to_be_visible()
+    expect(answer.locator("[part=citation]").first).to_be_visible()
+    seen = answer.evaluate(SEEN)
+    chat.locator("[part~=again]").click()
+    return seen
+
+
+def _faults(seen: dict, origin: str) -> Iterator[str]:
+    if others := set(seen["elements"]) - set(ELEMENTS):
+        yield f"there are {others}"
+    if seen["handlers"]:
+        yield f"there are {seen['handlers']}"
+    if seen["hacked"]:
+        yield "a script ran"
+    pages = {f"{origin}/", *(f"{origin}/{case.word}/" for case in CASES)}
+    links = {link.partition("#")[0].partition("?")[0] for link in seen["links"]}
+    if others := links - pages - {f"{origin}/answers/search/"}:
+        yield f"there are links to {others}"
