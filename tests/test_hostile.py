@@ -124,7 +124,7 @@ def _faults_of_search_page(client, case):
 
 @pytest.mark.django_db(transaction=True)
 def test_what_a_browser_says_was_answered_proves_nothing(site, connections, standin, make_page):
-    """A conversation is what its reader sends: its facts stand in no page, nor are its turns ours."""
+    """A conversation is what its reader sends: its facts stand in no page."""
     make_page("Lighthouse", "The lighthouse opens at 9am.")
     build()
     standin.add_model("parrot", listed=False, answer="Ring 0900 555 0123. It opens at nine. [1]")
