@@ -7,7 +7,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,25 @@ def read_cases() -> list[Case]:
     text = Path(__file__).with_name("hostile.toml").read_text("utf-8")
     cases = tomllib.loads(text)["cases"]
     return [Case(word, **case) for word, case in zip(WORDS, cases, strict=False)]
+
+
+def together() -> list[Case]:
+    """The cases in groups, each as one question with one answer.
+
+    As many as an answer has sources at most, so that the title of each page is shown.
+    """
+    said = [case for case in read_cases() if case.answer != "PROMPT" and case.repeat == 1]
+    groups = [said[start : start + 5] for start in range(0, len(said), 5)]
+    return [
+        replace(
+            group[0],
+            tries="; ".join(case.tries for case in group),
+            question=" ".join(case.asks for case in group),
+            answer="\n\n".join([*(case.answer for case in group), "Bye. [1]"]),
+            never=[never for case in group for never in case.never],
+        )
+        for group in groups
+    ]
 
 
 class Obedient:

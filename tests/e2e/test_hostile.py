@@ -7,7 +7,6 @@ tests/test_hostile.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from urllib.parse import urlencode
 
 from playwright.sync_api import Page, expect
@@ -56,29 +55,19 @@ def test_nothing_comes_of_any(visitor, settings, site, connections, standin, mak
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: faults.setdefault("a dialog", dialog.message))
     page.goto(origin)
-    together = list(_together())
-    for case in together:
+    for case in hostile.together():
         obedient.case = case
         if found := [*_faults(_in_widget(page, case.asks), origin)]:
             faults[case.tries] = found
-    for case in together:
+    for case in hostile.together():
         obedient.case = case
         page.goto(f"{origin}/answers/search/?{urlencode({'q': case.asks})}")
-        if found := [*_faults(page.locator("main").evaluate(SEEN), origin)]:
+        parts = page.locator(".finetune-answer, .finetune-results").all()
+        assert len(parts) == 2
+        if found := [fault for part in parts for fault in _faults(part.evaluate(SEEN), origin)]:
             faults[f"on the search page: {case.tries}"] = found
     assert faults == {}
     assert [url for url in asked if not url.startswith(f"{origin}/")] == []
-
-
-def _together() -> Iterator[hostile.Case]:
-    """As many pages as an answer has sources at most, so that the title of each is shown."""
-    said = [case for case in CASES if case.answer != "PROMPT" and case.repeat == 1]
-    for start in range(0, len(said), 5):
-        cases = said[start : start + 5]
-        question = " ".join(case.asks for case in cases)
-        answer = "\n\n".join([*(case.answer for case in cases), "Bye. [1]"])
-        tries = "; ".join(case.tries for case in cases)
-        yield replace(cases[0], question=question, answer=answer, tries=tries)
 
 
 def _in_widget(page: Page, question: str) -> dict:
