@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from .exceptions import InvalidQuestion
 from .index.texts.words import content_words, language_name, words
 from .models.exchange import MAX_QUESTION_LENGTH
-from .prompts import Message, without_citations
+from .prompts import Message, as_data, without_citations
 
 MAX_TURNS = 10
 # In characters, as the next ones.
@@ -162,13 +162,13 @@ def rewrite_messages(question: str, turns: Sequence[Turn]) -> list[Message]:
     )
     text = (
         f"<conversation>\n{said}</conversation>\n"
-        f"<follow_up>{escape(question, quote=False)}</follow_up>\n\n{TASK}"
+        f"<follow_up>{escape(as_data(question), quote=False)}</follow_up>\n\n{TASK}"
     )
     return [{"role": "system", "content": REWRITER}, {"role": "user", "content": text}]
 
 
 def _quoted(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(as_data(text).split())
     return escape(text if len(text) <= CHARACTERS_READ else f"{text[:CHARACTERS_READ]}…", False)
 
 

@@ -181,8 +181,8 @@ def as_data(text: str) -> str:
     """A text of a page or a visitor that can close no quotation and begin no turn of a chat.
 
     A page could hold our own closing tag, or a token of a model's chat format, which servers read
-    as if they had written it themselves, and pretend that what follows comes from the visitor. A
-    blank behind its first bracket makes it a text like any other.
+    as if they had written it themselves, and pretend that what follows comes from the visitor. So
+    could what a browser says was answered before. A blank behind the bracket makes it mere text.
     """
     return _TAG.sub(r"\g<0> ", without_harmful(text))
 

@@ -7,7 +7,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,25 @@ def read_cases() -> list[Case]:
     return [Case(word, **case) for word, case in zip(WORDS, cases, strict=False)]
 
 
+def together() -> list[Case]:
+    """The cases in groups, each as one question with one answer.
+
+    As many as an answer has sources at most, so that the title of each page is shown.
+    """
+    said = [case for case in read_cases() if case.answer != "PROMPT" and case.repeat == 1]
+    groups = [said[start : start + 5] for start in range(0, len(said), 5)]
+    return [
+        replace(
+            group[0],
+            tries="; ".join(case.tries for case in group),
+            question=" ".join(case.asks for case in group),
+            answer="\n\n".join([*(case.answer for case in group), "Bye. [1]"]),
+            never=[never for case in group for never in case.never],
+        )
+        for group in groups
+    ]
+
+
 class Obedient:
     """Says what the case at hand tells it to say, and keeps what it was sent."""
 
@@ -82,7 +101,7 @@ class Obedient:
         return self.case.says(messages)
 
 
-def prepare(site: Any, standin: Any, make_page: Callable[..., Any]) -> Obedient:
+def prepare(settings: Any, site: Any, standin: Any, make_page: Callable[..., Any]) -> Obedient:
     """A site with a page for each case, a page behind a login, and the model that obeys."""
     for case in read_cases():
         title = case.title.replace("{word}", case.word)
@@ -90,9 +109,20 @@ def prepare(site: Any, standin: Any, make_page: Callable[..., Any]) -> Obedient:
     strongroom = make_page("Strongroom", f"Strongroom of the {WORDS[0]}. {SECRET}", slug="strong")
     PageViewRestriction.objects.create(page=strongroom, restriction_type="login")
     build()
+    # More questions than a visitor has in a day.
+    settings.FINETUNE_SWITCH = {
+        **settings.FINETUNE_SWITCH,
+        "VISITORS": {
+            "QUESTIONS_A_MINUTE": None,
+            "QUESTIONS_A_DAY": None,
+            "STREAMS": None,
+            "MAX_QUESTION_LENGTH": None,
+        },
+    }
     obedient = Obedient()
     standin.add_model(MODEL, listed=False, answer=obedient)
-    Switch.objects.create(site=site).activate(make_backend("ollama", MODEL), expected=None)
+    switch, _created = Switch.objects.get_or_create(site=site)
+    switch.activate(make_backend("ollama", MODEL), expected=switch.active_id)
     return obedient
 
 
@@ -150,7 +180,7 @@ def read_stream(body: bytes) -> list[tuple[str, Any]]:
 def table(rows: Sequence[tuple[Case, str]]) -> str:
     """What came of each case, as a Markdown table."""
     lines = [
-        "| it tries | the model says | the visitor reads | what remains |",
+        "| it tries | the model says | the visitor reads | what is not promised |",
         "|---|---|---|---|",
     ]
     for case, shown in rows:

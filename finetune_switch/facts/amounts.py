@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
@@ -106,6 +107,11 @@ _ROMAN = re.compile(
     r"\b(?=[MDCLXVI]{4})M{1,2}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})\b"
 )
 _ROMAN_DIGITS = {"M": 1000, "D": 500, "C": 100, "L": 50, "X": 10, "V": 5, "I": 1}
+# Digits in circles, and Roman ones; raised ones that are no power of a unit.
+_RARE = re.compile(
+    "[\u2150-\u2189\u2460-\u249b\u24ea-\u24ff\u2776-\u2793]+"
+    "|(?<![^\\W\\d_])[\u00b2\u00b3\u00b9\u2070-\u2079\u2080-\u2089]+"
+)
 # "There are two ways in" counts what is said next.
 _COUNTS_ITSELF = re.compile(
     rf"{BLANK}(?:[^\W\d_]+{BLANK})?(?:ways|options|possibilities|kinds|types|sorts|things|reasons|steps"
@@ -237,6 +243,8 @@ def numbers(text: str, worded: Sequence[WordedNumber]) -> Iterator[Fact]:
             yield make("number", text, start, percent.end(), f"{number(words)} %")
         elif words > 12 or not (_ANNOUNCES.match(text, end) or _COUNTS_ITSELF.match(text, end)):
             yield make("number", text, start, end, number(words))
+    for match in _RARE.finditer(text):
+        yield make("number", text, *match.span(), unicodedata.normalize("NFKC", match[0]))
     for match in _ROMAN.finditer(text):
         yield make("number", text, *match.span(), _roman(match[0]))
 

@@ -20,14 +20,20 @@ _DOMAIN = re.compile(r"[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}")
 
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"\0]{1,2000}", re.IGNORECASE)
 _BARE_URL = re.compile(
-    r"(?<![\w@./-])(?://)?(?:[a-z0-9-]{2,63}+\.){1,6}(?P<top>[a-z]{2,10})\b"
+    r"(?<![\w@./-])(?://)?(?:[a-z0-9]\.(?=[a-z]{2,10}/)|(?:[\w-]{2,63}+\.){1,6})(?P<top>[a-z]{2,13}|[A-Z]{2,13})\b"
     r"(?:/[^\s<>\"\0]{0,2000})?"
 )
 _PATH = re.compile(r"(?<=\]\()/[^\s()<>\0]{0,500}(?=\))")
+# "@harbourmuseum", a name on some network.
+_HANDLE = re.compile(r"(?<![\w.@/])@\w[\w.]{1,30}(?<!\.)")
 _GENERIC = {
     "com", "org", "net", "edu", "gov", "int", "mil", "info", "biz", "eu", "uk", "name", "museum",
     "example", "test", "local", "app", "dev", "shop", "online", "site", "berlin", "london", "wales",
-    "scot", "cymru", "koeln", "hamburg", "bayern",
+    "scot", "cymru", "koeln", "hamburg", "bayern", "live", "xyz", "top", "club", "store", "blog",
+    "link", "click", "tech", "cloud", "email", "support", "news", "world", "today", "life", "space",
+    "website", "events", "tickets", "travel", "tours", "page", "media", "network", "foundation",
+    "gallery", "guide", "help", "history", "school", "science", "social", "studio", "team", "video",
+    "wiki", "work", "zone", "company", "digital", "group", "international", "services", "agency",
 }  # fmt: skip
 TOP_LEVEL = _GENERIC | {region.lower() for region in phonenumbers.SUPPORTED_REGIONS}
 
@@ -103,12 +109,20 @@ def emails(text: str) -> Iterator[Fact]:
 def urls(text: str) -> Iterator[Fact]:
     for pattern in (_URL, _BARE_URL):
         for match in pattern.finditer(text):
-            if pattern is _BARE_URL and match["top"] not in TOP_LEVEL:
+            if pattern is _BARE_URL and not _is_domain(match):
                 continue
             found = _trimmed(match[0])
             yield make("url", text, match.start(), match.start() + len(found), url_value(found))
     for match in _PATH.finditer(text):
         yield make("url", text, *match.span(), url_value(match[0]))
+    for match in _HANDLE.finditer(text):
+        yield make("url", text, *match.span(), match[0].casefold())
+
+
+def _is_domain(match: re.Match[str]) -> bool:
+    """Not "10.am"."""
+    before = match[0][: match.start("top") - match.start() - 1]
+    return match["top"].lower() in TOP_LEVEL and not before.rpartition(".")[2].isdecimal()
 
 
 def _trimmed(url: str) -> str:

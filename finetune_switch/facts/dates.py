@@ -62,6 +62,7 @@ _AFTER_PREPOSITION = re.compile(
 _BEFORE_RANGE = re.compile(rf"{BLANK}?(?:{DASH}|\b(?:to|until|till|through|bis|and|und)\b)")
 _BEFORE_TIME = re.compile(rf"[.:,]{{0,2}}{BLANK}?(?:\d|{DASH}|/|&|\b(?:to|bis|und|and)\b)")
 _AFTER_RANGE = re.compile(rf"(?:{DASH}|/|&|\b(?:to|bis|und|and)\b){BLANK}?$")
+_ON_DAYS = (" on ", " every ", " each ", "On ", "Every ")
 _DOUBTFUL_MONTHS = {"may", "march", "mar", "dec", "jan", "jun", "sep", "oct", "nov"}
 
 
@@ -161,7 +162,11 @@ def _single_words(text: str, language: str) -> Iterator[Fact]:
             # Two letters of German are English words: Do, So.
             if len(word) == 2 and not is_german:
                 continue
-            if _BEFORE_TIME.match(text, end) or _AFTER_RANGE.search(text, max(0, start - 6), start):
+            is_named = len(word) > 2 and text[max(0, start - 6) : start].endswith(_ON_DAYS)
+            is_beside = _BEFORE_TIME.match(text, end) or _AFTER_RANGE.search(
+                text, max(0, start - 6), start
+            )
+            if is_named or is_beside:
                 yield make("date", text, start, end, f"-W-{day}")
 
 

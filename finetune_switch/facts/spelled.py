@@ -9,7 +9,8 @@ from .base import BLANK, Fact, make
 from .contacts import TOP_LEVEL, read_telephone, url_value
 
 _DOT = re.compile(
-    rf"{BLANK}?[\[({{]{BLANK}?(?:dot|punkt|\.){BLANK}?[\])}}]{BLANK}?|{BLANK}(?:dot|punkt){BLANK}",
+    rf"{BLANK}?[\[({{]{BLANK}?(?:dot|punkt|\.){BLANK}?[\])}}]{BLANK}?|{BLANK}(?:dot|punkt){BLANK}"
+    rf"|{BLANK}\.{BLANK}(?=[a-z])",
     re.IGNORECASE,
 )
 _AT = re.compile(
@@ -53,7 +54,7 @@ def spelled_addresses(text: str) -> Iterator[Fact]:
             continue
         rest = _DOT.sub(".", after[0]).lower()
         top = rest.rpartition(".")[2]
-        in_brackets = match[0].strip() not in ("dot", "punkt")
+        in_brackets = match[0].strip()[0] in "[({"
         if top not in TOP_LEVEL or (top in _WORDS and not in_brackets):
             continue
         domain, start = f"{before[0]}.{rest}".casefold(), before.start()
