@@ -62,6 +62,8 @@ FINETUNE_SWITCH = FINETUNE_SWITCH | {
 }
 if embeddings := env.str("TEST_EMBEDDINGS", default=""):
     FINETUNE_SWITCH["INDEX"] = {"EMBEDDINGS": json.loads(embeddings)}
+if visitors := env.str("TEST_VISITORS", default=""):
+    FINETUNE_SWITCH["VISITORS"] = json.loads(visitors)
 
 
 def collect_garbage() -> None:
