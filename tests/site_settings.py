@@ -60,10 +60,13 @@ FINETUNE_SWITCH = FINETUNE_SWITCH | {
         },
     },
 }
+FINETUNE_SWITCH["VISITORS"] = {
+    # All of them come from one address.
+    "QUESTIONS_A_MINUTE": None,
+    "QUESTIONS_A_DAY": None,
+} | json.loads(env.str("TEST_VISITORS", default="{}"))
 if embeddings := env.str("TEST_EMBEDDINGS", default=""):
     FINETUNE_SWITCH["INDEX"] = {"EMBEDDINGS": json.loads(embeddings)}
-if visitors := env.str("TEST_VISITORS", default=""):
-    FINETUNE_SWITCH["VISITORS"] = json.loads(visitors)
 
 
 def collect_garbage() -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connections
+from wagtail.models import Site
 
 from demo_site.standin import StandIn
-from finetune_switch.models import ChatBackend
+from finetune_switch.models import ChatBackend, Switch
 
 from . import processes
 from .asking import asked
@@ -190,3 +191,17 @@ def make_backend(site_database, standin: StandIn, numbers) -> Callable[..., Chat
         return row
 
     return make
+
+
+@pytest.fixture
+def answer_visitors_with(site_database) -> Iterator[Callable[[ChatBackend], None]]:
+    """Switches the demo's site to a backend; afterwards it is as it was."""
+    site = Site.objects.get(is_default_site=True)
+    before = list(Switch.objects.filter(site=site))
+
+    def switch_to(backend: ChatBackend) -> None:
+        Switch.objects.update_or_create(site=site, defaults={"active": backend})
+
+    yield switch_to
+    Switch.objects.filter(site=site).delete()
+    Switch.objects.bulk_create(before)

@@ -22,10 +22,12 @@ SETTINGS = "tests.site_settings"
 START_SECONDS = 30
 STOP_SECONDS = 5
 PR_SET_PDEATHSIG = 1
+THREADS = 24
+"""Of the one gunicorn worker: how many requests it answers at once."""
 
 COMMANDS = {
     "gunicorn": (
-        "-m gunicorn demo_site.wsgi:application --worker-class gthread --threads 24 "
+        f"-m gunicorn demo_site.wsgi:application --worker-class gthread --threads {THREADS} "
         "--graceful-timeout 1 --no-control-socket --bind 127.0.0.1:{port}"
     ),
     "runserver": "manage.py runserver 127.0.0.1:{port} --noreload",
