@@ -146,7 +146,7 @@ def opened(
             asked |= {"wire": "plugin"} if side == "litellm" else {}
         else:
             switch_to(protocol, parameters={"max_tokens": tokens})
-            server = _start_plugin(site, standin.url, is_locked=side == "locked")
+            server = start_plugin(site, standin.url, is_locked=side == "locked")
             asked |= visitors_request(server.url, site.questions)
         stack.callback(server.stop)
         yield asked, server.process.pid
@@ -178,7 +178,8 @@ def _standin(folder: Path, pace: float) -> Iterator[_StandIn]:
         yield _StandIn(url, child.pid)
 
 
-def _start_plugin(site: Site, standin: str, *, is_locked: bool) -> processes.Server:
+def start_plugin(site: Site, standin: str, *, is_locked: bool = False) -> processes.Server:
+    """The demo on one worker, where a visitor may ask as often as they like."""
     variables = {
         **site.environment,
         "TEST_OPENAI_BASE": f"{standin}/v1",

@@ -74,10 +74,10 @@ class Cell:
         return sum(self.found["faults"].values())
 
 
-def measure() -> list[Comparison]:
+def measure(*, postgresql: bool = False) -> list[Comparison]:
     """The figures that are held to a target: 200 streams of 4 tokens a second."""
     streams, pace = WANTED
-    with demo_site() as site:
+    with demo_site(postgresql=postgresql) as site:
         server, litellm, plugin = (
             measure_cell(site, side, "openai", streams, pace)
             for side in ("server", "litellm", "plugin")
