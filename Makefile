@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo run test lint unit postgres timed bench lock build clean test-all screenshots messages
+.PHONY: help demo run test lint unit postgres timed bench load lock build clean test-all screenshots messages
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -72,13 +72,28 @@ timed: $(STAMP) ## Run the tests that measure seconds, on a PostgreSQL
 bench: $(STAMP) ## Measure what the plugin costs, side by side with doing without it
 	@$(BIN)/python -m benchmarks
 
+LOAD := .venvs/load/bin/locust
+
+load: $(STAMP) $(LOAD) ## Measure two hundred visitors at once (make load LOAD_ARGS=--large)
+	@$(BIN)/python -m benchmarks.visitors $(LOAD_ARGS)
+
+# An environment of its own: locust replaces parts of the standard library.
+$(LOAD): requirements/load.lock
+	@echo "==> Installing locust into .venvs/load"
+	@test -x .venvs/load/bin/python || $(PYTHON) -m venv .venvs/load
+	@.venvs/load/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
 screenshots: $(STAMP) ## Take the pictures of README and docs from the running code
 	@$(BIN)/python -m tests.e2e.screenshots
 
-lock: $(STAMP) ## Renew requirements/dev.lock
+lock: $(STAMP) ## Renew requirements/dev.lock and requirements/load.lock
 	@$(BIN)/uv pip compile requirements/dev.in --override requirements/overrides.txt --universal \
 		--python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.lock
+	@$(BIN)/uv pip compile requirements/load.in --universal --python-version 3.11 \
+		--fork-strategy fewest --generate-hashes --upgrade --no-emit-index-url \
+		--no-emit-find-links --no-header --quiet -o requirements/load.lock
 
 build: $(STAMP) ## Build the wheel and the source distribution into dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist .

@@ -14,7 +14,17 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from . import check, editors, first_token, publishing, rebuild, retrieval, switch
+from . import (
+    check,
+    editors,
+    first_token,
+    links,
+    publishing,
+    rebuild,
+    retrieval,
+    switch,
+    visitors,
+)
 from .measuring import Comparison, markdown
 from .site import ROOT
 
@@ -30,7 +40,12 @@ NAMES: dict[str, Callable[[], list[Comparison]]] = {
     "publishing": publishing.measure,
     "editors": editors.measure,
     "editors-postgresql": lambda: editors.measure(postgresql=True),
+    "links": links.measure,
+    "links-postgresql": lambda: links.measure(postgresql=True),
+    "visitors": visitors.measure,
+    "visitors-postgresql": lambda: visitors.measure(postgresql=True),
 }
+NEEDS_LOCUST = "visitors"
 LARGE_NAMES: dict[str, Callable[[], list[Comparison]]] = {
     "retrieval": lambda: retrieval.measure(large=True),
     "retrieval-postgresql": lambda: retrieval.measure(postgresql=True, large=True),
@@ -67,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _names(given: Sequence[str], *, postgres: bool) -> list[str]:
     """What is measured: all of them where none is given, and with ``postgres`` on both engines."""
-    wanted = given or [name for name in NAMES if not name.endswith(ON_POSTGRESQL)]
+    wanted = given or [
+        name for name in NAMES if not name.endswith(ON_POSTGRESQL) and name != NEEDS_LOCUST
+    ]
     if not postgres:
         return list(wanted)
     there = [name for name in NAMES if name.removesuffix(ON_POSTGRESQL) in wanted]

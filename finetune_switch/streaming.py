@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from typing import Any
 
@@ -27,7 +27,7 @@ WSGI_HEARTBEAT_SECONDS = 0.35
 ASGI_HEARTBEAT_SECONDS = 15.0
 
 _COMMENT = b": \n\n"
-
+_END = b""
 
 Show = Callable[[Event], dict[str, Any]]
 
@@ -104,22 +104,62 @@ async def _aencode(pending: AsyncAnswer, show: Show) -> AsyncGenerator[bytes, No
     # What middleware looked up after the view, and a view that is a coroutine at any time.
     await sync_to_async(release_connections)()
     yield _COMMENT
-    async with aclosing(pending.iterate()) as events:
-        following: asyncio.Task[Event] | None = None
+    written: asyncio.Queue[bytes] = asyncio.Queue()
+    heartbeat = _Heartbeat(lambda: written.put_nowait(_COMMENT))
+
+    async def write() -> None:
         try:
-            while True:
-                following = following or asyncio.ensure_future(anext(events))
-                done, _pending = await asyncio.wait({following}, timeout=ASGI_HEARTBEAT_SECONDS)
-                if not done:
-                    yield _COMMENT
-                    continue
-                try:
-                    event = following.result()
-                except StopAsyncIteration:
-                    return
-                following = None
-                yield encode_event(event, show)
+            async with aclosing(pending.iterate()) as events:
+                async for event in events:
+                    written.put_nowait(encode_event(event, show))
         finally:
-            if following is not None and not following.done():
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
+            written.put_nowait(_END)
+
+    writing = asyncio.create_task(write())
+    try:
+        while True:
+            # At once, what came while this had to wait for its turn.
+            together = [await written.get(), *_rest_of(written)]
+            heartbeat.postpone()
+            yield b"".join(together)
+            if not together[-1]:
+                break
+        await writing
+    finally:
+        heartbeat.stop()
+        if not writing.done():
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+
+
+def _rest_of(written: asyncio.Queue[bytes]) -> Iterator[bytes]:
+    while not written.empty():
+        yield written.get_nowait()
+
+
+class _Heartbeat:
+    """Calls after each :data:`ASGI_HEARTBEAT_SECONDS` of silence.
+
+    One timer a stream: another one for each event would take longer than to send it.
+    """
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self._beat = beat
+        self._loop = asyncio.get_running_loop()
+        self.postpone()
+        self._wait()
+
+    def postpone(self) -> None:
+        self._due = self._loop.time() + ASGI_HEARTBEAT_SECONDS
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _wait(self) -> None:
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        if self._loop.time() >= self._due:
+            self._beat()
+            self.postpone()
+        self._wait()

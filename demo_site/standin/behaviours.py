@@ -21,6 +21,7 @@ HTML_ANSWER = (
 )
 HTML_PAGE = "<!DOCTYPE html><html><body><h1>Welcome to the proxy</h1></body></html>\n"
 HUGE_SIZE = 200_000
+TIDES = "The tide comes in and the tide goes out. "
 OLD_MODEL_DAYS = 54
 """How many days a model whose end is announced still has, whenever it is asked."""
 
@@ -168,8 +169,7 @@ def _silence(model: Model, text: str, messages: Messages) -> Script:
 
 
 def _huge(model: Model, text: str, messages: Messages) -> Script:
-    sentence = "The tide comes in and the tide goes out. "
-    whole = (sentence * (HUGE_SIZE // len(sentence) + 1))[:HUGE_SIZE]
+    whole = (TIDES * (HUGE_SIZE // len(TIDES) + 1))[:HUGE_SIZE]
     return [*(Say(whole[i : i + 1000]) for i in range(0, HUGE_SIZE, 1000)), Finish()]
 
 
@@ -254,7 +254,9 @@ def builtin_models() -> list[Model]:
         for name in FAULTS
     ]
     once = [Model(f"fault-{name}-once", fault=name, once=True, listed=False) for name in ONCE]
-    return [*demo_models(), Model("test-model"), *faulty, *once]
+    # Says so many words as it is asked for with ``max_tokens``.
+    talkative = Model("standin-talkative", answer=TIDES * 500, listed=False)
+    return [*demo_models(), Model("test-model"), talkative, *faulty, *once]
 
 
 def demo_models() -> list[Model]:

@@ -34,6 +34,8 @@ class Answering:
     first_token: float | None = None
     text: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
+    due: float | None = None
+    """When the next token is to be said. A token that was late makes none after it late."""
     ended: bool = False
     """Set before the last bytes are written: whoever leaves after that has had it all."""
 
@@ -53,7 +55,7 @@ class Answering:
                 if first:
                     await _pause(self.first_token_seconds)
                 elif self.tokens_per_second:
-                    await _pause(1 / self.tokens_per_second)
+                    await self._keep_pace()
                 if self.max_tokens is not None and self.completion_tokens >= self.max_tokens:
                     yield Finish("length")
                     return
@@ -63,8 +65,14 @@ class Answering:
                 yield step
             elif isinstance(step, Wait):
                 await _pause(step.seconds)
+                self.due = None
             else:
                 yield step
+
+    async def _keep_pace(self) -> None:
+        now = time.monotonic()
+        self.due = (self.due or now) + 1 / self.tokens_per_second
+        await _pause(self.due - now)
 
 
 class Wire:

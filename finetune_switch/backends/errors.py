@@ -132,6 +132,10 @@ def _by_kind(
         "APIConnectionError",
         "InternalServerError",
         "APIError",
+        # What a tap meets itself: a lost connection, and an event that is no JSON.
+        "ReadError",
+        "RemoteProtocolError",
+        "JSONDecodeError",
     ):
         return cut()
     by_class = {

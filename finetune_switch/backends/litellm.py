@@ -39,12 +39,11 @@ class LiteLLMChatBackend(BaseChatBackend):
         stream = await self._open(litellm, messages, clock, stream=True)
         tap = open_tap(stream, self.connection.provider)
         thoughts = ThinkingFilter()
-        usage, finish_reason = Usage(), ""
+        texts = tap.texts()
         try:
-            chunks = aiter(stream)
             while True:
                 try:
-                    chunk = await clock.wait(anext(chunks))
+                    said = await clock.wait(anext(texts))
                 except StopAsyncIteration:
                     break
                 except BackendError:
@@ -55,24 +54,17 @@ class LiteLLMChatBackend(BaseChatBackend):
                     raise errors.translate(
                         error, self.config, in_stream=True, detail=tap.error
                     ) from error
-                usage = _usage(chunk) or usage
-                for choice in chunk.choices or ():
-                    finish_reason = choice.finish_reason or finish_reason
-                    text = thoughts.feed(choice.delta.content or "")
-                    if text:
-                        clock.has_text = True
-                        yield Text(text)
+                if text := thoughts.feed(said):
+                    clock.has_text = True
+                    yield Text(text)
         finally:
+            await texts.aclose()
             await stream.aclose()
         if rest := thoughts.finish():
             clock.has_text = True
             yield Text(rest)
-        self._check_end(clock.has_text, finish_reason, tap)
-        yield Usage(
-            tap.prompt_tokens or usage.prompt_tokens,
-            tap.completion_tokens or usage.completion_tokens,
-            tap.load_seconds,
-        )
+        self._check_end(clock.has_text, tap.finish_reason, tap)
+        yield Usage(tap.prompt_tokens, tap.completion_tokens, tap.load_seconds)
 
     def _check_end(self, has_text: bool, finish_reason: str, tap: StreamTap | None) -> None:
         """Refuse what litellm calls a success and is none."""

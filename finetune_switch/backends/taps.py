@@ -1,109 +1,161 @@
-"""What model servers say and litellm does not pass on.
+"""The words of a model, read from the server's own messages instead of from litellm's.
 
 litellm ends a stream that was cut with ``stop``, as if it were complete; it drops Ollama's
-``<think>`` tags but shows what stood between them, and loses the text of an error line. A tap reads
-along where the server's own objects still are.
+``<think>`` tags but shows what stood between them, and loses the text of an error line. And of what
+a token costs under load, three quarters are the objects that litellm and the OpenAI SDK make of it.
+So litellm opens a stream, and a tap reads what comes then where it knows how.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
-
-from .thinking import ThinkingFilter
 
 NANOSECONDS = 1e9
 
 
+class ErrorInStream(Exception):
+    """The server reported an error where the next words should have been."""
+
+
 class StreamTap:
-    """What is known of a stream from the server's own objects; this one reads nothing."""
+    """A stream of litellm's, of whatever provider, and what is known of it."""
 
     is_reading = False
-    """Whether litellm let us in; without that, its own word for the end has to do."""
+    """Whether it is the server's own word for the end; without that, litellm's has to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: Any) -> None:
         self.messages = 0
         self.done = False
         self.error = ""
+        self.finish_reason = ""
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
         self.load_seconds: float | None = None
+        self._stream = stream
+
+    async def texts(self) -> AsyncGenerator[str, None]:
+        """What each message adds to the answer, which may be nothing."""
+        async for chunk in self._stream:
+            self._count(getattr(chunk, "usage", None))
+            for choice in chunk.choices or ():
+                self.finish_reason = choice.finish_reason or self.finish_reason
+                yield choice.delta.content or ""
+
+    def _count(self, usage: Any) -> None:
+        if usage is not None and usage.prompt_tokens is not None:
+            self.prompt_tokens = usage.prompt_tokens
+            self.completion_tokens = usage.completion_tokens
 
 
 def open_tap(stream: Any, provider: str) -> StreamTap:
     """The tap that fits a litellm stream of this provider."""
     reader = getattr(stream, "completion_stream", None)
-    if provider in ("ollama", "ollama_chat") and hasattr(reader, "chunk_parser"):
-        return OllamaTap(reader)
-    if provider == "openai" and hasattr(reader, "__aiter__"):
-        tap = OpenAITap(reader)
-        stream.completion_stream = tap
-        return tap
-    return StreamTap()
+    response = getattr(reader, "http_response", None) or getattr(reader, "response", None)
+    if provider in ("ollama", "ollama_chat") and (lines := _lines_of_ollama(reader, response)):
+        return OllamaTap(stream, lines)
+    if provider == "openai" and hasattr(response, "aiter_bytes"):
+        return OpenAITap(stream, _lines(response))
+    return StreamTap(stream)
+
+
+def _lines_of_ollama(reader: Any, response: Any) -> Any:
+    # Older releases of litellm show their lines, but not what these come from.
+    return _lines(response) if response else getattr(reader, "streaming_response", None)
+
+
+async def _lines(response: Any) -> AsyncGenerator[bytes, None]:
+    rest = b""
+    async with aclosing(response.aiter_bytes()) as pieces:
+        async for piece in pieces:
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield line
+    if rest:
+        yield rest
 
 
 class OllamaTap(StreamTap):
-    """Reads the lines of Ollama's ``/api/chat``, and takes the thoughts out of them.
+    """Reads the lines of Ollama's ``/api/chat``. Durations are in nanoseconds there.
 
-    Durations are in nanoseconds there. A stream without a ``done`` line was cut.
+    A stream without a ``done`` line was cut.
     """
 
     is_reading = True
 
-    def __init__(self, reader: Any) -> None:
-        super().__init__()
-        self._thoughts = ThinkingFilter()
-        self._parse = reader.chunk_parser
-        reader.chunk_parser = self._read
+    def __init__(self, stream: Any, lines: AsyncGenerator[Any, None]) -> None:
+        super().__init__(stream)
+        self._lines = lines
 
-    def _read(self, chunk: dict[str, Any]) -> Any:
-        if error := chunk.get("error"):
+    async def texts(self) -> AsyncGenerator[str, None]:
+        async with aclosing(self._lines) as lines:
+            async for line in lines:
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    # As litellm does: an empty line, or one that a proxy has spoilt.
+                    continue
+                if isinstance(message, dict):
+                    yield self._read(message)
+
+    def _read(self, message: dict[str, Any]) -> str:
+        if error := message.get("error"):
             self.error = str(error)
-        message = chunk.get("message")
-        if isinstance(message, dict):
-            self.messages += 1
-            message["content"] = self._thoughts.feed(message.get("content") or "")
-        if chunk.get("done"):
+            raise ErrorInStream(self.error)
+        said = message.get("message")
+        if not isinstance(said, dict):
+            return ""
+        self.messages += 1
+        if message.get("done"):
             self.done = True
-            self.prompt_tokens = chunk.get("prompt_eval_count")
-            self.completion_tokens = chunk.get("eval_count")
-            if load := chunk.get("load_duration"):
+            self.finish_reason = message.get("done_reason") or "stop"
+            self.prompt_tokens = message.get("prompt_eval_count")
+            self.completion_tokens = message.get("eval_count")
+            if load := message.get("load_duration"):
                 self.load_seconds = load / NANOSECONDS
-            if isinstance(message, dict):
-                message["content"] += self._thoughts.finish()
-        return self._parse(chunk)
+        return said.get("content") or ""
 
 
 class OpenAITap(StreamTap):
-    """Stands in for the OpenAI SDK's stream. Without a ``finish_reason`` the answer was cut."""
+    """Reads the server-sent events of OpenAI's chat completions.
+
+    Without a ``finish_reason`` the answer was cut.
+    """
 
     is_reading = True
 
-    def __init__(self, reader: Any) -> None:
-        super().__init__()
-        self._reader = reader
-        self._chunks = aiter(reader)
+    def __init__(self, stream: Any, lines: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(stream)
+        self._lines = lines
 
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self
+    async def texts(self) -> AsyncGenerator[str, None]:
+        data: list[bytes] = []
+        async with aclosing(self._lines) as lines:
+            async for line in lines:
+                line = line.rstrip(b"\r")
+                if line.startswith(b"data:"):
+                    data.append(line[5:].lstrip(b" "))
+                elif not line and data:
+                    event, data = b"\n".join(data), []
+                    if event.startswith(b"[DONE]"):
+                        return
+                    for text in self._read(json.loads(event)):
+                        yield text
 
-    async def __anext__(self) -> Any:
-        try:
-            chunk = await anext(self._chunks)
-        except Exception as error:
-            # What the SDK makes of an error event. A lost connection has a class of its own.
-            if type(error).__name__ == "APIError":
-                self.error = str(error)
-            raise
+    def _read(self, chunk: dict[str, Any]) -> list[str]:
+        if error := chunk.get("error"):
+            message = error.get("message") if isinstance(error, dict) else error
+            self.error = str(message or "An error occurred during streaming")
+            raise ErrorInStream(self.error)
         self.messages += 1
-        for choice in getattr(chunk, "choices", None) or ():
-            if getattr(choice, "finish_reason", None):
-                self.done = True
-        return chunk
-
-    async def aclose(self) -> None:
-        if (close := getattr(self._reader, "aclose", None) or self._reader.close) is not None:
-            await close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reader, name)
+        usage = chunk.get("usage") or {}
+        self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
+        self.completion_tokens = usage.get("completion_tokens", self.completion_tokens)
+        texts = []
+        for choice in chunk.get("choices") or ():
+            if reason := choice.get("finish_reason"):
+                self.done, self.finish_reason = True, reason
+            texts.append((choice.get("delta") or {}).get("content") or "")
+        return texts

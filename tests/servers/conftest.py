@@ -201,3 +201,13 @@ def home(site_database) -> Iterator[Site]:
     yield site
     Switch.objects.filter(site=site).delete()
     Switch.objects.bulk_create(before)
+
+
+@pytest.fixture
+def answer_visitors_with(home: Site) -> Callable[[ChatBackend], None]:
+    """Switches the demo's site to a backend."""
+
+    def switch_to(backend: ChatBackend) -> None:
+        Switch.objects.update_or_create(site=home, defaults={"active": backend})
+
+    return switch_to

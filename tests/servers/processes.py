@@ -22,10 +22,12 @@ SETTINGS = "tests.site_settings"
 START_SECONDS = 30
 STOP_SECONDS = 5
 PR_SET_PDEATHSIG = 1
+THREADS = 24
+"""Of the one gunicorn worker: how many requests it answers at once."""
 
 COMMANDS = {
     "gunicorn": (
-        "-m gunicorn demo_site.wsgi:application --worker-class gthread --threads 24 "
+        f"-m gunicorn demo_site.wsgi:application --worker-class gthread --threads {THREADS} "
         "--graceful-timeout 1 --no-control-socket --bind 127.0.0.1:{port}"
     ),
     "runserver": "manage.py runserver 127.0.0.1:{port} --noreload",
@@ -35,6 +37,8 @@ COMMANDS = {
     ),
 }
 """How each kind of server is started: two of WSGI, one of ASGI."""
+RELAY = "-m uvicorn benchmarks.relays:application --port {port} --lifespan off --no-access-log"
+"""What the benchmarks compare with."""
 
 _numbers = itertools.count(1)
 
@@ -94,7 +98,7 @@ def start(kind: str, environment: Mapping[str, str], folder: Path) -> Server:
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *COMMANDS[kind].format(port=port).split()],
+            [sys.executable, *{**COMMANDS, "relay": RELAY}[kind].format(port=port).split()],
             cwd=ROOT,
             env=everything,
             stdin=subprocess.DEVNULL,
@@ -167,14 +171,14 @@ def standin_process(folder: Path, *arguments: str) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for(lambda: _answers(url), seconds=START_SECONDS)
+        wait_for(lambda: answers(url), seconds=START_SECONDS)
         yield url
     finally:
         process.terminate()
         process.wait()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=1).is_success
     except httpx.HTTPError:

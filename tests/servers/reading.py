@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -82,13 +83,15 @@ def request_bytes(
     path: str = "/test/stream/",
     headers: Mapping[str, str] | None = None,
     last: bool = False,
+    form: bool = False,
 ) -> bytes:
     """The question as one HTTP request; ``last`` has the server hang up after it."""
-    body = json.dumps(asked).encode()
+    body = (urlencode(asked) if form else json.dumps(asked)).encode()
+    kind = "application/x-www-form-urlencoded" if form else "application/json"
     cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
     more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
         f"{more}Cookie: {cookie}\r\nConnection: {'close' if last else 'keep-alive'}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
@@ -107,6 +110,12 @@ def sign_in(url: str, username: str, password: str) -> dict[str, str]:
         entered = browser.post("/admin/login/", data=form)
         assert entered.status_code == 302, f"{username} could not sign in: {entered.status_code}"
         return dict(browser.cookies)
+
+
+def visitor(port: int, question: str) -> LeavingReader:
+    """Somebody who asks in the widget."""
+    headers = {"Origin": "http://localhost"}
+    return LeavingReader(port, {"q": question}, path="/answers/ask/", headers=headers, form=True)
 
 
 class LeavingReader:
