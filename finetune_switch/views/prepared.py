@@ -214,6 +214,9 @@ class PreparedCreateView(PreparedFormMixin, generic.CreateView):
         # What was said may rest on pages that are not for everybody who may write answers.
         if exchange.pk in QuestionReader(Reader.of(self.request)).may_read([exchange]):
             passages = passages_of(exchange)
+            if exchange.standalone_question:
+                # "And on Sundays?" would be found by nobody who asks it first.
+                initial["examples"] = " ".join(exchange.standalone_question.split())
             initial["answer"] = _said_of(exchange)
             cited = [p for p in passages if p.number in exchange.citations[:1]] or passages[:1]
             initial["page_id"] = next((page_id_of(p.source) for p in cited), None)

@@ -408,10 +408,13 @@ class TestOne:
         assert f'<option value="{other_site.pk}" selected>' in form
 
     def test_corrected(self, reader, admin, site, page):
-        exchange = make_exchange("When?", site, pages=[page], answer="At nine. [1]")
+        values = {"answer": "At nine. [1]", "standalone_question": "When does the cafe open?"}
+        exchange = make_exchange("And that?", site, pages=[page], **values)
         shown = admin.get("visitor_questions:exchange", exchange.pk)
         [url] = shown.links("Correct the answer")
-        assert "At nine." in admin.client.get(url).content.decode()
+        form = admin.client.get(url).content.decode()
+        assert "At nine." in form
+        assert "When does the cafe open?" in form
         assert reader.get("visitor_questions:exchange", exchange.pk).links("Correct") == []
 
     def test_what_was_prepared_is_edited(self, admin, site):
