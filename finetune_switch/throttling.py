@@ -152,8 +152,13 @@ def address_of(request: HttpRequest) -> str:
 
 def _network(address: str) -> str:
     """A provider gives a household a whole /64 of IPv6. What is no address stays as it is."""
+    if address.startswith("["):
+        address = address[1:].partition("]")[0]
+    elif address.count(":") == 1:
+        # Some proxies write the port as well, which is another one for each connection.
+        address = address.partition(":")[0]
     try:
-        parsed = ipaddress.ip_address(address.strip("[]").partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
     if isinstance(parsed, ipaddress.IPv6Address):

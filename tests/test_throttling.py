@@ -175,6 +175,18 @@ class TestEachVisitor:
             {"HTTP_X_FORWARDED_FOR": "192.0.2.9, 10.0.0.1"},
             False,
         ),
+        (
+            1,
+            {"HTTP_X_FORWARDED_FOR": "192.0.2.1:4001"},
+            {"HTTP_X_FORWARDED_FOR": "192.0.2.1:4002"},
+            True,
+        ),
+        (
+            1,
+            {"HTTP_X_FORWARDED_FOR": "[2001:db8::1]:4001"},
+            {"HTTP_X_FORWARDED_FOR": "2001:db8::2"},
+            True,
+        ),
         (0, {"REMOTE_ADDR": "2001:db8:0:7::1"}, {"REMOTE_ADDR": "2001:db8:0:7:9::2"}, True),
         (0, {"REMOTE_ADDR": "2001:db8:0:7::1"}, {"REMOTE_ADDR": "2001:db8:0:8::1"}, False),
         (0, {"REMOTE_ADDR": "::ffff:192.0.2.1"}, {"REMOTE_ADDR": "192.0.2.1"}, True),

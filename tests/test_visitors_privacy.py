@@ -225,6 +225,7 @@ class TestNotice:
             "data_destination": "a test of Ollama",
             "is_recorded": True,
             "max_length": 1000,
+            "reader": "",
         }
         assert client.get("/answers/about/", {"locale": "xx"}).status_code == 400
         assert client.post("/answers/about/").status_code == 405
