@@ -93,11 +93,15 @@ def test_placeholders_agree():
 
 
 def test_plurals_keep_their_placeholder():
-    forms = [
-        german for text, german in messages(compiled()).items() if text.endswith(("[0]", "[1]"))
-    ]
+    forms = {
+        text: german
+        for text, german in messages(compiled()).items()
+        if text.endswith(("[0]", "[1]"))
+    }
     assert forms
-    assert all(len(PLACEHOLDER.findall(german)) == 1 for german in forms)
+    for text, german in forms.items():
+        assert PLACEHOLDER.findall(text), text
+        assert sorted(PLACEHOLDER.findall(german)) == sorted(PLACEHOLDER.findall(text)), text
 
 
 def test_editors_are_addressed_politely():
