@@ -68,30 +68,31 @@ class Turn:
     answer: str = ""
 
 
-def clean_turns(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+def clean_turns(turns: Sequence[Turn], max_length: int | None = None) -> tuple[Turn, ...]:
     """The latest turns as they may be used: they come from a browser, which may say anything.
 
     Answers lose their citations, which are numbers of other passages, and what is beyond
     ``MAX_ANSWER_LENGTH``. Raises :class:`~finetune_switch.exceptions.InvalidQuestion` for a turn
-    without a question, or with too long a one.
+    without a question, or with one of more than ``max_length`` characters.
     """
+    most = min(max_length or MAX_QUESTION_LENGTH, MAX_QUESTION_LENGTH)
     return tuple(
-        Turn(_clean_earlier(turn.question, number), _clean_answer(turn.answer))
+        Turn(_clean_earlier(turn.question, number, most), _clean_answer(turn.answer))
         for number, turn in list(enumerate(turns, 1))[-MAX_TURNS:]
     )
 
 
-def _clean_earlier(text: str, number: int) -> str:
+def _clean_earlier(text: str, number: int, most: int) -> str:
     question = text.replace("\x00", "").strip()
     if not question:
         raise InvalidQuestion(_("Turn %d of the conversation has no question.") % number)
-    if len(question) > MAX_QUESTION_LENGTH:
+    if len(question) > most:
         raise InvalidQuestion(
             _(
                 "The question in turn %(number)d of the conversation has %(length)d characters; "
                 "at most %(most)d can be taken."
             )
-            % {"number": number, "length": len(question), "most": MAX_QUESTION_LENGTH}
+            % {"number": number, "length": len(question), "most": most}
         )
     return question
 

@@ -16,6 +16,7 @@ from .answering import answer
 from .askers import Asker
 from .events import Event, event_data
 from .exceptions import InvalidQuestion, Refused
+from .followups import clean_turns
 from .models import ChatBackend, Origin, Outcome, Switch
 from .models.exchange import clean_question
 from .passages import Passage
@@ -115,8 +116,8 @@ def stream_to_visitor(
     Raises :class:`~finetune_switch.exceptions.InvalidQuestion` and
     :class:`~finetune_switch.exceptions.Refused` before anything is sent.
     """
-    for turn in more.get("turns") or ():
-        check_length(turn.question)
+    if turns := more.get("turns"):
+        more["turns"] = clean_turns(turns, conf.visitors().max_question_length)
     admitted = admit(request, question, locale)
     try:
         return stream_answer(
@@ -146,7 +147,7 @@ def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
     :class:`~finetune_switch.exceptions.Refused` where the site answers nobody just now, or this
     visitor has asked too much.
     """
-    check_length(question)
+    clean_question(question, conf.visitors().max_question_length)
     options = visitor_options(request, locale)
     switch = options["switch"] = Switch.for_question(options["site"])
     if not switch.answers_visitors:
@@ -162,11 +163,6 @@ def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
     if admission.is_used_up:
         options["backend"] = ChatBackend.extractive()
     return Admitted(options, admission.release)
-
-
-def check_length(question: str) -> None:
-    """Raises :class:`~finetune_switch.exceptions.InvalidQuestion`: it is empty, or too long."""
-    clean_question(question, conf.visitors().max_question_length)
 
 
 def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from contextlib import aclosing, closing
 from decimal import Decimal
@@ -12,7 +13,7 @@ import pytest
 from django.contrib.auth.models import User
 from wagtail.models import Locale, PageViewRestriction
 
-from finetune_switch import rewriting
+from finetune_switch import asking, rewriting
 from finetune_switch.answering import aanswer, answer
 from finetune_switch.askers import Asker
 from finetune_switch.events import SourcesEvent, WaitingEvent
@@ -302,6 +303,34 @@ class TestLeaving:
             next(events)
             standin.wait_for(lambda: standin.active_streams)
         self.closed_once(standin)
+
+    def test_while_it_is_searched_for_again(self, pages, switched, standin, monkeypatch):
+        """The thread that searches is not left alone with what it records."""
+        switched()
+        retrieve, is_searching, go_on = asking.retrieve, threading.Event(), threading.Event()
+
+        def slow(question, **options):
+            if question == BY_MODEL:
+                is_searching.set()
+                go_on.wait(5)
+            return retrieve(question, **options)
+
+        monkeypatch.setattr(asking, "retrieve", slow)
+
+        async def leave():
+            reading = asyncio.ensure_future(aanswer(FOLLOW_UP, turns=TURNS).text())
+            await asyncio.to_thread(is_searching.wait, 5)
+            reading.cancel()
+            await asyncio.wait([reading], timeout=0.1)
+            go_on.set()
+            await asyncio.wait([reading])
+            assert reading.cancelled()
+
+        run(leave())
+        exchange = Exchange.objects.get()
+        assert (exchange.outcome, exchange.standalone_question) == (Outcome.CANCELLED, BY_MODEL)
+        # To rewrite it: nobody waits for an answer any more.
+        assert len(standin.requests) == 1
 
     def test_the_same_on_a_loop(self, pages, switched, standin):
         switched("fault-rewrite-hangs")

@@ -64,6 +64,10 @@ WRONG = [
     ({**BODY, "turns": ["When?"]}, "“turns” has to be a list of objects"),
     ({**BODY, "turns": [{"question": ["When?"]}]}, "“question” has to be a text."),
     ({**BODY, "turns": [{"answer": "At ten."}]}, "Turn 1 of the conversation has no"),
+    (
+        {**BODY, "turns": [{"question": "x" * 1_001}]},
+        "The question in turn 1 of the conversation has 1001 characters; at most 1000",
+    ),
     ({**BODY, "conversation": "x"}, "“conversation” has to be a UUID, not “x”."),
     ({**BODY, "id": {"a": 1}}, "“id” has to be a UUID"),
     ({**BODY, "locale": "xx"}, "This site does not speak the language “xx”."),
@@ -128,6 +132,14 @@ class TestEndpoint:
             assert (response.status_code, body) == (400, body)
             assert response.json()["message"].startswith(message)
         assert not Exchange.objects.exists()
+
+    def test_a_long_story_is_refused_with_a_sentence(self, client, site, settings):
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+        response = post(client, BODY)
+        assert (response.status_code, response.json()["message"]) == (
+            400,
+            "The request is too large.",
+        )
 
     def test_half_a_character_is_no_failure(self, client, pages, switched):
         switched()
