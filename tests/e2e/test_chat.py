@@ -351,6 +351,45 @@ def test_one_cached_page_serves_everybody(browser, visitor, lighthouse, make_pag
     assert "Lamp room" not in seen[None]
 
 
+def test_a_page_of_another_origin_asks_as_nobody_in_particular(visitor, lighthouse, settings):
+    """The element with whole addresses, on a site that is allowed to have it."""
+    elsewhere = "http://127.0.0.1:9"
+    settings.FINETUNE_SWITCH = {
+        **settings.FINETUNE_SWITCH,
+        "VISITORS": {"ALLOWED_ORIGINS": [elsewhere]},
+    }
+    page = lighthouse
+    log_in(page, visitor.address, get_user_model().objects.create_user("ada"))
+    script = page.request.get(f"{visitor.address}/static/finetune_switch/js/finetune-chat.js")
+    element = page.request.get(f"{visitor.address}/lighthouse/").text()
+    element = "<finetune-chat" + element.partition("<finetune-chat")[2].partition("</script>")[0]
+    element = element.replace("/static/finetune_switch/js/", "/")
+    for name in ("ask", "conversation", "feedback", "results", "search", "about"):
+        element = element.replace(f'data-{name}="', f'data-{name}="{visitor.address}')
+    html = f"<!doctype html><html lang=en><title>Elsewhere</title><body>{element}</script>"
+    page.route(f"{elsewhere}/", lambda r: r.fulfill(body=html, content_type="text/html"))
+    page.route(
+        f"{elsewhere}/finetune-chat.js",
+        lambda r: r.fulfill(body=script.text(), content_type="text/javascript"),
+    )
+    # What no server has served is none of this machine's to Chromium.
+    page.context.grant_permissions(["local-network-access"], origin=elsewhere)
+    page.goto(elsewhere)
+    button(page, "Ask a question").click()
+    expect(chat(page).locator("[part=notice]")).to_contain_text("Your question goes to")
+    ask(page)
+    is_answered(page)
+    ask(page, "And what does a ticket to the lighthouse cost?")
+    is_answered(page, 2)
+    button(page, "Helpful").last.click()
+    expect(chat(page).get_by_role("status")).to_have_text("Thank you.")
+    (href,) = {a.get_attribute("href") for a in chat(page).locator("[part=source]").all()}
+    assert href == f"{visitor.address}/lighthouse/"
+    page.reload()
+    button(page, "Ask a question").click()
+    is_answered(page, 2)
+
+
 def test_without_storage_clipboard_or_a_secure_origin_it_still_answers(lighthouse):
     page = lighthouse
     page.add_init_script(
