@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from django.contrib.auth import get_user_model
-from django.test import Client
 from playwright.sync_api import Page, expect
 
 from finetune_switch.models import Exchange, Feedback, Outcome, Switch
@@ -321,60 +318,3 @@ def test_the_dialog_keeps_the_focus_and_gives_it_back(visitor, lighthouse):
     expect(field(page)).to_be_focused()
     button(page, "Close").click()
     expect(opener).to_be_focused()
-
-
-def test_one_cached_page_serves_everybody(browser, visitor, lighthouse, make_page):
-    """The very same bytes, for two visitors, one of whom is logged in and may read more."""
-    members = make_page("Lamp room", "The lighthouse opens its lamp room to members at 7am.")
-    members.view_restrictions.create(restriction_type="login")
-    build()
-    answered = Client().get("/lighthouse/")
-    html = answered.content.decode()
-    assert not answered.cookies
-    assert "csrf" not in html
-    seen = {}
-    for who in ("ada", None):
-        context = browser.new_context(reduced_motion="reduce")
-        page = context.new_page()
-        if who:
-            log_in(page, visitor.address, get_user_model().objects.create_user(who))
-        page.route(
-            "**/lighthouse/", lambda route: route.fulfill(body=html, content_type="text/html")
-        )
-        page.goto(f"{visitor.address}/lighthouse/")
-        button(page, "Ask a question").click()
-        ask(page, "When does the lighthouse open its lamp room?")
-        is_answered(page)
-        seen[who] = chat(page).locator("[part=source]").all_text_contents()
-        context.close()
-    assert "Lamp room" in seen["ada"]
-    assert "Lamp room" not in seen[None]
-
-
-def test_without_storage_clipboard_or_a_secure_origin_it_still_answers(lighthouse):
-    page = lighthouse
-    page.add_init_script(
-        """delete Crypto.prototype.randomUUID;
-        Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('No.'); } });"""
-    )
-    page.reload()
-    ask(page)
-    is_answered(page)
-    assert json.dumps(str(Exchange.objects.get().pk))
-    page.reload()
-    expect(chat(page).locator("article")).to_have_count(0)
-
-
-def test_without_a_script_it_is_a_form(browser, visitor, lighthouse):
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(f"{visitor.address}/lighthouse/")
-    page.get_by_role("link", name="Ask a question").click()
-    expect(page.get_by_role("heading", name="Search and ask")).to_be_visible()
-    page.goto(visitor.address)
-    page.locator("finetune-chat input").fill(QUESTION)
-    page.locator("finetune-chat button").click()
-    expect(page.get_by_role("heading", name="Answer")).to_be_visible()
-    expect(page.locator(".finetune-answer")).to_contain_text("It opens at nine. [1]")
-    expect(page.get_by_role("heading", name="1 page")).to_be_visible()
-    context.close()

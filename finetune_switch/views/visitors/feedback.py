@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
-from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 from wagtail.models import Site
 
 from ...exceptions import InvalidQuestion
@@ -17,6 +15,7 @@ from ...masking import masked
 from ...models import Exchange, Feedback, Origin
 from ...models.feedback import MAX_COMMENT_LENGTH
 from ...visitors import page_language
+from .fields import read_json, read_text
 from .guards import refuse, visitor_endpoint
 
 HELPFUL = {"true": True, "false": False, "": None}
@@ -30,26 +29,22 @@ def give_feedback(request: HttpRequest) -> HttpResponseBase:
     back. Whoever knows an exchange's id has been given its answer.
     """
     given = _fields(request)
-    with override(page_language(str(given.get("locale", "")))):
+    with override(page_language(read_text(given, "locale"))):
         is_helpful, comment = _helpful(given), _comment(given)
-        exchange = _find_exchange(request, str(given.get("exchange", "")))
+        exchange = _find_exchange(request, read_text(given, "exchange"))
         if exchange is None:
             message = _("The answer that this is about is not kept (any more).")
             return refuse(message, 404, "not_kept")
-    return JsonResponse(_keep(exchange, is_helpful, masked(comment, exchange.locale)))
+    # What stands in place of a number may be longer than it was.
+    comment = masked(comment, exchange.locale)[:MAX_COMMENT_LENGTH]
+    return JsonResponse(_keep(exchange, is_helpful, comment))
 
 
-def _fields(request: HttpRequest) -> Mapping[str, Any]:
-    if request.content_type != "application/json":
-        return request.POST
-    try:
-        fields = json.loads(request.body)
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+def _fields(request: HttpRequest) -> dict[str, Any]:
+    return read_json(request) if request.content_type == "application/json" else request.POST.dict()
 
 
-def _helpful(given: Mapping[str, Any]) -> bool | None:
+def _helpful(given: dict[str, Any]) -> bool | None:
     value = given.get("is_helpful", "-")
     text = "" if value is None else str(value).lower()
     if text not in HELPFUL:
@@ -57,16 +52,14 @@ def _helpful(given: Mapping[str, Any]) -> bool | None:
     return HELPFUL[text]
 
 
-def _comment(given: Mapping[str, Any]) -> str:
-    comment = str(given.get("comment") or "").replace("\x00", "").strip()
+def _comment(given: dict[str, Any]) -> str:
+    comment = read_text(given, "comment").replace("\x00", "").strip()
     if len(comment) > MAX_COMMENT_LENGTH:
         raise InvalidQuestion(
             _("The comment has %(length)d characters; at most %(most)d can be sent.")
             % {"length": len(comment), "most": MAX_COMMENT_LENGTH}
         )
-    # JSON can hold half a character, which no database takes.
-    comment = comment.encode(errors="replace").decode()
-    return masked(comment, get_language())[:MAX_COMMENT_LENGTH]
+    return comment
 
 
 def _find_exchange(request: HttpRequest, text: str) -> Exchange | None:
@@ -85,8 +78,6 @@ def _keep(exchange: Exchange, is_helpful: bool | None, comment: str) -> dict[str
         comment = ""
     else:
         Feedback.objects.update_or_create(
-            exchange=exchange,
-            # What stands in place of a number may be longer than it was.
-            defaults={"is_helpful": is_helpful, "comment": comment[:MAX_COMMENT_LENGTH]},
+            exchange=exchange, defaults={"is_helpful": is_helpful, "comment": comment}
         )
     return {"exchange": str(exchange.pk), "is_helpful": is_helpful, "comment": comment}

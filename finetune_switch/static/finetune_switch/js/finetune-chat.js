@@ -588,12 +588,12 @@ class FinetuneChat extends HTMLElement {
   async run(turn, isAgain = false) {
     this.reading = new AbortController();
     const { signal } = this.reading;
+    // The button that was pressed will be gone. Where none was, the focus is the page's.
+    const focused = this.shadowRoot.activeElement;
     turn.begin();
     this.refresh();
     this.announce(this.texts.waiting);
     turn.element.scrollIntoView({ block: 'nearest' });
-    // The button that was pressed is gone. Where none was, the focus is the page's.
-    const focused = this.shadowRoot.activeElement;
     if (focused && focused !== this.input) this.stop.focus();
     try {
       await this.read(turn, signal, isAgain);
