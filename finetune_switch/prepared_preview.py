@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -41,14 +42,16 @@ class Preview:
         return self.given_count - len(self.given)
 
 
-def preview(prepared: PreparedAnswer) -> Preview:
+def preview(prepared: PreparedAnswer, *, with_visitors: bool) -> Preview:
     """For a prepared answer that need not be saved: its examples, words and threshold as they are.
 
-    The questions are those that visitors asked last on its site and in its language, as far as they
-    are recorded, and the saved ones. What cannot be compared is said in ``problem``.
+    The questions are the saved ones and, ``with_visitors``, those that visitors asked last on its
+    site and in its language, as far as they are recorded. What cannot be compared is said in
+    ``problem``.
     """
     own = {plain(question) for question in prepared.questions}
-    asked = [text for text in _asked(prepared) if plain(text) not in own]
+    every = [*(_visitors(prepared) if with_visitors else ()), *_saved()]
+    asked = [text for text in _each_once(every) if plain(text) not in own]
     phrases, problem = prepared.phrases, ""
     scores = [-1.0] * len(asked)
     if asked and prepared.questions:
@@ -72,16 +75,20 @@ def preview(prepared: PreparedAnswer) -> Preview:
     return Preview(given[-SHOWN:], others[:SHOWN], len(given), len(asked), problem)
 
 
-def _asked(prepared: PreparedAnswer) -> list[str]:
-    """Each question once, as it was asked last."""
+def _visitors(prepared: PreparedAnswer) -> Iterable[str]:
     rows = Exchange.objects.filter(origin=Origin.SITE)
     if prepared.site_id is not None:
         rows = rows.filter(site=prepared.site_id)
     language = prepared.locale.language_code.split("-")[0]
-    rows = rows.filter(locale__startswith=language)
-    texts = [
-        *rows.order_by("-opened_at").values_list("question", flat=True)[:LATEST],
-        *Question.objects.order_by("-pk").values_list("text", flat=True)[:LATEST],
-    ]
+    rows = rows.filter(locale__startswith=language).order_by("-opened_at")
+    return rows.values_list("question", flat=True)[:LATEST]
+
+
+def _saved() -> Iterable[str]:
+    return Question.objects.order_by("-pk").values_list("text", flat=True)[:LATEST]
+
+
+def _each_once(texts: Sequence[str]) -> list[str]:
+    """As it was asked last, whatever its punctuation."""
     # A question of signs alone has no vector.
     return list({words: text for text in reversed(texts) if (words := plain(text))}.values())

@@ -272,11 +272,14 @@ class LikenessView(View):
     def post(self, request: HttpRequest) -> HttpResponse:
         if not permissions.may_prepare_answers(request.user):
             raise PermissionDenied
-        return render(
-            request,
-            "finetune_switch/admin/prepared_likeness.html",
-            {"preview": preview(_drafted(request)), "threshold": _drafted(request).threshold},
-        )
+        drafted = _drafted(request)
+        sees_visitors = permissions.may_see_visitors_questions(request.user)
+        context = {
+            "preview": preview(drafted, with_visitors=sees_visitors),
+            "threshold": drafted.threshold,
+            "sees_visitors": sees_visitors,
+        }
+        return render(request, "finetune_switch/admin/prepared_likeness.html", context)
 
 
 def _drafted(request: HttpRequest) -> PreparedAnswer:

@@ -288,6 +288,14 @@ class TestLikeness:
         assert "would get this answer" in self.shown(admin, prepared)[2]
         assert "No question was recorded yet" in self.shown(admin, prepared, site=site.pk)[2]
 
+    def test_visitors_questions_are_for_those_who_may_read_them(self, site, prepared, log_in):
+        asked(site, "What time do you open?")
+        editor = log_in("preparer")
+        text = self.shown(editor, prepared)[2]
+        assert text == "No question is saved yet, and those of visitors you may not read."
+        Question.objects.create(text="What time do you close?")
+        assert "0 of 1 questions" in self.shown(editor, prepared)[2]
+
     def test_nothing_asked_yet_and_nothing_written_yet(self, site, prepared, admin):
         assert "No question was recorded yet" in self.shown(admin, prepared)[2]
         asked(site, "What time do you open?")

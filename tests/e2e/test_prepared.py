@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
+from finetune_switch.askers import Asker
 from finetune_switch.models import Exchange, PreparedAnswer
+from finetune_switch.retrieval import retrieve
 from tests.index_helpers import build
 
 QUESTION = "When does the lighthouse open?"
@@ -14,17 +17,22 @@ LIKE_IT = "When do you open the lighthouse?"
 
 
 @pytest.fixture
-def wrong(lead, site, make_page, backends, behave):
-    """A visitor was told something wrong."""
+def wrong(lead, site, make_page):
+    """A visitor was told something wrong, and others have asked as well."""
     page = make_page("Lighthouse", "The lighthouse opens at 9am, and a ticket costs £24.")
     build()
-    behave(backends["hosted"], answer="It is always open. [1]")
-    ask(lead, QUESTION)
-    expect(said(lead)).to_contain_text("It is always open.")
-    asked = {"site": site, "origin": "site", "locale": "en-gb"}
-    exchange = Exchange.objects.get()
+    [passage] = retrieve(QUESTION, asker=Asker.anonymous(), site=site, limit=1)
+    asked = {"site": site, "origin": "site", "locale": "en-gb", "deadline_at": timezone.now()}
     for question in ("What time does the lighthouse open?", FURTHER):
-        Exchange.objects.create(question=question, deadline_at=exchange.deadline_at, **asked)
+        Exchange.objects.create(question=question, **asked)
+    exchange = Exchange.objects.create(
+        question=QUESTION,
+        answer="It is always open. [1]",
+        outcome="complete",
+        passages=[passage.as_dict()],
+        citations=[1],
+        **asked,
+    )
     return exchange, page
 
 
