@@ -24,7 +24,7 @@ _MAY_BE_OVER = re.compile(r"[.!?…][^\w\s]*\s+\S+\s|[。！？\n]")
 # What follows an end mark before the next word does: quotation marks, citations.
 _LOOK_AGAIN = 60
 _HAS_A_WORD = re.compile(r"\S\s")
-_LEAD = re.compile(r"\s*(?:(?:[-*•]|\d{1,3}[.)])[ \t]+)?")
+_LEAD = re.compile(r"\s*(?:(?:[-*•]|(?:[1-9]|1\d|20)[.)])[ \t]+)?")
 
 
 class FactLock:

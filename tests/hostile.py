@@ -84,7 +84,8 @@ def together() -> list[Case]:
             tries="; ".join(case.tries for case in group),
             question=" ".join(case.asks for case in group),
             answer="\n\n".join([*(case.answer for case in group), "Bye. [1]"]),
-            never=[never for case in group for never in case.never],
+            # What stands on the page of one is true for the others.
+            never=(),
         )
         for group in groups
     ]

@@ -84,6 +84,10 @@ class TestChecked:
         said = shown("Prices:\n- Family: £24\n- Child: £7\n- Dog: £8\n- Boats are nice\n")
         assert said == f"Prices:\n- Family: £24\n- {INSTEAD} [1]\n- Boats are nice\n"
 
+    def test_what_replaces_it_says_nothing_of_its_own(self):
+        # Neither by a number that passes for a list's, nor by a citation that was made up.
+        assert shown("Adults:\n45. Children pay £7. [45]") == f"Adults:\n{INSTEAD} [1]"
+
     def test_without_passages_it_is_left_out(self):
         lock = FactLock([], "en")
         lock.feed("Ring 020 7946 0099.")
