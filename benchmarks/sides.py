@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ from .site import ROOT
 
 MODEL = "standin-talkative"
 FIRST_TOKEN_SECONDS = 0.4
+# Two of the worker's for each stream.
+OPEN_FILES = 8192
 HEADERS = {"Authorization": "Bearer a-key", "Content-Type": "application/json"}
 # Whoever measures sends all questions from one address.
 NO_LIMITS = dict.fromkeys(
@@ -59,6 +62,7 @@ class Site:
 @contextmanager
 def demo_site(*, postgresql: bool = False) -> Iterator[Site]:
     """Django is set up here as well, on the same database. Once a process."""
+    _allow_open_files()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="finetune-visitors-")))
         environment = {"DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}"}
@@ -83,6 +87,13 @@ def demo_site(*, postgresql: bool = False) -> Iterator[Site]:
         found = {question: _messages(question) for question in _questions()}
         asked = {question: messages for question, messages in found.items() if messages}
         yield Site(folder, environment, connection.display_name, [*asked], [*asked.values()])
+
+
+def _allow_open_files() -> None:
+    """As many as this process may have, and with it those that it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _questions() -> list[str]:

@@ -66,6 +66,9 @@ Event = SourcesEvent | TextEvent | DoneEvent | FailedEvent | WaitingEvent
 
 def event_data(event: Event) -> dict[str, Any]:
     """The event as JSON can hold it, for a visitor: without the remedy, which is for the team."""
+    if isinstance(event, TextEvent):
+        # Of these there are thousands in a second.
+        return {"text": event.text}
     data = asdict(event)
     data.pop("remedy", None)
     return data

@@ -121,7 +121,8 @@ async def _aencode(pending: AsyncAnswer, show: Show) -> AsyncGenerator[bytes, No
             # At once, what came while this had to wait for its turn.
             together = [await written.get(), *_rest_of(written)]
             heartbeat.postpone()
-            yield b"".join(together)
+            if piece := b"".join(together):
+                yield piece
             if not together[-1]:
                 break
         await writing

@@ -58,6 +58,8 @@ def strip_thinking(text: str) -> str:
 
 def _overlap(text: str, tag: str) -> int:
     """Length of the longest end of ``text`` that could be the beginning of ``tag``."""
+    if tag[0] not in text[1 - len(tag) :]:
+        return 0
     return next(
         (
             size
