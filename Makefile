@@ -43,7 +43,7 @@ lint: $(STAMP) ## Check style, types, templates, migrations and settings
 	@echo "==> migrations and settings"
 	@DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
 	@DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py check --fail-level WARNING
-	@DEBUG=0 ALLOWED_HOSTS=example.org SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
+	@DEBUG=0 ALLOWED_HOSTS=example.org REDIS_URL=redis://cache.example.org/0 SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
 		DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 # What is measured in seconds runs by itself. The rest waits for model servers and browsers as often
