@@ -192,6 +192,10 @@ SCHEMAS: dict[str, Schema] = {
             "page": {"type": "integer", "minimum": 1},
             "pages": {"type": "integer", "minimum": 1},
             "count": {"type": "integer", "minimum": 0},
+            "is_closest": {
+                "type": "boolean",
+                "description": "Nothing is like the question; these are the closest there are.",
+            },
         }
     ),
     "About": _object(

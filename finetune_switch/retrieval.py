@@ -91,10 +91,11 @@ def search(
     threshold: float = 0.0,
     page: int | str | None = 1,
     per_page: int = 10,
+    most: int = MOST_FOUND,
 ) -> Page:
     """Ranked sources for a site's search page; no model is asked.
 
-    Each source comes once, as a :class:`SearchResult`, at most a hundred in all. What may be
+    Each source comes once, as a :class:`SearchResult`, at most ``most`` in all. What may be
     found is as in :func:`retrieve`, for an anonymous visitor without an ``asker``. Returns a
     :class:`django.core.paginator.Page`, the nearest there is to the ``page`` that is asked for.
     """
@@ -106,7 +107,7 @@ def search(
             site=site,
             locale=language,
             indexes=indexes,
-            limit=MOST_FOUND,
+            limit=most,
             threshold=threshold,
             each_source_once=True,
         )

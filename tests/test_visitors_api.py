@@ -145,9 +145,20 @@ class TestResults:
         assert (second["page"], second["pages"], second["count"]) == (2, 2, 12)
         assert find(client, q="lighthouse", page="none").json() == first
 
+    def test_where_nothing_matches_the_closest_are_named(self, client, lighthouse, make_page):
+        for number in range(6):
+            make_page(f"Boat {number}", f"A boat with {number} masts.")
+        build()
+        found = find(client, q="Who won the chess championship?").json()
+        assert found["is_closest"]
+        assert len(found["results"]) == found["count"] == 5
+        assert not find(client, q="lighthouse").json()["is_closest"]
+
     def test_a_private_page_is_for_those_who_may_open_it(self, client, lighthouse):
         PageViewRestriction.objects.create(page=lighthouse, restriction_type="login")
-        assert find(client, q="lighthouse").json()["count"] == 0
+        found = find(client, q="lighthouse").json()
+        assert found["is_closest"]
+        assert "Lighthouse" not in [result["title"] for result in found["results"]]
         client.force_login(User.objects.create_user("ada"))
         assert find(client, q="lighthouse").json()["count"] == 1
 

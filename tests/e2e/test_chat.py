@@ -79,6 +79,14 @@ def test_asks_by_keyboard_and_reads_a_checked_answer_with_its_pages(lighthouse, 
     expect(field(page)).to_be_focused()
 
 
+def test_names_the_closest_pages_where_nothing_was_found(lighthouse):
+    page = lighthouse
+    ask(page, "Who won the chess championship?")
+    expect(chat(page).locator(".text")).to_have_text("I don't know.")
+    expect(chat(page).get_by_role("link", name="Lighthouse")).to_be_visible()
+    expect(chat(page).get_by_role("heading", name="The best pages for this")).to_be_visible()
+
+
 def test_questions_follow_each_other_until_one_starts_again(lighthouse, standin):
     page = lighthouse
     ask(page)

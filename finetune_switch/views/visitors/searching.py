@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from html import unescape
 from typing import Any
 
@@ -23,6 +25,8 @@ from ...notices import notice_text
 from ...visitors import Answered, answer_visitor, page_language
 from .guards import is_meant, refuse, visitor_endpoint
 
+# How many pages are named where none is like the question.
+MOST_CLOSEST = 5
 # What ``answer`` says in the address of a page whose script asks by itself.
 LATER = "later"
 
@@ -47,8 +51,10 @@ def search(request: HttpRequest) -> HttpResponse:
     }
     answered: Answered | None = None
     if question:
-        context["found"] = found = _find_or_none(request, question, switch)
-        if switch.answers_visitors and (found is None or found.number == 1):
+        found = _find_or_none(request, question, switch)
+        context["found"] = found and found.pages
+        context["is_closest"] = found is not None and found.is_closest
+        if switch.answers_visitors and (found is None or found.pages.number == 1):
             if not is_meant(request):
                 context["offers_answer"] = True
             elif request.GET.get("answer") == LATER:
@@ -72,6 +78,7 @@ def results(request: HttpRequest) -> HttpResponseBase:
             found = _find(request, question, Switch.for_question(Site.find_for_request(request)))
         except BackendError as error:
             return refuse(str(error), 503, error.code)
+    pages = found.pages
     response = JsonResponse(
         {
             "results": [
@@ -81,18 +88,27 @@ def results(request: HttpRequest) -> HttpResponseBase:
                     "excerpt": unescape(strip_tags(result.excerpt)),
                     "score": result.score,
                 }
-                for result in found
+                for result in pages
             ],
-            "page": found.number,
-            "pages": found.paginator.num_pages,
-            "count": found.paginator.count,
+            "page": pages.number,
+            "pages": pages.paginator.num_pages,
+            "count": pages.paginator.count,
+            "is_closest": found.is_closest,
         }
     )
     response["Cache-Control"] = "private, no-store"
     return response
 
 
-def _find_or_none(request: HttpRequest, question: str, switch: Switch) -> Page | None:
+@dataclass(frozen=True)
+class Found:
+    """One page of results, which are like the question or just the closest that there are."""
+
+    pages: Page
+    is_closest: bool
+
+
+def _find_or_none(request: HttpRequest, question: str, switch: Switch) -> Found | None:
     try:
         return _find(request, question, switch)
     except BackendError:
@@ -100,13 +116,16 @@ def _find_or_none(request: HttpRequest, question: str, switch: Switch) -> Page |
         return None
 
 
-def _find(request: HttpRequest, question: str, switch: Switch) -> Page:
-    return retrieval.search(
+def _find(request: HttpRequest, question: str, switch: Switch) -> Found:
+    find = partial(
+        retrieval.search,
         question,
         asker=Asker.from_request(request),
         site=switch.site_or_none,
         locale=get_language(),
         indexes=switch.indexes,
-        threshold=switch.similarity_threshold,
-        page=request.GET.get("page"),
     )
+    pages = find(threshold=switch.similarity_threshold, page=request.GET.get("page"))
+    if pages.paginator.count:
+        return Found(pages, is_closest=False)
+    return Found(find(threshold=-1.0, most=MOST_CLOSEST), is_closest=True)

@@ -615,7 +615,7 @@ class FinetuneChat extends HTMLElement {
         if (name === 'sources') turn.find(data);
         else if (name === 'text') turn.say(data.text);
         else if (name === 'failed') throw new Refused(data);
-        else if (name === 'done') return turn.end(data.outcome);
+        else if (name === 'done') return await this.finish(turn, data.outcome);
       }
     } catch (error) {
       // It was broken off with the connection: there is nothing to wait for under the old id.
@@ -625,6 +625,13 @@ class FinetuneChat extends HTMLElement {
       return this.read(turn, signal, false);
     }
     throw new Error('The stream ended early.');
+  }
+
+  /** Where nothing was found that answers it, the closest pages are named. */
+  async finish(turn, outcome) {
+    const { kept } = turn;
+    if (outcome === 'no_answer' && !kept.pages.length) kept.pages = await this.findPages(kept.question);
+    turn.end(outcome);
   }
 
   /** A question by itself, or one that follows from what was said. */
