@@ -37,7 +37,7 @@ class TestChecked:
         [
             "We open at nine. A family ticket costs 24 pounds. [2]",
             "Ring +44 20 7946 0018.\n\n- Family: £24\n- Desk: desk@harbour.example\n",
-            "There are two ways in, and three more",
+            "There are two ways in: by land, and by sea",
             "Come to 5 Quay Street!  Bring a friend.",
             "",
             "\n",
