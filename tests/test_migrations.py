@@ -28,6 +28,8 @@ def test_a_fresh_site_can_answer_without_a_model():
 
 
 def test_the_seed_of_the_settings_has_its_row(settings):
+    ChatBackend.objects.all().delete()
+    call_command("migrate", verbosity=0)
     seed = settings.FINETUNE_SWITCH["SEED_BACKEND"]
     (row,) = ChatBackend.objects.editable()
     assert (row.model_name, row.connection) == (seed["MODEL_NAME"], seed["CONNECTION"])

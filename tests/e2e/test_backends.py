@@ -127,10 +127,16 @@ def test_the_settings_of_a_site(lead, site):
     lead.go(f"settings/finetune_switch/switch/{site.pk}/")
     lead.sees("The hosted model answers; questions go to a test of OpenAI.")
     page.get_by_label("Passages").fill("7")
-    page.get_by_label("Deutsch").or_(page.get_by_label("German")).fill("Keine Ahnung.")
+    page.locator("[name=nothing_found_de]").fill("Keine Ahnung.")
+    page.locator("[name=notice_de]").fill("Fragen gehen an einen Test.")
+    page.get_by_label("Answer visitors").uncheck()
     page.get_by_role("button", name=re.compile("^Save")).click()
     lead.sees_message("updated")
 
     switch = Switch.objects.get(site=site)
     assert (switch.passages, switch.nothing_found) == (7, {"de": "Keine Ahnung."})
+    assert (switch.answers_visitors, switch.notice) == (
+        False,
+        {"de": "Fragen gehen an einen Test."},
+    )
     assert switch.active.alias == "hosted"
