@@ -128,7 +128,7 @@ def test_the_settings_of_a_site(lead, site):
     lead.sees("The hosted model answers; questions go to a test of OpenAI.")
     page.get_by_label("Passages").fill("7")
     page.locator("[name=nothing_found_de]").fill("Keine Ahnung.")
-    page.locator("[name=notice_de]").fill("Fragen gehen an einen Test.")
+    page.locator("[name=notice_de]").fill("Fragen gehen an uns.")
     page.get_by_label("Answer visitors").uncheck()
     page.get_by_role("button", name=re.compile("^Save")).click()
     lead.sees_message("updated")
@@ -137,6 +137,6 @@ def test_the_settings_of_a_site(lead, site):
     assert (switch.passages, switch.nothing_found) == (7, {"de": "Keine Ahnung."})
     assert (switch.answers_visitors, switch.notice) == (
         False,
-        {"de": "Fragen gehen an einen Test."},
+        {"de": "Fragen gehen an uns."},
     )
     assert switch.active.alias == "hosted"
