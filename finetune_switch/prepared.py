@@ -68,10 +68,11 @@ _COLUMNS = (
     "unlikeness",
     "vectors",
 )
+# "In", since an equal boolean is a parameter to Django 6 and none to Django 5.
 _IN_USE: CompiledLookup[tuple[Any, ...]] = CompiledLookup(
-    lambda: PreparedAnswer.objects.filter(Q(site=0) | Q(site__isnull=True), is_on=True).values_list(
-        *_COLUMNS
-    )
+    lambda: PreparedAnswer.objects.filter(
+        Q(site=0) | Q(site__isnull=True), is_on__in=[True]
+    ).values_list(*_COLUMNS)
 )
 
 
@@ -82,7 +83,7 @@ def find_prepared(question: str, *, asker: Asker, site: Site | None, locale: str
     likeness, the likest first. One whose page this asker may not open now is not for them. One
     query where nothing was prepared.
     """
-    rows = _IN_USE.all(site.pk if site else 0)
+    rows = _IN_USE.all(site.pk if site else 0, True)
     every = [row._replace(vectors=bytes(row.vectors or b"")) for row in map(_Row._make, rows)]
     for row in _fitting(question, _in_language(every, locale)):
         if row.page_id is None:
