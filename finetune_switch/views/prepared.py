@@ -27,7 +27,7 @@ from .. import permissions
 from ..comparing import page_id_of
 from ..likeness import current_model_name, is_stale
 from ..models import Exchange, PreparedAnswer
-from ..models.prepared import DEFAULT_THRESHOLD, today
+from ..models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
 from ..open_exchange import passages_of
 from ..prepared_preview import preview
 from ..prompts import CITATION
@@ -74,9 +74,11 @@ class PreparedFilterSet(WagtailFilterSet):
         model = PreparedAnswer
         fields: list[str] = []
 
-    def in_state(self, found: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+    def in_state(
+        self, found: PreparedAnswerQuerySet, name: str, value: str
+    ) -> PreparedAnswerQuerySet:
         if value == "overdue":
-            return found.overdue()  # type: ignore[attr-defined]
+            return found.overdue()
         return found.filter(is_on=value == "on")
 
 
