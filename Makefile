@@ -30,7 +30,7 @@ demo: $(STAMP) ## Set up and start the demo site (PORT=8000)
 run: $(STAMP) ## Start the demo site again, without setting anything up
 	@$(BIN)/python manage.py run_demo --port $(PORT) --no-setup
 
-test: $(STAMP) lint unit postgres timed ## Run every check and test, the browser's included
+test: $(STAMP) lint unit postgres ## Run every check and test, the browser's included
 
 lint: $(STAMP) ## Check style, types, templates, migrations and settings
 	@echo "==> ruff"
@@ -46,13 +46,13 @@ lint: $(STAMP) ## Check style, types, templates, migrations and settings
 	@DEBUG=0 ALLOWED_HOSTS=example.org REDIS_URL=redis://cache.example.org/0 SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
 		DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py check --deploy --fail-level WARNING
 
-# What is measured in seconds runs by itself. The rest waits for model servers and browsers as often
-# as for a processor, so there are more workers than processors.
-TOGETHER := -n 4 -m "not timed"
+# They wait for model servers and browsers as often as for a processor, so there are more workers
+# than processors. What measures seconds runs by itself when all others are done.
+TOGETHER := -n 4
 
 unit: $(STAMP) ## Run the tests on SQLite
 	@echo "==> Tests on SQLite"
-	@DATABASE_URL= $(BIN)/python -m pytest -q $(TOGETHER) $(PYTEST_ARGS)
+	@DATABASE_URL= $(BIN)/python -m pytest -q $(TOGETHER) -m "not timed" $(PYTEST_ARGS)
 
 # What touches the database in earnest; the rest is the same on every database.
 ON_POSTGRES := tests/test_answering.py tests/test_commands.py tests/test_comparing.py \
@@ -62,13 +62,13 @@ ON_POSTGRES := tests/test_answering.py tests/test_commands.py tests/test_compari
 	tests/test_search.py tests/test_switch.py tests/test_vector_index*.py tests/test_visibility.py \
 	tests/servers
 
-postgres: $(STAMP) ## Run the tests of the database and of servers on a PostgreSQL with pgvector
+postgres: $(STAMP) ## Run the tests of the database, of servers and of seconds on a PostgreSQL
 	@echo "==> Tests on PostgreSQL with pgvector"
 	@$(BIN)/python -m tests.postgres -q $(TOGETHER) $(ON_POSTGRES) $(PYTEST_ARGS)
 
-timed: $(STAMP) ## Run the tests that measure seconds, on a PostgreSQL
+timed: $(STAMP) ## Run only the tests that measure seconds
 	@echo "==> Tests that measure seconds"
-	@$(BIN)/python -m tests.postgres -q -m timed tests/servers $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.postgres -q tests/servers/timed $(PYTEST_ARGS)
 
 bench: $(STAMP) ## Measure what the plugin costs, side by side with doing without it
 	@$(BIN)/python -m benchmarks

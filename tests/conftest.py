@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,19 +31,21 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(
-    django_test_environment: None,
-    django_db_blocker: Any,
-    tmp_path_factory: pytest.TempPathFactory,
-    worker_id: str,
-) -> Iterator[None]:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Of all the workers of this run."""
     base = tmp_path_factory.getbasetemp()
-    folder = base if worker_id == "master" else base.parent
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: Any, shared_folder: Path, worker_id: str
+) -> Iterator[None]:
     with django_db_blocker.unblock():
-        set_up_database(folder, worker_id)
+        set_up_database(shared_folder, worker_id)
     yield
     with django_db_blocker.unblock():
-        tear_down_database(folder, worker_id)
+        tear_down_database(shared_folder, worker_id)
 
 
 @pytest.fixture(scope="session")

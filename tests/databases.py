@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ KEPT = {"django_migrations", "django_content_type", "auth_permission"}
 
 # In the folder that the workers share.
 MIGRATED, LOCK, IN_USE = "migrated", "migrated.lock", ".in-use"
+WITHOUT_SITE = "without-site.sqlite3"
 
 
 def set_up_database(folder: Path, worker: str) -> None:
@@ -37,6 +39,7 @@ def set_up_database(folder: Path, worker: str) -> None:
         else:
             setup_databases(verbosity=0, interactive=False, serialized_aliases=[])
             if connection.vendor == "sqlite":
+                shutil.copy(connection.settings_dict["NAME"], folder / WITHOUT_SITE)
                 _make_site()
             made.write_text(connection.settings_dict["NAME"], encoding="utf-8")
         # PostgreSQL copies no database that somebody is connected to.
@@ -51,6 +54,17 @@ def set_up_database(folder: Path, worker: str) -> None:
         TransactionTestCase._fixture_teardown = lambda _test: _restore(kept)
     else:
         TransactionTestCase._fixture_teardown = lambda _test: empty_tables()
+
+
+def copy_migrated_database(folder: Path, name: str) -> None:
+    """Make a database of this name, as ``migrate`` leaves it, for servers of their own."""
+    connection = connections["default"]
+    if connection.vendor == "sqlite":
+        shutil.copy(folder / WITHOUT_SITE, name)
+        return
+    template = (folder / MIGRATED).read_text(encoding="utf-8")
+    with FileLock(folder / LOCK), connection._nodb_cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
 
 
 def tear_down_database(folder: Path, worker: str) -> None:

@@ -19,9 +19,11 @@ from wagtail.models import Site
 
 from demo_site.standin import StandIn
 from finetune_switch.models import ChatBackend, Switch
+from tests.databases import copy_migrated_database
 
 from . import processes
-from .asking import asked
+from .asking import LONG_ANSWER, asked
+from .comparing import Comparer
 from .processes import Server
 from .reading import read_stream, sign_in
 
@@ -39,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.servers)
+        if item.path.is_relative_to(here / "timed"):
+            item.add_marker(pytest.mark.timed)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -65,14 +69,18 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def database_name(server_folder: Path, django_db_blocker) -> Iterator[str]:
-    """The name of an empty database that only these tests use."""
+def database_name(
+    server_folder: Path, shared_folder: Path, django_db_setup, django_db_blocker
+) -> Iterator[str]:
+    """The name of a database that only these tests use, with its tables and nothing else."""
     if not ON_POSTGRESQL:
-        yield str(server_folder / "site.sqlite3")
+        name = str(server_folder / "site.sqlite3")
+        copy_migrated_database(shared_folder, name)
+        yield name
         return
     name = f"finetune_servers_{uuid.uuid4().hex[:8]}"
-    with django_db_blocker.unblock(), connections["default"]._nodb_cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
+    with django_db_blocker.unblock():
+        copy_migrated_database(shared_folder, name)
     yield name
     with django_db_blocker.unblock(), connections["default"]._nodb_cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -162,6 +170,27 @@ def asgi(shared_servers: dict[str, Server]) -> Server:
 def editor(shared_servers: dict[str, Server]) -> dict[str, str]:
     """The cookies of somebody who is signed in, on every server."""
     return sign_in(shared_servers["gunicorn"].url, *EDITOR)
+
+
+@pytest.fixture(scope="session")
+def lead(shared_servers) -> dict[str, str]:
+    """The cookies of the content lead, who is no superuser."""
+    return sign_in(shared_servers["gunicorn"].url, "lead", "demo")
+
+
+@pytest.fixture
+def comparer(server, lead):
+    with Comparer(server, lead) as comparer:
+        yield comparer
+
+
+@pytest.fixture
+def pair(make_backend):
+    """A hosted model and one of our own, whose answers cost something."""
+    return (
+        make_backend("openai", behaviour={"answer": LONG_ANSWER}),
+        make_backend("ollama", behaviour={"answer": "Nobody knows."}, hourly_price=3600),
+    )
 
 
 @pytest.fixture(scope="session")

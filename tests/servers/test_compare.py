@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,9 +12,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from wagtail.models import Page, PageViewRestriction
 
-from finetune_switch.models import Exchange, Grade, Outcome, Preference
+from finetune_switch.models import Exchange, Grade, Preference
 
-from .asking import LONG_ANSWER
+from .asking import LONG_ANSWER, models_asked
 from .comparing import (
     FORM,
     PARTIAL,
@@ -26,34 +25,9 @@ from .comparing import (
     stream_path,
     text_of,
 )
-from .processes import wait_for
 from .reading import sign_in
 
 KINDS = ("gunicorn", "runserver", "uvicorn")
-NOTICED_WITHIN = 1.0
-# What a machine that has other things to do adds to four streams at once.
-NOISE = 0.5
-
-
-@pytest.fixture(scope="module")
-def lead(shared_servers) -> dict[str, str]:
-    """The cookies of the content lead, who is no superuser."""
-    return sign_in(shared_servers["gunicorn"].url, "lead", "demo")
-
-
-@pytest.fixture
-def comparer(server, lead):
-    with Comparer(server, lead) as comparer:
-        yield comparer
-
-
-@pytest.fixture
-def pair(make_backend):
-    """A hosted model and one of our own, whose answers cost something."""
-    return (
-        make_backend("openai", behaviour={"answer": LONG_ANSWER}),
-        make_backend("ollama", behaviour={"answer": "Nobody knows."}, hourly_price=3600),
-    )
 
 
 @pytest.fixture
@@ -74,10 +48,6 @@ def sources():
     yield close
     for row in reversed(made):
         row.delete()
-
-
-def models_asked(standin) -> list[str]:
-    return [request.model for request in standin.requests if request.method == "POST"]
 
 
 # behaviour of the model, and the names of the events without those of the text
@@ -205,39 +175,6 @@ def test_two_windows_at_once_ask_once(comparer, make_backend, pair, standin):
     assert answer_in(comparer.column(column)) == LONG_ANSWER
 
 
-@pytest.mark.timed
-def test_reader_who_leaves_stops_the_model(comparer, make_backend, pair, standin):
-    slow = make_backend(behaviour={"answer": LONG_ANSWER, "tokens_per_second": 10})
-    comparison = comparer.ask([slow, pair[0]])
-    column = column_of(comparison, slow)
-    standin.clear()
-    reader = comparer.begin(column)
-    reader.read_until(b"event: text", 3)
-    assert "being asked in another window" in text_of(comparer.column(column))
-
-    left_at = reader.leave()
-
-    gone = standin.wait_for(lambda: standin.disconnects, timeout=3)[0]
-    assert gone.model == slow.model_name
-    assert gone.time - left_at < NOTICED_WITHIN
-    wait_for(
-        lambda: Exchange.objects.get(pk=column.exchange_id).outcome == Outcome.CANCELLED, seconds=2
-    )
-    part = comparer.column(column)
-    assert f"{column.letter} was stopped." in text_of(part)
-    assert answer_in(part).startswith("The harbour opens")
-    assert answer_in(part) != LONG_ANSWER
-    assert f"Try {column.letter} again" in text_of(part)
-    assert not part.select(".finetune-grades")
-
-    standin.clear()
-    again = comparer.post(comparison, f"{column.position}/again")
-    assert f"Ask {column.letter}" in again.text
-    column.refresh_from_db()
-    assert comparer.stream(column).text == LONG_ANSWER
-    assert models_asked(standin) == [slow.model_name]
-
-
 def test_column_that_fails_leaves_the_others_going_on(comparer, make_backend, pair):
     slow = make_backend(
         behaviour={"answer": LONG_ANSWER, "tokens_per_second": 10}, total_seconds=20
@@ -265,25 +202,6 @@ def test_column_that_fails_leaves_the_others_going_on(comparer, make_backend, pa
         # Why it failed must not tell who failed.
         assert column.backend.label not in part
         assert column.backend.model_name not in part
-
-
-@pytest.mark.timed
-def test_four_columns_end_with_the_slowest(comparer, make_backend):
-    behaviour = {"answer": LONG_ANSWER, "first_token_seconds": 0.5, "tokens_per_second": 6}
-    backends = [make_backend(behaviour=behaviour, total_seconds=20) for _ in range(4)]
-    alone = comparer.stream(column_of(comparer.ask(backends), backends[0])).last.at
-    assert alone > 2.5
-    columns = [
-        column_of(comparison, backend)
-        for comparison in [comparer.ask(backends)]
-        for backend in backends
-    ]
-    started = time.monotonic()
-    with ThreadPoolExecutor(4) as threads:
-        streams = list(threads.map(comparer.stream, columns))
-    together = time.monotonic() - started
-    assert [stream.text for stream in streams] == [LONG_ANSWER] * 4
-    assert together < 1.1 * alone + NOISE
 
 
 def test_who_may_not_compare_is_refused(comparer, pair, server):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 
@@ -92,24 +91,6 @@ def test_stream_says_that_nobody_may_keep_or_hold_it_back(server, make_backend):
     assert stream.headers["x-accel-buffering"] == "no"
     assert set(stream.headers["cache-control"].split(", ")) == {"private", "no-store"}
     assert "content-length" not in stream.headers
-
-
-@pytest.mark.timed
-@pytest.mark.parametrize("connection", ["openai", "ollama"])
-def test_words_arrive_as_the_model_writes_them(server, make_backend, connection):
-    backend = make_backend(
-        connection, behaviour={"answer": "One two three four five.", "tokens_per_second": 2}
-    )
-    read_stream(server.url, asked(backend))
-
-    stream = read_stream(server.url, asked(backend))
-
-    said = [arrival for arrival in stream.arrivals if arrival.name == "text"]
-    assert len(said) >= 5
-    # Four gaps of half a second each, in none of which a word is held back.
-    gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(said)][:4]
-    assert all(0.05 < gap < 3 for gap in gaps), gaps
-    assert stream.arrivals[0].at < said[0].at + 0.05 < stream.last.at - 1
 
 
 def test_question_that_was_asked_before_is_replayed_and_not_asked_again(

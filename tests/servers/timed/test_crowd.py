@@ -16,10 +16,10 @@ from django.db import connection
 
 from finetune_switch.models import Exchange, Outcome
 
-from .asking import asked
-from .conftest import ON_POSTGRESQL
-from .processes import Server, standin_process
-from .reading import request_bytes
+from ..asking import asked
+from ..conftest import ON_POSTGRESQL
+from ..processes import Server, standin_process
+from ..reading import request_bytes
 
 MAX_CONNECTIONS = 30
 MAX_SECONDS = 60
@@ -80,7 +80,6 @@ def slow_model(many_open_files, server_folder) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.timed
 @pytest.mark.parametrize("who", CROWDS)
 def test_crowd_is_answered_and_holds_no_connections(
     slow_model, start_server, make_backend, editor, who, capsys

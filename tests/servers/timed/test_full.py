@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from .asking import LONG_ANSWER
-from .conftest import warm_up
-from .processes import THREADS, Server, wait_for
-from .reading import LeavingReader, visitor
+from ..asking import LONG_ANSWER
+from ..conftest import warm_up
+from ..processes import THREADS, Server, wait_for
+from ..reading import LeavingReader, visitor
 
 QUESTION = "What does a family ticket cost?"
 AT_ONCE = 1.0
@@ -46,7 +46,6 @@ def ask(site: Server) -> httpx.Response:
     return httpx.post(f"{site.url}/answers/ask/", data={"q": QUESTION}, headers=headers, timeout=10)
 
 
-@pytest.mark.timed
 def test_next_visitor_is_told_at_once_and_the_other_pages_still_answer(
     site, crowd, make_backend, answer_visitors_with
 ):

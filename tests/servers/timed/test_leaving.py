@@ -6,11 +6,10 @@ import pytest
 
 from finetune_switch.models import Exchange, Outcome
 
-from .asking import LONG_ANSWER, asked
-from .processes import wait_for
-from .reading import LeavingReader, read_stream
-
-pytestmark = pytest.mark.timed
+from ..asking import CONVERSATION, LONG_ANSWER, asked, follow_up, models_asked
+from ..comparing import answer_in, column_of, text_of
+from ..processes import wait_for
+from ..reading import LeavingReader, read_stream
 
 # What the model does, how many pieces of its answer the reader waits for, and what it had said.
 MOMENTS = {
@@ -19,6 +18,7 @@ MOMENTS = {
     "before the first word": ({"fault": "slow-first-token"}, 0, ""),
 }
 NOTICED_WITHIN = 1.0
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -39,7 +39,7 @@ def test_reader_who_leaves_stops_the_model(server, make_backend, standin, connec
     gone = standin.wait_for(lambda: standin.disconnects, timeout=3)[0]
     assert gone.model == backend.model_name
     assert gone.time - left_at < NOTICED_WITHIN
-    exchange = wait_for(lambda: closed(body), seconds=2)
+    exchange = wait_for(lambda: closed(body["exchange_id"]), seconds=2)
     assert exchange.outcome == Outcome.CANCELLED
     assert exchange.answer.startswith(said)
     assert exchange.answer != LONG_ANSWER
@@ -67,6 +67,57 @@ def test_servers_answer_on_after_readers_have_left(server, make_backend, standin
     assert standin.active_streams == 0
 
 
-def closed(body: dict) -> Exchange | None:
-    exchange = Exchange.objects.get(pk=body["exchange_id"])
+def test_who_leaves_a_comparison_stops_the_model(comparer, make_backend, pair, standin):
+    slow = make_backend(behaviour={"answer": LONG_ANSWER, "tokens_per_second": 10})
+    comparison = comparer.ask([slow, pair[0]])
+    column = column_of(comparison, slow)
+    standin.clear()
+    reader = comparer.begin(column)
+    reader.read_until(b"event: text", 3)
+    assert "being asked in another window" in text_of(comparer.column(column))
+
+    left_at = reader.leave()
+
+    gone = standin.wait_for(lambda: standin.disconnects, timeout=3)[0]
+    assert gone.model == slow.model_name
+    assert gone.time - left_at < NOTICED_WITHIN
+    wait_for(
+        lambda: Exchange.objects.get(pk=column.exchange_id).outcome == Outcome.CANCELLED, seconds=2
+    )
+    part = comparer.column(column)
+    assert f"{column.letter} was stopped." in text_of(part)
+    assert answer_in(part).startswith("The harbour opens")
+    assert answer_in(part) != LONG_ANSWER
+    assert f"Try {column.letter} again" in text_of(part)
+    assert not part.select(".finetune-grades")
+
+    standin.clear()
+    again = comparer.post(comparison, f"{column.position}/again")
+    assert f"Ask {column.letter}" in again.text
+    column.refresh_from_db()
+    assert comparer.stream(column).text == LONG_ANSWER
+    assert models_asked(standin) == [slow.model_name]
+
+
+def test_who_leaves_in_the_rewrite_stops_the_model(
+    server, make_backend, answer_visitors_with, standin
+):
+    answer_visitors_with(make_backend(behaviour={"fault": "rewrite-hangs"}))
+    standin.clear()
+    body = follow_up()
+    reader = LeavingReader(server.port, body, path=CONVERSATION, headers=SAME_ORIGIN)
+    reader.read_until(b"event: sources")
+    standin.wait_for(lambda: standin.active_streams == 1, timeout=5)
+
+    left_at = reader.leave()
+
+    gone = standin.wait_for(lambda: standin.disconnects, timeout=3)[0]
+    assert gone.time - left_at < NOTICED_WITHIN
+    exchange = wait_for(lambda: closed(body["id"]), seconds=2)
+    assert (exchange.outcome, exchange.answer) == (Outcome.CANCELLED, "")
+    assert standin.active_streams == 0
+
+
+def closed(pk: str) -> Exchange | None:
+    exchange = Exchange.objects.get(pk=pk)
     return None if exchange.outcome == Outcome.OPEN else exchange
