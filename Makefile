@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo run test lint unit postgres timed bench load lock build clean test-all screenshots messages
+.PHONY: help demo run test lint check-style check-types check-settings unit postgres timed bench load lock build clean test-all screenshots messages
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -21,7 +21,11 @@ $(STAMP): requirements/dev.lock
 	@echo "==> Making the virtual environment in $(VENV) and installing requirements/dev.lock"
 	@$(PYTHON) -c 'import sys; sys.exit("finetune_switch needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which one: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else 0'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
+	@awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements/dev.lock >$(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock
+	@# In a fifth of pip's time. It does not read pip's configuration, where an index may be named.
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps --require-hashes -r requirements/dev.lock \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	@touch $(STAMP)
 
 demo: $(STAMP) ## Set up and start the demo site (PORT=8000)
@@ -33,13 +37,19 @@ run: $(STAMP) ## Start the demo site again, without setting anything up
 test: $(STAMP) lint unit postgres ## Run every check and test, the browser's included
 
 lint: $(STAMP) ## Check style, types, templates, migrations and settings
-	@echo "==> ruff"
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-style check-settings
+
+check-style:
+	@echo "==> ruff and djlint"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/djlint --quiet --lint finetune_switch/templates templates
+
+check-types:
 	@echo "==> mypy"
 	@$(BIN)/mypy
-	@echo "==> djlint"
-	@$(BIN)/djlint --quiet --lint finetune_switch/templates templates
+
+check-settings:
 	@echo "==> migrations and settings"
 	@DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
 	@DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py check --fail-level WARNING
@@ -50,12 +60,16 @@ lint: $(STAMP) ## Check style, types, templates, migrations and settings
 # than processors. What measures seconds runs by itself when all others are done.
 TOGETHER := -n 4
 
+# Servers are the same on every database. Of their tests one shows that processes share a file.
+ELSEWHERE := $(addprefix --ignore=,tests/servers/timed $(filter-out %/test_switch.py,\
+	$(wildcard tests/servers/test_*.py)))
+
 unit: $(STAMP) ## Run the tests on SQLite
 	@echo "==> Tests on SQLite"
-	@DATABASE_URL= $(BIN)/python -m pytest -q $(TOGETHER) -m "not timed" $(PYTEST_ARGS)
+	@DATABASE_URL= $(BIN)/python -m pytest -q $(TOGETHER) $(ELSEWHERE) $(PYTEST_ARGS)
 
 # What touches the database in earnest; the rest is the same on every database.
-ON_POSTGRES := tests/test_answering.py tests/test_commands.py tests/test_comparing.py \
+ON_POSTGRES := tests/test_commands.py tests/test_comparing.py \
 	tests/test_compiled.py tests/test_tally.py tests/test_unanswered.py tests/test_prepared.py \
 	tests/test_throttling.py tests/admin/test_comparisons.py tests/admin/test_visitor_questions.py \
 	tests/test_exchange.py tests/test_index_*.py tests/test_migrations.py tests/test_retrieval.py \

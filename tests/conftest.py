@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.template import Template
+from django.test.utils import _TestState
 
 from demo_site.standin import StandIn
 from tests.databases import set_up_database, tear_down_database, the_site
@@ -28,6 +30,12 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uninstrumented_templates(django_test_environment: None) -> None:
+    """No test asks which templates were rendered. To note it, Django copies each one's context."""
+    Template._render = _TestState.saved_data.template_render
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,11 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
+from django.core.management.color import no_style
 from django.db import connections, transaction
+from django.db.models.signals import post_migrate
 from django.test import TransactionTestCase, override_settings
 from django.test.utils import setup_databases
 from filelock import FileLock
@@ -18,7 +21,6 @@ KEPT = {"django_migrations", "django_content_type", "auth_permission"}
 
 # In the folder that the workers share.
 MIGRATED, LOCK, IN_USE = "migrated", "migrated.lock", ".in-use"
-WITHOUT_SITE = "without-site.sqlite3"
 
 
 def set_up_database(folder: Path, worker: str) -> None:
@@ -38,33 +40,31 @@ def set_up_database(folder: Path, worker: str) -> None:
             connection.settings_dict["NAME"] = made.read_text(encoding="utf-8")
         else:
             setup_databases(verbosity=0, interactive=False, serialized_aliases=[])
-            if connection.vendor == "sqlite":
-                shutil.copy(connection.settings_dict["NAME"], folder / WITHOUT_SITE)
-                _make_site()
             made.write_text(connection.settings_dict["NAME"], encoding="utf-8")
         # PostgreSQL copies no database that somebody is connected to.
         connection.close()
         connection.creation.clone_test_db(worker, verbosity=0)
         (folder / f"{worker}{IN_USE}").touch()
     connection.settings_dict.update(connection.creation.get_test_db_clone_settings(worker))
+    _make_site()
     if connection.vendor == "sqlite":
         kept = sqlite3.connect(":memory:")
-        connection.ensure_connection()
         connection.connection.backup(kept)
-        TransactionTestCase._fixture_teardown = lambda _test: _restore(kept)
+        TransactionTestCase._fixture_teardown = lambda _test: _restore_file(kept)
     else:
-        TransactionTestCase._fixture_teardown = lambda _test: empty_tables()
+        baseline = Baseline()
+        TransactionTestCase._fixture_teardown = lambda _test: baseline.restore()
 
 
 def copy_migrated_database(folder: Path, name: str) -> None:
     """Make a database of this name, as ``migrate`` leaves it, for servers of their own."""
     connection = connections["default"]
+    migrated = (folder / MIGRATED).read_text(encoding="utf-8")
     if connection.vendor == "sqlite":
-        shutil.copy(folder / WITHOUT_SITE, name)
+        shutil.copy(migrated, name)
         return
-    template = (folder / MIGRATED).read_text(encoding="utf-8")
     with FileLock(folder / LOCK), connection._nodb_cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {migrated}")
 
 
 def tear_down_database(folder: Path, worker: str) -> None:
@@ -84,7 +84,7 @@ def tear_down_database(folder: Path, worker: str) -> None:
 def the_site() -> Any:
     """The default site with a home page, and the rows that ``migrate`` makes without a seed.
 
-    It is there already, unless the tables were emptied.
+    It is there already, unless a test has removed it.
     """
     from wagtail.models import Site
 
@@ -123,27 +123,61 @@ def remove_site() -> None:
         page.delete()
 
 
-def _restore(kept: sqlite3.Connection) -> None:
+def _restore_file(kept: sqlite3.Connection) -> None:
     """Each page of the file as it was: quicker than to make a site anew for each test."""
     connection = connections["default"]
     connection.ensure_connection()
     kept.backup(connection.connection)
 
 
-def empty_tables() -> None:
-    """In place of ``flush``, which has each app make its content types and permissions anew, and
+class Baseline:
+    """The rows of every table of a PostgreSQL as they are now, to have them again after each test.
+
+    In place of ``flush``, which has each app make its content types and permissions anew, and
     truncates all of some 130 tables although most are empty.
     """
-    connection = connections["default"]
-    quote = connection.ops.quote_name
-    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
-    is_filled = "SELECT '{}' WHERE EXISTS (SELECT 1 FROM {})"
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            " UNION ALL ".join(
-                is_filled.format(table, quote(table)) for table in set(tables) - KEPT
-            )
-        )
+
+    def __init__(self) -> None:
+        self.connection = connections["default"]
+        self.rows = {}
+        with self.connection.cursor() as cursor:
+            for table in self._filled():
+                with cursor.copy(f"COPY {self._quote(table)} TO STDOUT") as copy:
+                    self.rows[table] = b"".join(copy)
+        self.was_migrated = False
+        post_migrate.connect(self._hear)
+
+    def restore(self) -> None:
+        left = set() if self.was_migrated else KEPT
         # Keys are checked where the transaction ends, so that no table need go before another.
-        for (table,) in cursor.fetchall():
-            cursor.execute(f"DELETE FROM {quote(table)}")
+        with transaction.atomic(), self.connection.cursor() as cursor:
+            for table in set(self._filled()) - left:
+                cursor.execute(f"DELETE FROM {self._quote(table)}")
+            for table in self.rows.keys() - left:
+                with cursor.copy(f"COPY {self._quote(table)} FROM STDIN") as copy:
+                    copy.write(self.rows[table])
+            if self.was_migrated:
+                # It may have numbered everything anew.
+                models = apps.get_models(include_auto_created=True)
+                for statement in self.connection.ops.sequence_reset_sql(no_style(), models):
+                    cursor.execute(statement)
+                apps.get_model("contenttypes.contenttype").objects.clear_cache()
+        self.was_migrated = False
+
+    def _hear(self, **_signal: Any) -> None:
+        """A test has migrated, or flushed, which ends like a migration."""
+        self.was_migrated = True
+
+    def _filled(self) -> list[str]:
+        tables = self.connection.introspection.django_table_names(
+            only_existing=True, include_views=False
+        )
+        is_filled = "SELECT '{}' WHERE EXISTS (SELECT 1 FROM {})"
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                " UNION ALL ".join(is_filled.format(table, self._quote(table)) for table in tables)
+            )
+            return [table for (table,) in cursor.fetchall()]
+
+    def _quote(self, table: str) -> str:
+        return self.connection.ops.quote_name(table)

@@ -116,27 +116,45 @@ def plain_environment() -> Environment:
 
 
 @cache
+def indexed() -> tuple[Environment, Any]:
+    """The plain environment on a database with pages of three types, and what came of indexing."""
+    plain = plain_environment()
+    database = plain.database.with_name("indexed.sqlite3")
+    shutil.copy(plain.database, database)
+    variables = {**plain.variables, "BARE_DATABASE": str(database), "BARE_PAGES": "1"}
+    environment = Environment(plain.python, plain.project, variables)
+    environment.manage("migrate", "--run-syncdb", "--verbosity", "0")
+    return environment, environment.json("index_pages.py")
+
+
+@cache
 def environment_with_vector_index() -> Environment:
-    """The same with the README's second line, for those who want wagtail-vector-index."""
-    environment = _environment(
-        "vector-index",
-        [f"wagtail-finetune-switch @ {distributions().wheel.as_uri()}"],
-        BARE_ADAPTER="1",
-        BARE_VECTOR_INDEX="1",
+    """The same after the README's second line, for those who want wagtail-vector-index."""
+    before = plain_environment()
+    folder = _folder("vector-index")
+    # Links: what is compiled already need not be compiled again.
+    shutil.copytree(
+        before.python.parent.parent, folder / "env", symlinks=True, copy_function=os.link
     )
-    _install(environment.python, ["--no-deps", "wagtail-vector-index==0.10.*"])
-    # Into a project that had the plugin before.
-    shutil.copy(plain_environment().database, environment.database)
+    python = folder / "env" / "bin" / "python"
+    _install(python, ["--no-deps", "wagtail-vector-index==0.10.*"])
+    environment = _project(python, BARE_ADAPTER="1", BARE_VECTOR_INDEX="1")
+    shutil.copy(before.database, environment.database)
     # The table of its page, which has no migrations.
     environment.manage("migrate", "--run-syncdb", "--verbosity", "0")
     return environment
 
 
-def _environment(name: str, requirements: Sequence[str | Path], **variables: str) -> Environment:
+def _environment(name: str, requirements: Sequence[str | Path]) -> Environment:
     folder = _folder(name)
     run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, folder / "env", cwd=folder)
     python = folder / "env" / "bin" / "python"
     _install(python, requirements)
+    return _project(python)
+
+
+def _project(python: Path, **variables: str) -> Environment:
+    folder = python.parent.parent.parent
     project = folder / "project"
     shutil.copytree(
         BARE_PROJECT, project, ignore=shutil.ignore_patterns("*.sqlite3*", "__pycache__")

@@ -14,7 +14,13 @@ import pytest
 
 from demo_site.standin import StandIn
 from demo_site.standin.behaviours import TEST_ANSWER
-from tests.installed import ROOT, Environment, environment_with_vector_index, plain_environment
+from tests.installed import (
+    ROOT,
+    Environment,
+    environment_with_vector_index,
+    indexed,
+    plain_environment,
+)
 
 OPENING = "The harbour opens at nine on every day but Christmas."
 CHECK = "check --fail-level WARNING"
@@ -134,12 +140,8 @@ class TestAsking:
 
 @pytest.mark.wheel
 class TestIndex:
-    def test_pages_of_three_types_are_indexed_with_no_change_to_their_models(
-        self, bare, own_database
-    ):
-        own = {**own_database, "BARE_PAGES": "1"}
-        bare.manage("migrate", "--run-syncdb", "--verbosity", "0", **own)
-        said = bare.json("index_pages.py", **own)
+    def test_pages_of_three_types_are_indexed_with_no_change_to_their_models(self):
+        _environment, said = indexed()
         # Wagtail's own first page is the fourth.
         assert said["built"] == {
             "status": "complete",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
@@ -17,9 +18,13 @@ class Page:
 
     response: HttpResponse
 
-    def __post_init__(self) -> None:
-        self.html = self.response.content.decode()
-        self.soup = BeautifulSoup(self.html, "html.parser")
+    @cached_property
+    def html(self) -> str:
+        return self.response.content.decode()
+
+    @cached_property
+    def soup(self) -> BeautifulSoup:
+        return BeautifulSoup(self.html, "html.parser")
 
     @property
     def status(self) -> int:

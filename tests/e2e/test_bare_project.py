@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.installed import plain_environment
+from tests.installed import indexed
 from tests.servers.processes import die_with_parent, free_port, wait_for
 
 pytestmark = pytest.mark.wheel
@@ -20,19 +19,12 @@ OPENING = "The harbour opens at nine on every day but Christmas."
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory):
     """Of a server of the bare project, which has a few pages and asks no model."""
-    bare, tmp_path = plain_environment(), tmp_path_factory.mktemp("bare")
-    database = tmp_path / "bare.sqlite3"
-    shutil.copy(bare.database, database)
-    own = {"BARE_DATABASE": str(database), "BARE_PAGES": "1"}
-    bare.manage("migrate", "--run-syncdb", "--verbosity", "0", **own)
-    bare.json("index_pages.py", **own)
-    bare.manage("finetune_switch", "use", "extractive", **own)
-    port = free_port()
-    with (tmp_path / "server.log").open("wb") as log:
+    (bare, _said), port = indexed(), free_port()
+    with (tmp_path_factory.mktemp("bare") / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [bare.python, "manage.py", "runserver", f"127.0.0.1:{port}", "--noreload"],
             cwd=bare.project,
-            env={**bare.variables, **own, "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
+            env={**bare.variables, "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

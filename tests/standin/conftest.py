@@ -15,5 +15,7 @@ def shared():
 
 @pytest.fixture
 def server(shared):
+    # It hears of a reader who left an earlier test only when it writes to them.
+    shared.wait_for(lambda: shared.active_streams == 0, timeout=10)
     shared.clear()
     return shared

@@ -27,13 +27,12 @@ OPEN_FILES = 8192
 # Django looks up who is signed in on a thread and a connection for each request, all of them at
 # once where all of them ask at once. It is the site's pool that has these wait for each other.
 POOL = {"TEST_DATABASE_POOL": json.dumps({"max_size": 20, "timeout": 30})} if ON_POSTGRESQL else {}
-# Readers, protocol, whether they are signed in, and more of the server's environment. The model's
-# answer has six words: slow enough for everybody to be there at the same time.
+# Readers, protocol, whether they are signed in, more of the server's environment, and how many
+# words the model writes in a second: it has six, and everybody is to be there at once.
 CROWDS = {
-    "visitors": (500 if ON_POSTGRESQL else 100, "ollama", False, {}),
-    "people who are signed in": (200 if ON_POSTGRESQL else 50, "openai", True, POOL),
+    "visitors": (500 if ON_POSTGRESQL else 100, "ollama", False, {}, 0.4),
+    "people who are signed in": (200 if ON_POSTGRESQL else 50, "openai", True, POOL, 0.6),
 }
-TOKENS_PER_SECOND = 0.4 if ON_POSTGRESQL else 1.5
 
 
 @dataclass
@@ -73,9 +72,9 @@ def many_open_files() -> Iterator[None]:
 
 
 @pytest.fixture
-def slow_model(many_open_files, server_folder) -> Iterator[str]:
+def slow_model(many_open_files, server_folder, who) -> Iterator[str]:
     """The address of a model server that takes its time, and takes nobody else's."""
-    pace = ("--tokens-per-second", str(TOKENS_PER_SECOND), "--first-token-seconds", "0.2")
+    pace = ("--tokens-per-second", str(CROWDS[who][-1]), "--first-token-seconds", "0.2")
     with standin_process(server_folder, *pace) as url:
         yield url
 
@@ -84,7 +83,7 @@ def slow_model(many_open_files, server_folder) -> Iterator[str]:
 def test_crowd_is_answered_and_holds_no_connections(
     slow_model, start_server, make_backend, editor, who, capsys
 ):
-    readers, protocol, signed_in, more = CROWDS[who]
+    readers, protocol, signed_in, more, _pace = CROWDS[who]
     server = start_server(
         "uvicorn", TEST_OPENAI_BASE=f"{slow_model}/v1", TEST_OLLAMA_BASE=slow_model, **more
     )
