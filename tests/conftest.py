@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,15 @@ def site(transactional_db: None, settings: Any) -> Any:
     cache.clear()
     settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "SEED_BACKEND": None}
     return the_site()
+
+
+@pytest.fixture
+def quiet_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The middle of a minute, of a day and of a month, so that none of them ends in a test."""
+    from finetune_switch import budgets
+
+    now = datetime(2027, 3, 14, 12, 30, 30, tzinfo=UTC)
+    monkeypatch.setattr(budgets, "local_now", lambda: now)
 
 
 @pytest.fixture

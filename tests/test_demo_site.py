@@ -27,7 +27,7 @@ from demo_site.markup import UnknownPage, rich_text
 from demo_site.standin import StandIn
 from demo_site.wording import say_length, say_price, say_time
 from finetune_switch.models import ChatBackend, Exchange, Switch
-from tests.databases import remove_site
+from tests.databases import remove_site, the_site
 
 HANDBOOK = "/handbook/opening-up/"
 TRUSTEES = "/about/trustees-papers/"
@@ -256,8 +256,7 @@ class TestBackendsOfTheDemo:
     @pytest.fixture(autouse=True)
     def site(self, settings):
         settings.OLLAMA_API_BASE = ""
-        loader.load()
-        return Site.objects.get(is_default_site=True)
+        return the_site()
 
     @contextmanager
     def ollama(self, settings, *names):
@@ -282,6 +281,7 @@ class TestBackendsOfTheDemo:
             server.stop()
 
     def test_visitors_have_asked_once(self, site):
+        loader.load()
         for _times in range(2):
             call_command("load_visitors", stdout=StringIO())
         asked = Exchange.objects.of_visitors()

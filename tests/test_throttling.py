@@ -80,9 +80,7 @@ def lighthouse(site, connections, standin, make_page):
 
 
 @pytest.fixture(autouse=True)
-def quiet_minute(monkeypatch):
-    """The middle of a minute, of a day and of a month, so that none of them ends in a test."""
-    monkeypatch.setattr(budgets, "local_now", lambda: datetime(2027, 3, 14, 12, 30, 30, tzinfo=UTC))
+def nobody_was_warned(quiet_minute, monkeypatch):
     monkeypatch.setattr(counting, "_warned_at", None)
     monkeypatch.setattr(throttling, "_warned_of_proxy", False)
 

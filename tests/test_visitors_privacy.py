@@ -110,7 +110,7 @@ class TestAllowedOrigins:
         assert response["Access-Control-Allow-Methods"] == "POST"
         assert response["Access-Control-Allow-Headers"] == "Content-Type"
 
-    def test_a_refusal_can_be_read_there_too(self, client, lighthouse, visitors):
+    def test_a_refusal_can_be_read_there_too(self, client, lighthouse, visitors, quiet_minute):
         visitors(ALLOWED_ORIGINS=[SHOP], QUESTIONS_A_MINUTE=1)
         events(ask(client, headers=FROM_SHOP))
         refused = ask(client, headers=FROM_SHOP)

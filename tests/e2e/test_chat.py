@@ -275,7 +275,7 @@ def test_a_lost_answer_is_not_asked_for_twice(lighthouse, standin):
     assert Exchange.objects.count() == 1
 
 
-def test_who_asks_too_much_is_told_so_and_shown_the_pages(lighthouse, settings):
+def test_who_asks_too_much_is_told_so_and_shown_the_pages(lighthouse, settings, quiet_minute):
     limits = {"QUESTIONS_A_MINUTE": 1}
     settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "VISITORS": limits}
     page = lighthouse

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -135,13 +134,21 @@ def start_server(environment, server_folder: Path) -> Iterator[Callable[..., Ser
         _running.pop().kill()
 
 
+class SharedServers(dict[str, Server]):
+    """One server of each kind, for every test that does no harm to it: started when it is asked."""
+
+    def __init__(self, start_server: Callable[..., Server]) -> None:
+        self._start = start_server
+
+    def __missing__(self, kind: str) -> Server:
+        self[kind] = server = self._start(kind)
+        warm_up(server)
+        return server
+
+
 @pytest.fixture(scope="session")
-def shared_servers(start_server) -> dict[str, Server]:
-    """One server of each kind, for every test that does no harm to it."""
-    servers = {kind: start_server(kind, wait=False) for kind in processes.COMMANDS}
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(warm_up, servers.values()))
-    return servers
+def shared_servers(start_server) -> SharedServers:
+    return SharedServers(start_server)
 
 
 def warm_up(server: Server) -> None:
@@ -151,23 +158,23 @@ def warm_up(server: Server) -> None:
 
 
 @pytest.fixture(params=["gunicorn", "uvicorn"])
-def server(request: pytest.FixtureRequest, shared_servers: dict[str, Server]) -> Server:
+def server(request: pytest.FixtureRequest, shared_servers: SharedServers) -> Server:
     """A WSGI server and an ASGI server in turn. Django's own is asked where all are compared."""
     return shared_servers[request.param]
 
 
 @pytest.fixture
-def wsgi(shared_servers: dict[str, Server]) -> Server:
+def wsgi(shared_servers: SharedServers) -> Server:
     return shared_servers["gunicorn"]
 
 
 @pytest.fixture
-def asgi(shared_servers: dict[str, Server]) -> Server:
+def asgi(shared_servers: SharedServers) -> Server:
     return shared_servers["uvicorn"]
 
 
 @pytest.fixture(scope="session")
-def editor(shared_servers: dict[str, Server]) -> dict[str, str]:
+def editor(shared_servers: SharedServers) -> dict[str, str]:
     """The cookies of somebody who is signed in, on every server."""
     return sign_in(shared_servers["gunicorn"].url, *EDITOR)
 
