@@ -37,7 +37,7 @@ run: $(STAMP) ## Start the demo site again, without setting anything up
 test: $(STAMP) lint unit postgres ## Run every check and test, the browser's included
 
 lint: $(STAMP) ## Check style, types, templates, migrations and settings
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-style check-settings
+	@$(MAKE) --no-print-directory --jobs 2 check-types check-style check-settings
 
 check-style:
 	@echo "==> ruff and djlint"
