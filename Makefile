@@ -57,16 +57,22 @@ check-settings:
 		DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 # They wait for model servers and browsers as often as for a processor, so there are more workers
-# than processors. What measures seconds runs by itself when all others are done.
-TOGETHER := -n 4
+# than processors.
+WORKERS := 4
+
+# Long, the same on every database, and in no hurry: beside what measures seconds, they take what
+# that leaves of the processors.
+PATIENT := tests/test_wheel.py tests/test_without_vector_index.py tests/e2e/test_bare_project.py \
+	tests/test_facts.py tests/test_grounding.py tests/admin/test_markup.py \
+	tests/admin/test_permissions.py
 
 # Servers are the same on every database. Of their tests one shows that processes share a file.
-ELSEWHERE := $(addprefix --ignore=,tests/servers/timed $(filter-out %/test_switch.py,\
-	$(wildcard tests/servers/test_*.py)))
+ELSEWHERE := $(addprefix --ignore=,$(PATIENT) tests/servers/timed \
+	$(filter-out %/test_switch.py,$(wildcard tests/servers/test_*.py)))
 
 unit: $(STAMP) ## Run the tests on SQLite
 	@echo "==> Tests on SQLite"
-	@DATABASE_URL= $(BIN)/python -m pytest -q $(TOGETHER) $(ELSEWHERE) $(PYTEST_ARGS)
+	@DATABASE_URL= $(BIN)/python -m pytest -q -n $(WORKERS) $(ELSEWHERE) $(PYTEST_ARGS)
 
 # What touches the database in earnest; the rest is the same on every database.
 ON_POSTGRES := tests/test_commands.py tests/test_comparing.py \
@@ -74,11 +80,11 @@ ON_POSTGRES := tests/test_commands.py tests/test_comparing.py \
 	tests/test_throttling.py tests/admin/test_comparisons.py tests/admin/test_visitor_questions.py \
 	tests/test_exchange.py tests/test_index_*.py tests/test_migrations.py tests/test_retrieval.py \
 	tests/test_search.py tests/test_switch.py tests/test_vector_index*.py tests/test_visibility.py \
-	tests/servers
+	tests/servers $(PATIENT)
 
-postgres: $(STAMP) ## Run the tests of the database, of servers and of seconds on a PostgreSQL
+postgres: $(STAMP) ## Run the tests of the database, of servers, of installing and of seconds
 	@echo "==> Tests on PostgreSQL with pgvector"
-	@$(BIN)/python -m tests.postgres -q $(TOGETHER) $(ON_POSTGRES) $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.postgres -q -n 5 $(ON_POSTGRES) $(PYTEST_ARGS)
 
 timed: $(STAMP) ## Run only the tests that measure seconds
 	@echo "==> Tests that measure seconds"

@@ -11,6 +11,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
@@ -20,6 +21,8 @@ from .conf import Connection
 from .exceptions import BackendError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 logger = logging.getLogger("finetune_switch.servers")
@@ -54,6 +57,14 @@ class OllamaModel:
     def has_place_for_instructions(self) -> bool:
         """Whether its template has a place for system messages: without one they are dropped."""
         return ".System" in self.template or ".Messages" in self.template
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Those that this process trusts: to read them takes longer than a server nearby to answer."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 class ModelServer:
@@ -147,7 +158,12 @@ class ModelServer:
         )
         try:
             with httpx.stream(
-                method, f"{base}{path}", headers=headers, timeout=self.seconds, **options
+                method,
+                f"{base}{path}",
+                headers=headers,
+                timeout=self.seconds,
+                verify=_certificates(),
+                **options,
             ) as response:
                 body = self._read(response)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

@@ -11,23 +11,51 @@ from typing import Any
 
 import pytest
 from django.template import Template
+from django.test import SimpleTestCase
 from django.test.utils import _TestState
 
 from demo_site.standin import StandIn
 from tests.databases import set_up_database, tear_down_database, the_site
-from tests.side_by_side import SideBySide
+from tests.side_by_side import SideBySide, group_of, patient_groups
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+LOW_PRIORITY = 10
+PATIENT_GROUPS = pytest.StashKey[set[str]]()
 
 API_KEY = "sk-tests-0123456789abcdef"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
     return SideBySide(config, log)
 
 
-def pytest_collection_finish() -> None:
-    """What was imported stays: no full collection need look at it again."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First those without a database: the workers would only wait while one of them migrates."""
+    items.sort(key=_needs_database)
+
+
+def _needs_database(item: pytest.Item) -> bool:
+    return (
+        item.get_closest_marker("django_db") is not None
+        or not {"db", "transactional_db"}.isdisjoint(item.fixturenames)
+        or issubclass(item.cls or object, SimpleTestCase)
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is patient gives way to the other workers, with all that it starts."""
+    if group_of(item.nodeid) in item.session.stash[PATIENT_GROUPS]:
+        os.setpriority(os.PRIO_PROCESS, 0, LOW_PRIORITY)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    ids = (item.nodeid for item in session.items)
+    session.stash[PATIENT_GROUPS] = patient_groups(ids) if is_worker else set()
+    # What was imported stays: no full collection need look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
@@ -59,6 +87,9 @@ def django_db_setup(
 
 @pytest.fixture(scope="session")
 def _standin() -> Iterator[StandIn]:
+    # The first question of a process imports it, which takes longer than some deadlines here.
+    import litellm  # noqa: F401
+
     with StandIn() as server:
         yield server
 

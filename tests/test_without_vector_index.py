@@ -168,6 +168,19 @@ class TestAdapterWithoutThePackage:
         assert "Traceback" not in finished.stderr
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """What was said, and the messages that the model got."""
+    environment = environment_with_vector_index()
+    copied = tmp_path_factory.mktemp("asked") / "bare.sqlite3"
+    own = {"BARE_DATABASE": str(shutil.copy(environment.database, copied))}
+    with StandIn("ollama") as server:
+        own["OLLAMA_API_BASE"] = server.url
+        said = environment.json("query_index.py", "test-model", **own)
+        asked = [request for request in server.requests if request.path == "/api/chat"]
+    return said, [str(request.json["messages"]) for request in asked]
+
+
 @pytest.mark.wheel
 class TestSecondLine:
     """The README's second line adds wagtail-vector-index where it is wanted."""
@@ -178,26 +191,16 @@ class TestSecondLine:
         assert "finetune_switch.vector_index.indexes" in after["modules"]
         assert after["said"][CHECK]["litellm"] is False
 
-    def test_query_follows_the_switch(self):
-        with StandIn("ollama") as server:
-            own = {"OLLAMA_API_BASE": server.url}
-            said = environment_with_vector_index().run("query.py", "test-model", **own).stdout
+    def test_chat_follows_the_switch(self, asked):
+        said, _messages = asked
         # The messages are not ours, and what "[1]" stands for is theirs to know.
-        assert said.strip() == TEST_ANSWER
+        assert said["chat"] == TEST_ANSWER
 
-    def test_pages_are_indexed_and_found(self, tmp_path):
+    def test_pages_are_indexed_and_found(self, asked):
         """``--no-deps`` must not have left out what its index and its store need."""
-        environment = environment_with_vector_index()
-        own = {"BARE_DATABASE": str(shutil.copy(environment.database, tmp_path / "bare.sqlite3"))}
-        with StandIn("ollama") as server:
-            own["OLLAMA_API_BASE"] = server.url
-            said = environment.json("query_index.py", "test-model", **own)
-            asked = [request for request in server.requests if request.path == "/api/chat"]
-        assert said == {
-            "query": [TEST_ANSWER, ["Opening times"]],
-            "answer": [TEST_ANSWER, ["Opening times"]],
-        }
-        assert [OPENING in str(request.json["messages"]) for request in asked] == [True, True]
+        said, messages = asked
+        assert said["query"] == said["answer"] == [TEST_ANSWER, ["Opening times"]]
+        assert [OPENING in message for message in messages] == [False, True, True]
 
 
 class TestAdapterThatIsIdle:

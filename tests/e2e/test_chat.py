@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from finetune_switch.models import Exchange, Feedback, Outcome, Switch
@@ -179,6 +182,34 @@ def test_who_leaves_in_the_middle_finds_the_question_again(lighthouse, backends,
     is_answered(page)
     expect(chat(page).locator(".error")).to_be_hidden()
     expect(chat(page).locator("article")).to_have_count(1)
+
+
+def test_an_answer_that_is_still_under_way_is_waited_for(lighthouse, backends, behave, standin):
+    """It takes the server a moment to notice that a reader left, or it gives the answer whole."""
+    behave(backends["hosted"], **SLOW)
+    page = lighthouse
+    ask(page)
+    expect(chat(page).locator(".text")).to_contain_text("Ahoy.")
+    page.goto("about:blank")
+    standin.wait_for(lambda: not standin.active_streams, timeout=5)
+    for _attempt in range(50):
+        if Exchange.objects.get().outcome == Outcome.CANCELLED:
+            break
+        page.wait_for_timeout(100)
+    later = timezone.now() + timedelta(minutes=1)
+    Exchange.objects.update(outcome=Outcome.OPEN, deadline_at=later)
+    standin.clear()
+    page.go_back()
+    with page.expect_response("**/answers/ask/"):
+        button(page, "Ask again").click()
+    expect(chat(page).get_by_role("status")).to_have_text("Looking for an answer …")
+    expect(chat(page).locator(".error")).to_be_hidden()
+
+    Exchange.objects.update(outcome=Outcome.COMPLETE, answer=SAID)
+
+    is_answered(page)
+    assert Exchange.objects.count() == 1
+    assert [request for request in standin.requests if "chat" in request.path] == []
 
 
 def test_says_whether_it_helped_and_why(lighthouse):

@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 
 import httpx
 
+from .processes import TLS
+
 READ_SECONDS = 30
 
 
@@ -49,7 +51,7 @@ class Stream:
 def read_stream(url: str, asked: Mapping[str, Any], *, path: str = "/test/stream/") -> Stream:
     """Ask, and read every event as it comes."""
     started = time.monotonic()
-    with httpx.stream("POST", url + path, json=asked, timeout=READ_SECONDS) as response:
+    with httpx.stream("POST", url + path, json=asked, timeout=READ_SECONDS, verify=TLS) as response:
         return read_events(response, started)
 
 

@@ -59,12 +59,18 @@ def answer_with(make_backend):
 
 def ask(server) -> httpx.Response:
     headers = {"Origin": server.url}
-    return httpx.post(f"{server.url}/answers/ask/", data=QUESTION, headers=headers, timeout=30)
+    return httpx.post(
+        f"{server.url}/answers/ask/",
+        data=QUESTION,
+        headers=headers,
+        timeout=30,
+        verify=processes.TLS,
+    )
 
 
 def start(server) -> httpx.Response:
     """A stream that has begun, and is being answered slowly."""
-    client = httpx.Client(timeout=30)
+    client = httpx.Client(timeout=30, verify=processes.TLS)
     request = client.build_request(
         "POST", f"{server.url}/answers/ask/", data=QUESTION, headers={"Origin": server.url}
     )

@@ -33,14 +33,15 @@ def models_asked(standin) -> list[str]:
 
 
 def switch_through(server, backend) -> None:
-    answer = httpx.post(f"{server.url}/test/switch/", json={"backend": backend.alias})
+    answer = httpx.post(
+        f"{server.url}/test/switch/", json={"backend": backend.alias}, verify=processes.TLS
+    )
     assert answer.json() == {"active": backend.alias}
 
 
 def query(server, index: str = INDEX) -> httpx.Response:
-    return httpx.post(
-        f"{server.url}/test/query/", json={"question": QUESTION, "index": index}, timeout=30
-    )
+    body = {"question": QUESTION, "index": index}
+    return httpx.post(f"{server.url}/test/query/", json=body, timeout=30, verify=processes.TLS)
 
 
 def assert_answers(server, backend, standin) -> None:

@@ -4,6 +4,9 @@ const THUMB = 'M2 9h3v9H2zm5 0 3.5-7.2c1.5 0 2.4 1 2.4 2.4L12.3 7H18l-1.6 9.6c-.
 const MOST_KEPT = 20;
 // In milliseconds, for what is helpful and not needed.
 const PATIENCE = 5000;
+// An answer that is still under way is asked for so often, with so many milliseconds between.
+const TRIES = 5;
+const PAUSE = 1000;
 
 // Not a <style> element, which a strict Content-Security-Policy refuses.
 const STYLES = new CSSStyleSheet();
@@ -168,6 +171,13 @@ function newId() {
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
 /** Into the clipboard, also where the page is not allowed to by itself. */
 async function copyText(text, place) {
   try {
@@ -276,7 +286,8 @@ class Turn {
   }
 
   begin() {
-    Object.assign(this.kept, { answer: '', sources: [], pages: [], exchange: '', outcome: 'open' });
+    const fresh = { answer: '', sources: [], pages: [], exchange: '', error: '', outcome: 'open' };
+    Object.assign(this.kept, fresh);
     this.refresh();
   }
 
@@ -582,10 +593,11 @@ class FinetuneChat extends HTMLElement {
     const isLost = turn.kept.outcome === 'lost';
     if (!isLost) turn.kept.id = newId();
     this.input.focus();
-    await this.run(turn, isLost);
+    await this.run(turn, isLost ? TRIES : 0);
   }
 
-  async run(turn, isAgain = false) {
+  /** `tries` is how often at most to ask under an old id. */
+  async run(turn, tries = 0) {
     this.reading = new AbortController();
     const { signal } = this.reading;
     // The button that was pressed will be gone. Where none was, the focus is the page's.
@@ -596,7 +608,7 @@ class FinetuneChat extends HTMLElement {
     turn.element.scrollIntoView({ block: 'nearest' });
     if (focused && focused !== this.input) this.stop.focus();
     try {
-      await this.read(turn, signal, isAgain);
+      await this.read(turn, signal, tries);
       this.announce(`${this.texts.answer}: ${turn.text.textContent}`);
     } catch (error) {
       await this.fail(turn, error, signal);
@@ -608,7 +620,7 @@ class FinetuneChat extends HTMLElement {
     this.keep();
   }
 
-  async read(turn, signal, isAgain) {
+  async read(turn, signal, tries) {
     const response = await this.put(turn, signal);
     try {
       for await (const [name, data] of eventsOf(response)) {
@@ -618,11 +630,14 @@ class FinetuneChat extends HTMLElement {
         else if (name === 'done') return await this.finish(turn, data.outcome);
       }
     } catch (error) {
-      // It was broken off with the connection: there is nothing to wait for under the old id.
-      if (!isAgain || error.code !== 'interrupted') throw error;
-      turn.kept.id = newId();
+      if (!tries || !['in_progress', 'interrupted'].includes(error.code)) throw error;
+      // It was broken off with the connection: there is nothing to wait for under the old id. It
+      // takes the server a moment to notice.
+      const isOver = error.code === 'interrupted';
+      if (isOver) turn.kept.id = newId();
+      else await pause(PAUSE, signal);
       turn.begin();
-      return this.read(turn, signal, false);
+      return this.read(turn, signal, isOver ? 0 : tries - 1);
     }
     throw new Error('The stream ended early.');
   }
