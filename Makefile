@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo run test lint check-style check-types check-settings unit postgres timed bench load lock build clean test-all screenshots messages
+.PHONY: help demo run test lint check-style check-types check-imports check-settings unit postgres timed bench load lock build clean test-all screenshots messages
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -24,7 +24,7 @@ $(STAMP): requirements/dev.lock
 	@awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements/dev.lock >$(VENV)/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock
 	@# In a fifth of pip's time. It does not read pip's configuration, where an index may be named.
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps --require-hashes -r requirements/dev.lock \
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/dev.lock \
 		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	@touch $(STAMP)
 
@@ -37,7 +37,7 @@ run: $(STAMP) ## Start the demo site again, without setting anything up
 test: $(STAMP) lint unit postgres ## Run every check and test, the browser's included
 
 lint: $(STAMP) ## Check style, types, templates, migrations and settings
-	@$(MAKE) --no-print-directory --jobs 2 check-types check-style check-settings
+	@$(MAKE) --no-print-directory --jobs 2 check-types check-imports check-style check-settings
 
 check-style:
 	@echo "==> ruff and djlint"
@@ -48,6 +48,12 @@ check-style:
 check-types:
 	@echo "==> mypy"
 	@$(BIN)/mypy
+
+# By one process, which compiles what dozens will use.
+check-imports:
+	@echo "==> imports"
+	@LITELLM_LOCAL_MODEL_COST_MAP=True $(BIN)/python -c "import litellm"
+	@DATABASE_URL= $(BIN)/python -m pytest --collect-only -qq >$(VENV)/tests.txt || { cat $(VENV)/tests.txt; exit 1; }
 
 check-settings:
 	@echo "==> migrations and settings"

@@ -58,7 +58,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # What was imported stays: no full collection need look at it again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)
