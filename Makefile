@@ -72,9 +72,8 @@ PATIENT := tests/test_wheel.py tests/test_without_vector_index.py tests/e2e/test
 	tests/test_facts.py tests/test_grounding.py tests/admin/test_markup.py \
 	tests/admin/test_permissions.py
 
-# Servers are the same on every database. Of their tests one shows that processes share a file.
-ELSEWHERE := $(addprefix --ignore=,$(PATIENT) tests/servers/timed \
-	$(filter-out %/test_switch.py,$(wildcard tests/servers/test_*.py)))
+# Servers are the same on every database: `make test-all` runs them on SQLite as well.
+ELSEWHERE := $(addprefix --ignore=,$(PATIENT) tests/servers)
 
 unit: $(STAMP) ## Run the tests on SQLite
 	@echo "==> Tests on SQLite"
@@ -126,6 +125,8 @@ build: $(STAMP) ## Build the wheel and the source distribution into dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist .
 
 test-all: $(STAMP) ## Run the tests on each Python, Django and Wagtail that is supported and here
+	@echo "==> Servers on SQLite"
+	@DATABASE_URL= $(BIN)/python -m pytest -q -n $(WORKERS) tests/servers
 	@$(BIN)/python -m tests.matrix
 
 messages: $(STAMP) ## Collect the texts to translate
