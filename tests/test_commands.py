@@ -10,6 +10,7 @@ from wagtail.models import ModelLogEntry, Page, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters, asking
+from finetune_switch.management.subcommands import asking as subcommand
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
 from tests.helpers import make_backend, make_passages, manage
 
@@ -241,6 +242,19 @@ class TestAsk:
         assert second.startswith("Our fine-tune")
         assert "complete" in second
         assert ran.out.count(TEST_ANSWER) == 2
+
+    @pytest.mark.parametrize("several", [False, True])
+    def test_the_import_of_litellm_is_none_of_the_seconds_of_the_first(
+        self, hosted, tuned, monkeypatch, standin, several
+    ):
+        asked = []
+        monkeypatch.setattr(
+            subcommand, "import_litellm", lambda: asked.append(len(standin.requests))
+        )
+        backends = ["--backend", "hosted", *(["--backend", "fine-tune"] if several else [])]
+        assert manage("ask", QUESTION, *backends, "--json").code == 0
+        assert asked == ([0] if several else [])
+        assert len(standin.requests) == 1 + several
 
     def test_one_of_several_that_fails_empties_only_itself(self, hosted, site):
         make_backend("ollama", "fault-cut", alias="cut")

@@ -11,6 +11,7 @@ from django.utils.translation import get_language
 
 from ...answering import Answer, answer
 from ...askers import Asker
+from ...backends.calls import import_litellm
 from ...events import SourcesEvent, TextEvent
 from ...exceptions import BackendError, InvalidQuestion
 from ...models import ChatBackend, Origin, Switch
@@ -95,6 +96,9 @@ class Ask(Subcommand):
         except BackendError as error:
             # The search that several backends share failed, as that of one would within its answer.
             raise CommandError(str(error), returncode=1) from error
+        if len(backends) > 1 and any(row.kind == row.Kind.CONNECTION for row in backends):
+            # The first question imports it, and its seconds stand beside those of the others.
+            import_litellm()
         for backend, pending in answers:
             if options["json"]:
                 list(pending)
