@@ -13,7 +13,7 @@ from xdist.workermanage import WorkerController
 
 TIMED = "timed"
 # They need neither a deadline nor a certain database. Beside what measures seconds they take what
-# the others leave of the processors.
+# the others leave of the processors. The Makefile has them run there.
 PATIENT = {"environments", "thorough"}
 # What the tests of a group share takes so long to make that each group stays with one worker. The
 # first path that fits counts.
