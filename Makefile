@@ -87,6 +87,7 @@ ON_POSTGRES := tests/test_commands.py tests/test_comparing.py \
 	tests/test_search.py tests/test_switch.py tests/test_vector_index*.py tests/test_visibility.py \
 	tests/servers $(PATIENT)
 
+# Three workers, and one for each of the two patient groups.
 postgres: $(STAMP) ## Run the tests of the database, of servers, of installing and of seconds
 	@echo "==> Tests on PostgreSQL with pgvector"
 	@$(BIN)/python -m tests.postgres -q -n 5 $(ON_POSTGRES) $(PYTEST_ARGS)

@@ -86,9 +86,10 @@ def django_db_setup(
 
 @pytest.fixture(scope="session")
 def _standin() -> Iterator[StandIn]:
-    # The first question of a process imports it, which takes longer than some deadlines here.
-    import litellm  # noqa: F401
+    from finetune_switch.backends.calls import import_litellm
 
+    # As the first question of a process would, which takes longer than some deadlines here.
+    import_litellm()
     with StandIn() as server:
         yield server
 
