@@ -81,7 +81,7 @@ unit: $(STAMP) ## Run the tests on SQLite
 
 # What touches the database in earnest; the rest is the same on every database.
 ON_POSTGRES := tests/test_commands.py tests/test_comparing.py \
-	tests/test_compiled.py tests/test_tally.py tests/test_unanswered.py tests/test_prepared.py \
+	tests/test_tally.py tests/test_unanswered.py tests/test_prepared.py \
 	tests/test_throttling.py tests/admin/test_comparisons.py tests/admin/test_visitor_questions.py \
 	tests/test_exchange.py tests/test_index_*.py tests/test_migrations.py tests/test_retrieval.py \
 	tests/test_search.py tests/test_switch.py tests/test_vector_index*.py tests/test_visibility.py \

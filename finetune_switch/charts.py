@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import leather
 from django.utils.safestring import SafeString, mark_safe
 
 from .models import Grade
@@ -14,6 +13,8 @@ WIDTH, HEIGHT = 280, 170
 
 def grades_chart(row: BackendTally) -> SafeString:
     """How a backend's grades are shared out, in hundredths of all that it was given."""
+    import leather
+
     chart = leather.Chart()
     shares = [
         (100 * count / row.graded, str(label))

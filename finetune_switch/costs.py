@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .backends.base import Usage
-from .backends.calls import import_litellm
 from .models import ChatBackend
 
 OWN_SERVERS = ("ollama", "ollama_chat")
@@ -50,6 +49,9 @@ def embedding_cost(provider: str, model_name: str, tokens: int) -> float | None:
     """What so many tokens cost to embed, by litellm's own price list; ``None`` if it has none."""
     if provider in OWN_SERVERS:
         return 0.0
+    # The client's libraries are slow to import, and most answers need no price list.
+    from .backends.calls import import_litellm
+
     prices = import_litellm().model_cost
     for name in (f"{provider}/{model_name}", model_name):
         if (price := prices.get(name, {}).get("input_cost_per_token")) is not None:

@@ -32,7 +32,12 @@ class ConnectionNotConfigured(BackendError):
 
 
 class EmbeddingError(BackendError):
-    """Texts could not be turned into vectors, or what came back is none to search with."""
+    """Texts could not be turned into vectors, or the returned vectors are unusable."""
+
+    @property
+    def is_meaningless_text(self) -> bool:
+        """Whether the text itself has no vector, such as a row of signs: nothing is like it."""
+        return self.code in ("zero_vector", "empty_text")
 
 
 class DeadlineExceeded(BackendError):

@@ -7,13 +7,12 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db.models import Q
 from wagtail.models import Site
 
 from .askers import Asker
-from .compiled import CompiledLookup
 from .index.texts.words import words
 from .likeness import likeness
 from .models import PreparedAnswer
@@ -68,12 +67,6 @@ _COLUMNS = (
     "unlikeness",
     "vectors",
 )
-# "In", since an equal boolean is a parameter to Django 6 and none to Django 5.
-_IN_USE: CompiledLookup[tuple[Any, ...]] = CompiledLookup(
-    lambda: PreparedAnswer.objects.filter(
-        Q(site=0) | Q(site__isnull=True), is_on__in=[True]
-    ).values_list(*_COLUMNS)
-)
 
 
 def find_prepared(question: str, *, asker: Asker, site: Site | None, locale: str) -> Given | None:
@@ -83,8 +76,9 @@ def find_prepared(question: str, *, asker: Asker, site: Site | None, locale: str
     likeness, the likest first. One whose page this asker may not open now is not for them. One
     query where nothing was prepared.
     """
-    rows = _IN_USE.all(site.pk if site else 0, True)
-    every = [row._replace(vectors=bytes(row.vectors or b"")) for row in map(_Row._make, rows)]
+    in_use = PreparedAnswer.objects.filter(Q(site=site) | Q(site__isnull=True), is_on=True)
+    rows = map(_Row._make, in_use.values_list(*_COLUMNS))
+    every = [row._replace(vectors=bytes(row.vectors or b"")) for row in rows]
     for row in _fitting(question, _in_language(every, locale)):
         if row.page_id is None:
             return Given(row.pk, row.kind, row.answer.strip(), [])

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from django.conf import settings
 from django.db import models
 from django.db.models import QuerySet
@@ -16,12 +15,9 @@ from django.utils.translation import gettext_lazy, override
 from wagtail.models import Site
 
 from .askers import Asker
-from .clustering import average_linkage
 from .embeddings import get_embedder
-from .embeddings.kept import KeptVectors
 from .exceptions import BackendError, EmbeddingError
 from .index.builds import active_space
-from .index.searching import NOTHING_TO_SEARCH_BY
 from .index.texts.words import content_words, language_name, share, words
 from .models import Exchange, Switch
 from .passages import Passage
@@ -229,6 +225,10 @@ def _by_likeness(
     alike: Sequence[list[Exchange]], vectors: dict[str, Any]
 ) -> Iterator[list[Exchange]]:
     """Those of the same words with those that are like them; what has no vector by itself."""
+    import numpy as np
+
+    from .clustering import average_linkage
+
     known = [same for same in alike if asked(same[0]) in vectors]
     yield from (same for same in alike if asked(same[0]) not in vectors)
     if known:
@@ -241,6 +241,8 @@ def _vectors(texts: Sequence[str]) -> dict[str, Any]:
     """A unit vector for each text that has a meaning."""
     if not texts:
         return {}
+    from .embeddings.kept import KeptVectors
+
     space = active_space()
     embedder = get_embedder(space)
     if not embedder.connection:
@@ -261,7 +263,7 @@ def _embed(embedder: Embedder, texts: Sequence[str]) -> dict[str, Any]:
     try:
         vectors: Vectors = embedder.embed([text[:EMBEDDED_CHARACTERS] for text in texts])
     except EmbeddingError as error:
-        if error.code not in NOTHING_TO_SEARCH_BY:
+        if not error.is_meaningless_text:
             raise
         if len(texts) == 1:
             return {}

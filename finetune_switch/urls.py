@@ -5,22 +5,27 @@ from __future__ import annotations
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from .deferred import deferred
+from .views.visitors.about import about
+from .views.visitors.asking import ask
+from .views.visitors.conversing import converse
+from .views.visitors.description import describe
+from .views.visitors.feedback import give_feedback
+from .views.visitors.searching import results, search
 
 # The admin's views have the namespace "finetune_switch".
 app_name = "finetune_visitors"
 
 urlpatterns = [
     # They look for themselves at where a request comes from; the docstring of the first says why.
-    path("ask/", csrf_exempt(deferred("visitors.asking.ask")), name="ask"),
+    path("ask/", csrf_exempt(ask), name="ask"),
     path(
         "conversation/",
-        csrf_exempt(deferred("visitors.conversing.converse")),
+        csrf_exempt(converse),
         name="conversation",
     ),
-    path("about/", csrf_exempt(deferred("visitors.about.about")), name="about"),
-    path("feedback/", csrf_exempt(deferred("visitors.feedback.give_feedback")), name="feedback"),
-    path("results/", csrf_exempt(deferred("visitors.searching.results")), name="results"),
-    path("search/", deferred("visitors.searching.search"), name="search"),
-    path("openapi.json", csrf_exempt(deferred("visitors.description.describe")), name="openapi"),
+    path("about/", csrf_exempt(about), name="about"),
+    path("feedback/", csrf_exempt(give_feedback), name="feedback"),
+    path("results/", csrf_exempt(results), name="results"),
+    path("search/", search, name="search"),
+    path("openapi.json", csrf_exempt(describe), name="openapi"),
 ]

@@ -13,12 +13,37 @@ from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
 from wagtail.admin.viewsets.model import ModelViewSet
 
 from . import permissions
-from .deferred import deferred
 from .models import ChatBackend, PreparedAnswer, Question, QuestionSet
 from .panels import backend_edit_handler
 from .prepared_forms import prepared_edit_handler
 from .questions import question_edit_handler, question_set_edit_handler
 from .views import backends, prepared, questions
+from .views.compare import CompareView
+from .views.comparison import (
+    AgainView,
+    ColumnView,
+    ComparisonView,
+    GradeView,
+    PreferView,
+    RevealView,
+    SaveQuestionView,
+    StreamView,
+)
+from .views.comparisons import ComparisonDeleteView, ComparisonIndexView, SuggestionsView
+from .views.index import BuildView, IndexView, ProgressView
+from .views.one_backend import AddBaseModelView, CheckView, ModelfileView, ModelsView, PromptsView
+from .views.switch import (
+    ActivateView,
+    BackView,
+    CheckActiveView,
+    ChooseSiteView,
+    StateView,
+    SwitchView,
+)
+from .views.tally import TallyView
+from .views.unanswered import UnansweredView
+from .views.visitor_exchange import VisitorExchangeView
+from .views.visitor_questions import VisitorQuestionsView
 
 
 def shown_to(may: Callable[[Any], bool]) -> type[MenuItem]:
@@ -40,12 +65,12 @@ class SwitchViewSet(ViewSet):
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
-            path("", deferred("switch.ChooseSiteView"), name="index"),
-            path("<int:site>/", deferred("switch.SwitchView"), name="site"),
-            path("<int:site>/activate/", deferred("switch.ActivateView"), name="activate"),
-            path("<int:site>/back/", deferred("switch.BackView"), name="back"),
-            path("<int:site>/check/", deferred("switch.CheckActiveView"), name="check"),
-            path("<int:site>/state/", deferred("switch.StateView"), name="state"),
+            path("", ChooseSiteView.as_view(), name="index"),
+            path("<int:site>/", SwitchView.as_view(), name="site"),
+            path("<int:site>/activate/", ActivateView.as_view(), name="activate"),
+            path("<int:site>/back/", BackView.as_view(), name="back"),
+            path("<int:site>/check/", CheckActiveView.as_view(), name="check"),
+            path("<int:site>/state/", StateView.as_view(), name="state"),
         ]
 
 
@@ -89,11 +114,11 @@ class ChatBackendViewSet(ModelViewSet):
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
-            path("models/", deferred("one_backend.ModelsView"), name="models"),
-            path("<int:pk>/check/", deferred("one_backend.CheckView"), name="check"),
-            path("<int:pk>/base/", deferred("one_backend.AddBaseModelView"), name="add_base"),
-            path("<int:pk>/modelfile/", deferred("one_backend.ModelfileView"), name="modelfile"),
-            path("<int:pk>/prompts/", deferred("one_backend.PromptsView"), name="prompts"),
+            path("models/", ModelsView.as_view(), name="models"),
+            path("<int:pk>/check/", CheckView.as_view(), name="check"),
+            path("<int:pk>/base/", AddBaseModelView.as_view(), name="add_base"),
+            path("<int:pk>/modelfile/", ModelfileView.as_view(), name="modelfile"),
+            path("<int:pk>/prompts/", PromptsView.as_view(), name="prompts"),
             *super().get_urlpatterns(),
         ]
 
@@ -107,9 +132,9 @@ class IndexViewSet(ViewSet):
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
-            path("", deferred("index.IndexView"), name="index"),
-            path("progress/", deferred("index.ProgressView"), name="progress"),
-            path("build/", deferred("index.BuildView"), name="build"),
+            path("", IndexView.as_view(), name="index"),
+            path("progress/", ProgressView.as_view(), name="progress"),
+            path("build/", BuildView.as_view(), name="build"),
         ]
 
 
@@ -123,15 +148,15 @@ class CompareViewSet(ViewSet):
     def get_urlpatterns(self) -> list[URLPattern]:
         column = "<uuid:pk>/<int:position>/"
         return [
-            path("", deferred("compare.CompareView"), name="index"),
-            path("<uuid:pk>/", deferred("comparison.ComparisonView"), name="comparison"),
-            path("<uuid:pk>/prefer/", deferred("comparison.PreferView"), name="prefer"),
-            path("<uuid:pk>/save/", deferred("comparison.SaveQuestionView"), name="save_question"),
-            path("<uuid:pk>/reveal/", deferred("comparison.RevealView"), name="reveal"),
-            path(column, deferred("comparison.ColumnView"), name="column"),
-            path(f"{column}stream/", deferred("comparison.StreamView"), name="stream"),
-            path(f"{column}again/", deferred("comparison.AgainView"), name="again"),
-            path(f"{column}grade/", deferred("comparison.GradeView"), name="grade"),
+            path("", CompareView.as_view(), name="index"),
+            path("<uuid:pk>/", ComparisonView.as_view(), name="comparison"),
+            path("<uuid:pk>/prefer/", PreferView.as_view(), name="prefer"),
+            path("<uuid:pk>/save/", SaveQuestionView.as_view(), name="save_question"),
+            path("<uuid:pk>/reveal/", RevealView.as_view(), name="reveal"),
+            path(column, ColumnView.as_view(), name="column"),
+            path(f"{column}stream/", StreamView.as_view(), name="stream"),
+            path(f"{column}again/", AgainView.as_view(), name="again"),
+            path(f"{column}grade/", GradeView.as_view(), name="grade"),
         ]
 
 
@@ -143,14 +168,14 @@ class ComparisonsViewSet(ViewSet):
     menu_item_class = shown_to(permissions.may_see_comparisons)
 
     def get_urlpatterns(self) -> list[URLPattern]:
-        rows, sums = "comparisons.ComparisonIndexView", "tally.TallyView"
+        rows, sums = ComparisonIndexView, TallyView
         return [
-            path("", deferred(rows), name="index"),
-            path("results/", deferred(rows, results_only=True), name="index_results"),
-            path("tally/", deferred(sums), name="tally"),
-            path("tally/results/", deferred(sums, results_only=True), name="tally_results"),
-            path("suggestions/", deferred("comparisons.SuggestionsView"), name="suggestions"),
-            path("<uuid:pk>/delete/", deferred("comparisons.ComparisonDeleteView"), name="delete"),
+            path("", rows.as_view(), name="index"),
+            path("results/", rows.as_view(results_only=True), name="index_results"),
+            path("tally/", sums.as_view(), name="tally"),
+            path("tally/results/", sums.as_view(results_only=True), name="tally_results"),
+            path("suggestions/", SuggestionsView.as_view(), name="suggestions"),
+            path("<uuid:pk>/delete/", ComparisonDeleteView.as_view(), name="delete"),
         ]
 
 
@@ -162,18 +187,17 @@ class VisitorQuestionsViewSet(ViewSet):
     menu_item_class = shown_to(permissions.may_see_visitors_questions)
 
     def get_urlpatterns(self) -> list[URLPattern]:
-        rows, groups = "visitor_questions.VisitorQuestionsView", "unanswered.UnansweredView"
-        exchange = "visitor_exchange.VisitorExchangeView"
+        rows, groups = VisitorQuestionsView, UnansweredView
         return [
-            path("", deferred(rows), name="index"),
-            path("results/", deferred(rows, results_only=True), name="index_results"),
-            path("unanswered/", deferred(groups), name="unanswered"),
+            path("", rows.as_view(), name="index"),
+            path("results/", rows.as_view(results_only=True), name="index_results"),
+            path("unanswered/", groups.as_view(), name="unanswered"),
             path(
                 "unanswered/results/",
-                deferred(groups, results_only=True),
+                groups.as_view(results_only=True),
                 name="unanswered_results",
             ),
-            path("<uuid:pk>/", deferred(exchange), name="exchange"),
+            path("<uuid:pk>/", VisitorExchangeView.as_view(), name="exchange"),
         ]
 
 
@@ -245,7 +269,7 @@ class PreparedAnswerViewSet(ModelViewSet):
             edit_handler=prepared_edit_handler.bind_to_model(self.model),
         )
         return [
-            path("likeness/", deferred("prepared.LikenessView"), name="likeness"),
+            path("likeness/", prepared.LikenessView.as_view(), name="likeness"),
             path(
                 "history/<int:pk>/revisions/<int:revision_id>/revert/",
                 revert,

@@ -12,15 +12,10 @@ from wagtail import hooks
 from wagtail.models import AbstractPage, DraftStateMixin, PageViewRestriction, Site
 
 from .askers import Asker
-from .compiled import CompiledLookup
 
 VISIBILITY_HOOK = "finetune_switch_may_see"
 # What get_url() of a page needs, and what is asked of it here.
 _COLUMNS = ("title", "path", "depth", "url_path", "live", "locale", "alias_of", "content_type")
-
-
-# As many pages as a question has passages, mostly: their SQL is made once.
-FEW = 5
 
 
 def page_model() -> type[AbstractPage]:
@@ -44,7 +39,7 @@ def pages_open_to(
         return {}
     pages = [
         page
-        for page in _pages(list(ids))
+        for page in _pages(ids)
         if page.live and (locale_ids is None or page.locale_id in locale_ids)
     ]
     if site is not None:
@@ -55,20 +50,7 @@ def pages_open_to(
     return {str(page.pk): page for page in _with_own_urls(pages) if page.pk not in barred}
 
 
-_FEW_PAGES: CompiledLookup[Any] = CompiledLookup(lambda: _with_columns(range(FEW)))
-_RESTRICTIONS: CompiledLookup[PageViewRestriction] = CompiledLookup(
-    lambda: PageViewRestriction.objects.prefetch_related("groups")
-)
-
-
-def _pages(ids: Sequence[str]) -> Iterable[Any]:
-    if len(ids) > FEW:
-        return _with_columns(ids)
-    # The same one again and again makes up the number.
-    return _FEW_PAGES.all(*map(int, ids), *[int(ids[0])] * (FEW - len(ids)))
-
-
-def _with_columns(ids: Iterable[Any]) -> QuerySet[Any]:
+def _pages(ids: Iterable[Any]) -> QuerySet[Any]:
     """These pages, and with each whether any page at all is restricted: that saves a query."""
     return (
         page_model()
@@ -84,7 +66,7 @@ def restrictions_of(pages: Iterable[AbstractPage]) -> dict[int, list[PageViewRes
     As ``page.get_view_restrictions()`` finds them, an alias having those of its source, but for
     all the pages at once. Pages without any are left out.
     """
-    every = _RESTRICTIONS.all()
+    every = list(PageViewRestriction.objects.prefetch_related("groups"))
     if not every:
         return {}
     by_page: dict[int, list[PageViewRestriction]] = {}

@@ -8,7 +8,6 @@ from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..compiled import CompiledLookup
 from ..embeddings import get_embedder, same_space
 from ..exceptions import IndexBusy
 from ..models import EmbeddingSpace, IndexBuild
@@ -16,14 +15,10 @@ from ..models import EmbeddingSpace, IndexBuild
 # A build may end, or be taken up by its worker, between two looks at it.
 ATTEMPTS = 3
 
-_ACTIVE_SPACE: CompiledLookup[EmbeddingSpace] = CompiledLookup(
-    lambda: EmbeddingSpace.objects.filter(is_active=True)
-)
-
 
 def active_space() -> EmbeddingSpace | None:
     """What answers: ``None`` where nothing has been indexed yet."""
-    return _ACTIVE_SPACE.first()
+    return EmbeddingSpace.objects.filter(is_active=True).first()
 
 
 def needs_rebuild() -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from django.db.models import Model
@@ -11,7 +10,6 @@ from django.utils.translation import get_language, gettext_lazy
 
 from .. import conf
 from ..adapters import Scope
-from ..compiled import CompiledLookup
 from ..embeddings.questions import embed_question
 from ..exceptions import EmbeddingError
 from ..models import Chunk, EmbeddingSpace
@@ -32,23 +30,6 @@ LEAST_CANDIDATES = 20
 # Of the question's words. A chunk with fewer has them by chance: where a question is put in other
 # words than the page's, such chunks drove out a third of what the vectors had found.
 LEAST_SHARE = 0.5
-# A question that the model makes nothing of, such as a row of signs: nothing is like it.
-NOTHING_TO_SEARCH_BY = ("zero_vector", "empty_text")
-
-
-# As many chunks as are looked at for a question, mostly: their SQL is made once.
-FEW = 10
-_COLUMNS = ("pk", "text", "anchor", "vector", "document__model", "document__object_id")
-_FEW_CHUNKS: CompiledLookup[tuple[Any, ...]] = CompiledLookup(
-    lambda: Chunk.objects.filter(pk__in=range(FEW)).values_list(*_COLUMNS)
-)
-
-
-def _chunks(ids: Sequence[int]) -> Iterable[tuple[Any, ...]]:
-    if len(ids) > FEW:
-        return Chunk.objects.filter(pk__in=ids).values_list(*_COLUMNS)
-    # The same one again and again makes up the number.
-    return _FEW_CHUNKS.all(*ids, *[ids[0]] * (FEW - len(ids)))
 
 
 class SiteIndex:
@@ -68,7 +49,7 @@ class SiteIndex:
         try:
             vector: Vector = embed_question(question, self.space)
         except EmbeddingError as error:
-            if error.code in NOTHING_TO_SEARCH_BY:
+            if error.is_meaningless_text:
                 return []
             raise
         candidates = max(2 * limit, LEAST_CANDIDATES)
@@ -132,7 +113,10 @@ class SiteIndex:
         hits: list[Hit] = []
         for start in range(0, len(ids), limit):
             wanted = ids[start : start + limit]
-            rows = {row[0]: row[1:] for row in _chunks(wanted)}
+            chunks = Chunk.objects.filter(pk__in=wanted).values_list(
+                "pk", "text", "anchor", "vector", "document__model", "document__object_id"
+            )
+            rows = {row[0]: row[1:] for row in chunks}
             for pk in wanted:
                 if pk not in rows:
                     # Removed since it was found.

@@ -15,7 +15,6 @@ from wagtail.contrib.settings.models import BaseSiteSetting
 from wagtail.log_actions import log
 from wagtail.models import Site
 
-from ..compiled import CompiledLookup
 from ..exceptions import SwitchConflict
 from .backend import ChatBackend
 
@@ -115,11 +114,11 @@ class Switch(BaseSiteSetting):
         Without a site it is the default site's, which comes with it. A site without a row yet gets
         an unsaved switch, which means the extractive backend.
         """
+        switches = cls.objects.select_related("active")
         if site is None:
-            return _OF_DEFAULT_SITE.first() or cls(
-                site=Site.objects.filter(is_default_site=True).first()
-            )
-        if (switch := _BY_SITE.first(site.pk)) is None:
+            switch = switches.select_related("site").filter(site__is_default_site=True).first()
+            return switch or cls(site=Site.objects.filter(is_default_site=True).first())
+        if (switch := switches.filter(site=site).first()) is None:
             return cls(site=site)
         switch.site = site
         return switch
@@ -234,11 +233,3 @@ class Switch(BaseSiteSetting):
     def _log_entry(backend: ChatBackend | None) -> dict[str, str]:
         backend = backend or ChatBackend.extractive()
         return {"alias": backend.alias, "label": str(backend), "model": backend.model_name}
-
-
-_BY_SITE: CompiledLookup[Switch] = CompiledLookup(
-    lambda: Switch.objects.select_related("active").filter(site=0)
-)
-_OF_DEFAULT_SITE: CompiledLookup[Switch] = CompiledLookup(
-    lambda: Switch.objects.select_related("active", "site").filter(site__is_default_site=True)
-)

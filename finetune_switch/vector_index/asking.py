@@ -19,7 +19,6 @@ from ..embeddings import get_embedder
 from ..embeddings.base import check_vectors
 from ..exceptions import EmbeddingError
 from ..index.documents import Key, chunks_of, text_of
-from ..index.searching import NOTHING_TO_SEARCH_BY
 from ..index.stores.base import Vector
 from ..middleware import current_request, site_for
 from ..models import ChatBackend, Chunk, EmbeddingSpace, Switch
@@ -208,6 +207,6 @@ def _vector_of(instance: Model, space: EmbeddingSpace) -> Vector | None:
         mean = np.mean([vectors[digest] for digest in texts], axis=0, keepdims=True)
         return check_vectors(mean, 1, space.dimensions)[0]
     except EmbeddingError as error:
-        if error.code not in NOTHING_TO_SEARCH_BY:
+        if not error.is_meaningless_text:
             raise
         return None

@@ -19,7 +19,6 @@ from ..exceptions import EmbeddingError
 from ..index.builds import active_space
 from ..index.searching import (
     LEAST_CANDIDATES,
-    NOTHING_TO_SEARCH_BY,
     TEXT,
     VECTOR,
     SiteIndex,
@@ -61,7 +60,7 @@ class Asked:
             try:
                 found = embed_question(question, self.space)
             except EmbeddingError as error:
-                if error.code not in NOTHING_TO_SEARCH_BY:
+                if not error.is_meaningless_text:
                     raise
                 found = None
             self._vectors[question] = found
