@@ -14,17 +14,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from . import (
-    check,
-    editors,
-    first_token,
-    links,
-    publishing,
-    rebuild,
-    retrieval,
-    switch,
-    visitors,
-)
+from . import check, editors, first_token, links, publishing, rebuild, retrieval, switch, visitors
 from .measuring import Comparison, markdown
 from .site import ROOT
 

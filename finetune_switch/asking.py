@@ -35,12 +35,7 @@ from .models.exchange import clean_question
 from .open_exchange import OpenExchange, passages_of
 from .passages import Passage
 from .prepared import Given, find_prepared
-from .prompts import (
-    Message,
-    Prompt,
-    PromptTooLong,
-    build_prompt,
-)
+from .prompts import Message, Prompt, PromptTooLong, build_prompt
 from .retrieval import all_open_to, retrieve
 from .rewriting import Rewriting
 

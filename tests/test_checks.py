@@ -13,7 +13,7 @@ from finetune_switch.checks import (
     check_sqlite,
     check_vector_index,
 )
-from finetune_switch.option_checks import check_limits_are_shared
+from finetune_switch.checks.visitors import check_limits_are_shared
 
 CONNECTION = {"PROVIDER": "openai", "DATA_DESTINATION": "OpenAI, United States"}
 

@@ -2,8 +2,8 @@ from django import template
 from django.template import Context
 from wagtail.models import Page, Site
 
-from .. import wording
-from ..visibility import children_open_to
+from demo_site import wording
+from demo_site.visibility import children_open_to
 
 register = template.Library()
 
@@ -21,7 +21,7 @@ def main_menu(context: Context) -> list[Page]:
 
 @register.simple_tag(takes_context=True)
 def visitor_information(context: Context):
-    from ..models import VisitorInformation
+    from demo_site.models import VisitorInformation
 
     request = context.get("request")
     site = Site.find_for_request(request) if request else None

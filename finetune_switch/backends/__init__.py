@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import adapters, conf
-from ..exceptions import ConnectionNotConfigured
+from finetune_switch import adapters, conf
+from finetune_switch.exceptions import ConnectionNotConfigured
+
 from .base import BackendConfig, BaseChatBackend
 
 if TYPE_CHECKING:
-    from ..models import ChatBackend
+    from finetune_switch.models import ChatBackend
 
 __all__ = ["BackendConfig", "BaseChatBackend", "backend_config", "get_backend"]
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ..conf import Connection, Deadlines
-from ..prompts import Message
+from finetune_switch.conf import Connection, Deadlines
+from finetune_switch.prompts import Message
+
 from .background import iterate
 
 

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
-from ..conf import Connection
-from ..exceptions import BackendError, DeadlineExceeded
+from finetune_switch.conf import Connection
+from finetune_switch.exceptions import BackendError, DeadlineExceeded
+
 from . import errors
 from .base import BackendConfig
 

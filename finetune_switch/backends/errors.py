@@ -11,8 +11,9 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..exceptions import BackendError, DeadlineExceeded
-from ..parameters import PARAMETERS
+from finetune_switch.exceptions import BackendError, DeadlineExceeded
+from finetune_switch.parameters import PARAMETERS
+
 from .base import BackendConfig
 
 logger = logging.getLogger("finetune_switch.backends")

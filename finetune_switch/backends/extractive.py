@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from ..prompts import Message
+from finetune_switch.prompts import Message
+
 from .base import BackendConfig, BaseChatBackend, Chunk, Text, Usage
 
 MAX_SENTENCES = 3

@@ -11,10 +11,11 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..conf import Connection, Deadlines
-from ..exceptions import BackendError
-from ..parameters import is_cloud_model
-from ..prompts import Message
+from finetune_switch.conf import Connection, Deadlines
+from finetune_switch.exceptions import BackendError
+from finetune_switch.parameters import is_cloud_model
+from finetune_switch.prompts import Message
+
 from . import errors
 from .background import run
 from .base import BaseChatBackend, Chunk, Completion, Text, Usage

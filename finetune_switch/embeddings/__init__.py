@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .. import conf
-from ..exceptions import ConnectionNotConfigured, EmbeddingError
+from finetune_switch import conf
+from finetune_switch.exceptions import ConnectionNotConfigured, EmbeddingError
 
 if TYPE_CHECKING:
-    from ..models import EmbeddingSpace
+    from finetune_switch.models import EmbeddingSpace
+
     from .base import Embedder
 
 __all__ = ["get_embedder", "same_space"]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from numpy.typing import NDArray
 
-from ..exceptions import EmbeddingError
+from finetune_switch.exceptions import EmbeddingError
 
 Vectors = NDArray[np.float32]
 

@@ -21,7 +21,8 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..exceptions import EmbeddingError
+from finetune_switch.exceptions import EmbeddingError
+
 from .base import Vectors, check_vectors, clean_texts
 
 MODEL_NAME = "wordllama-256"

@@ -13,10 +13,10 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..backends import errors
-from ..backends.background import run
-from ..backends.base import BackendConfig
-from ..backends.calls import (
+from finetune_switch.backends import errors
+from finetune_switch.backends.background import run
+from finetune_switch.backends.base import BackendConfig
+from finetune_switch.backends.calls import (
     Clock,
     address_of,
     aimport_litellm,
@@ -24,9 +24,10 @@ from ..backends.calls import (
     insist,
     key_for,
 )
-from ..conf import EMBEDDING_BATCH_SIZE, EMBEDDING_MAX_TOKENS, Connection
-from ..exceptions import BackendError, DeadlineExceeded, EmbeddingError
-from ..parameters import is_cloud_model
+from finetune_switch.conf import EMBEDDING_BATCH_SIZE, EMBEDDING_MAX_TOKENS, Connection
+from finetune_switch.exceptions import BackendError, DeadlineExceeded, EmbeddingError
+from finetune_switch.parameters import is_cloud_model
+
 from .base import Vectors, WrongDimensions, check_vectors, clean_texts
 
 # OpenAI takes 300,000 tokens in one request.

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import EmbeddingError
+from finetune_switch.exceptions import EmbeddingError
+
 from . import get_embedder
 
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from ..models import EmbeddingSpace
+    from finetune_switch.models import EmbeddingSpace
 
 _known: ContextVar[dict[Any, Any] | None] = ContextVar(
     "finetune_switch_question_vectors", default=None

@@ -20,7 +20,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ..prompts import CITATION
+from finetune_switch.prompts import CITATION
+
 from .amounts import accounts, fractions, numbers, pairs, prices
 from .base import Fact, Kind, blank_out
 from .comparing import Founded

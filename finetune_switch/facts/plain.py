@@ -7,7 +7,8 @@ import unicodedata
 from bisect import bisect_right
 from dataclasses import replace
 
-from ..characters import INVISIBLE
+from finetune_switch.characters import INVISIBLE
+
 from .base import Fact
 
 # Full-width and mathematical letters and digits, and hyphens that do not break.

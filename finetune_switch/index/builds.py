@@ -8,9 +8,9 @@ from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..embeddings import get_embedder, same_space
-from ..exceptions import IndexBusy
-from ..models import EmbeddingSpace, IndexBuild
+from finetune_switch.embeddings import get_embedder, same_space
+from finetune_switch.exceptions import IndexBusy
+from finetune_switch.models import EmbeddingSpace, IndexBuild
 
 # A build may end, or be taken up by its worker, between two looks at it.
 ATTEMPTS = 3

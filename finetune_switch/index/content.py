@@ -23,8 +23,9 @@ from wagtail.models import AbstractPage, ReferenceIndex, SpecificMixin, Translat
 from wagtail.rich_text import RichText
 from wagtail.search.index import Indexed, RelatedFields, SearchField
 
-from ..askers import Asker
-from ..visibility import page_model, pages_open_to
+from finetune_switch.askers import Asker
+from finetune_switch.visibility import page_model, pages_open_to
+
 from .blocks import stream_texts
 from .markup import clean, html_to_text, join, tidy, write_out
 from .mentions import fill_in, mention_object, name_of

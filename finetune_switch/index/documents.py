@@ -12,9 +12,10 @@ from django.db import router, transaction
 from django.db.models import Model, Q
 from django.utils import timezone
 
-from .. import conf
-from ..embeddings.base import Embedder
-from ..models import Chunk, Document, EmbeddingSpace, RemovedChunk
+from finetune_switch import conf
+from finetune_switch.embeddings.base import Embedder
+from finetune_switch.models import Chunk, Document, EmbeddingSpace, RemovedChunk
+
 from .chunks import ChunkText, split
 from .content import Content, content_of
 from .sources import Indexed, Sources

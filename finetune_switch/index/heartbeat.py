@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connections, router
 from django.utils import timezone
 
-from ..models import IndexBuild
+from finetune_switch.models import IndexBuild
 
 logger = logging.getLogger("finetune_switch.index")
 

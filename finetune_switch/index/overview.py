@@ -15,11 +15,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from .. import conf
-from ..embeddings import get_embedder
-from ..exceptions import BackendError, ConnectionNotConfigured
-from ..models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
-from ..visibility import page_model
+from finetune_switch import conf
+from finetune_switch.embeddings import get_embedder
+from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
+from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
+from finetune_switch.visibility import page_model
+
 from .builds import active_space, needs_rebuild
 from .sources import Sources
 from .stores import get_store

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..adapters import SearchableIndex
+from finetune_switch.adapters import SearchableIndex
+
 from .builds import active_space
 
 

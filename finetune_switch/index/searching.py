@@ -8,12 +8,13 @@ import numpy as np
 from django.db.models import Model
 from django.utils.translation import get_language, gettext_lazy
 
-from .. import conf
-from ..adapters import Scope
-from ..embeddings.questions import embed_question
-from ..exceptions import EmbeddingError
-from ..models import Chunk, EmbeddingSpace
-from ..passages import Hit
+from finetune_switch import conf
+from finetune_switch.adapters import Scope
+from finetune_switch.embeddings.questions import embed_question
+from finetune_switch.exceptions import EmbeddingError
+from finetune_switch.models import Chunk, EmbeddingSpace
+from finetune_switch.passages import Hit
+
 from .stores import get_store
 from .stores.base import Vector
 from .texts import get_text_ranking

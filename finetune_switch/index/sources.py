@@ -16,10 +16,10 @@ from wagtail.models import (
     TranslatableMixin,
 )
 
-from .. import adapters, conf
-from ..askers import Asker
-from ..models import Exclusion
-from ..visibility import may_see, page_model, site_ids_of
+from finetune_switch import adapters, conf
+from finetune_switch.askers import Asker
+from finetune_switch.models import Exclusion
+from finetune_switch.visibility import may_see, page_model, site_ids_of
 
 BATCH = 200
 

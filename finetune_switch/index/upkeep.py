@@ -22,8 +22,9 @@ from wagtail.documents import get_document_model_string
 from wagtail.images import get_image_model_string
 from wagtail.models import AbstractPage, PageViewRestriction, Site
 
-from ..models import Exclusion, PendingUpdate
-from ..visibility import page_model
+from finetune_switch.models import Exclusion, PendingUpdate
+from finetune_switch.visibility import page_model
+
 from .sources import indexed_models
 
 logger = logging.getLogger("finetune_switch.index")
@@ -88,7 +89,7 @@ def mark(model: str, object_id: Any, *, subtree: bool = False) -> None:
 
 
 def _enqueue(model: str, object_id: str) -> None:
-    from ..tasks import update_index
+    from finetune_switch.tasks import update_index
 
     update_index.enqueue(model, object_id)
 

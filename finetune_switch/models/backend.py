@@ -14,11 +14,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .. import adapters, conf
-from ..exceptions import ConnectionNotConfigured
-from ..parameters import clean_parameters, is_cloud_model
-from ..prompts import DEFAULT_SYSTEM_PROMPT
-from ..sites import site_name
+from finetune_switch import adapters, conf
+from finetune_switch.exceptions import ConnectionNotConfigured
+from finetune_switch.parameters import clean_parameters, is_cloud_model
+from finetune_switch.prompts import DEFAULT_SYSTEM_PROMPT
+from finetune_switch.sites import site_name
 
 EXTRACTIVE_ALIAS = "extractive"
 

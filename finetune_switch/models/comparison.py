@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy
 from wagtail.models import Site
 
-from ..passages import Passage
+from finetune_switch.passages import Passage
+
 from .backend import ChatBackend
 from .evaluation import Question
 from .exchange import Exchange

@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from wagtail.models import Site
 
-from ..exceptions import InvalidQuestion
+from finetune_switch.exceptions import InvalidQuestion
+
 from .backend import ChatBackend
 from .prepared import PreparedAnswer
 

@@ -15,7 +15,8 @@ from wagtail.contrib.settings.models import BaseSiteSetting
 from wagtail.log_actions import log
 from wagtail.models import Site
 
-from ..exceptions import SwitchConflict
+from finetune_switch.exceptions import SwitchConflict
+
 from .backend import ChatBackend
 
 SWITCH_ACTION = "finetune_switch.switch"

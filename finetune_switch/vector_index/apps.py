@@ -13,7 +13,7 @@ class VectorIndexAdapterConfig(AppConfig):
     def ready(self) -> None:
         if not apps.is_installed("wagtail_vector_index"):
             return
-        from .. import adapters
+        from finetune_switch import adapters
 
         try:
             from .declared import DeclaredBackends

@@ -12,18 +12,19 @@ from django.utils.translation import get_language
 from wagtail.models import TranslatableMixin
 from wagtail_vector_index.storage.base import Document, QueryResponse
 
-from ..answering import Answer, AsyncAnswer, aanswer, answer
-from ..askers import current_asker
-from ..database import in_database_thread as in_thread
-from ..embeddings import get_embedder
-from ..embeddings.base import check_vectors
-from ..exceptions import EmbeddingError
-from ..index.documents import Key, chunks_of, text_of
-from ..index.stores.base import Vector
-from ..middleware import current_request, site_for
-from ..models import ChatBackend, Chunk, EmbeddingSpace, Switch
-from ..passages import Passage
-from ..retrieval import retrieve
+from finetune_switch.answering import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.askers import current_asker
+from finetune_switch.database import in_database_thread as in_thread
+from finetune_switch.embeddings import get_embedder
+from finetune_switch.embeddings.base import check_vectors
+from finetune_switch.exceptions import EmbeddingError
+from finetune_switch.index.documents import Key, chunks_of, text_of
+from finetune_switch.index.stores.base import Vector
+from finetune_switch.middleware import current_request, site_for
+from finetune_switch.models import ChatBackend, Chunk, EmbeddingSpace, Switch
+from finetune_switch.passages import Passage
+from finetune_switch.retrieval import retrieve
+
 from .declared import SWITCH_CLASSES, chat_backend_settings
 from .documents import documents_of
 from .parts import Part, key_of

@@ -11,11 +11,11 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from ..adapters import DeclaredBackend
-from ..backends import errors
-from ..backends.base import BackendConfig, BaseChatBackend, Chunk, Text, Usage
-from ..exceptions import BackendError, ConnectionNotConfigured
-from ..prompts import Message
+from finetune_switch.adapters import DeclaredBackend
+from finetune_switch.backends import errors
+from finetune_switch.backends.base import BackendConfig, BaseChatBackend, Chunk, Text, Usage
+from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
+from finetune_switch.prompts import Message
 
 SWITCH_CLASSES = (
     "finetune_switch.vector_index.SwitchedChatBackend",

@@ -9,9 +9,9 @@ from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from wagtail_vector_index.storage.base import Document
 
-from ..index.documents import Key
-from ..models import Chunk, EmbeddingSpace
-from ..passages import Passage
+from finetune_switch.index.documents import Key
+from finetune_switch.models import Chunk, EmbeddingSpace
+from finetune_switch.passages import Passage
 
 
 def keys_of(documents: Iterable[Document]) -> Iterator[Key]:

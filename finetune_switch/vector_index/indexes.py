@@ -17,8 +17,9 @@ from wagtail_vector_index.storage import registry
 from wagtail_vector_index.storage.models import Embedding
 from wagtail_vector_index.storage.numpy.provider import NumpyIndexMixin
 
-from ..adapters import Scope, SearchableIndex
-from ..passages import Hit
+from finetune_switch.adapters import Scope, SearchableIndex
+from finetune_switch.passages import Hit
+
 from .parts import label_of
 from .searching import Asked, PartOfSite
 from .storage import SiteIndexMixin

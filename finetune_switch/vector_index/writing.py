@@ -9,14 +9,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from wagtail.models import AbstractPage
 
-from ..embeddings import get_embedder
-from ..exceptions import BackendError
-from ..index.building import run_build, update_objects, wanted_space
-from ..index.builds import needs_rebuild, start_build
-from ..index.documents import DocumentWriter, Key
-from ..index.sources import Sources
-from ..index.stores import get_store
-from ..models import Document, EmbeddingSpace, IndexBuild
+from finetune_switch.embeddings import get_embedder
+from finetune_switch.exceptions import BackendError
+from finetune_switch.index.building import run_build, update_objects, wanted_space
+from finetune_switch.index.builds import needs_rebuild, start_build
+from finetune_switch.index.documents import DocumentWriter, Key
+from finetune_switch.index.sources import Sources
+from finetune_switch.index.stores import get_store
+from finetune_switch.models import Document, EmbeddingSpace, IndexBuild
+
 from .documents import keys_of
 from .parts import Part
 

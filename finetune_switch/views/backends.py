@@ -17,10 +17,10 @@ from wagtail.admin.ui.tables import Column, StatusTagColumn
 from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
-from .. import conf
-from ..models import ChatBackend, Switch
-from ..registration import free_alias, synchronise_backends
-from ..widgets import admin_css
+from finetune_switch import conf
+from finetune_switch.models import ChatBackend, Switch
+from finetune_switch.registration import free_alias, synchronise_backends
+from finetune_switch.widgets import admin_css
 
 
 def state_of(row: ChatBackend, active: set[int]) -> str:

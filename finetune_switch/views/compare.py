@@ -15,22 +15,15 @@ from django.views.generic import FormView
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
 
-from .. import permissions
-from ..askers import Asker
-from ..comparing import may_read, open_comparison
-from ..comparison_forms import CompareForm
-from ..exceptions import BackendError, InvalidQuestion
-from ..models import (
-    ChatBackend,
-    Comparison,
-    Exchange,
-    Question,
-    Switch,
-    SystemPrompt,
-)
-from ..reading import Reader
-from ..suggestions import suggest
-from ..visitor_questions import QuestionReader
+from finetune_switch import permissions
+from finetune_switch.askers import Asker
+from finetune_switch.comparing import may_read, open_comparison
+from finetune_switch.comparison_forms import CompareForm
+from finetune_switch.exceptions import BackendError, InvalidQuestion
+from finetune_switch.models import ChatBackend, Comparison, Exchange, Question, Switch, SystemPrompt
+from finetune_switch.reading import Reader
+from finetune_switch.suggestions import suggest
+from finetune_switch.visitor_questions import QuestionReader
 
 EXAMPLES = 6
 WORDINGS = 50

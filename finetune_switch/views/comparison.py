@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 
-from .. import permissions
-from ..askers import Asker
-from ..comparing import (
+from finetune_switch import permissions
+from finetune_switch.askers import Asker
+from finetune_switch.comparing import (
     asker_of,
     is_settled,
     knows_names,
@@ -23,18 +23,13 @@ from ..comparing import (
     reveal,
     save_question,
 )
-from ..comparison_forms import GradeForm
-from ..events import Event, TextEvent
-from ..models import Column, Comparison, Grade, Origin, Preference
-from ..streaming import stream_answer
+from finetune_switch.comparison_forms import GradeForm
+from finetune_switch.events import Event, TextEvent
+from finetune_switch.models import Column, Comparison, Grade, Origin, Preference
+from finetune_switch.streaming import stream_answer
+
 from .compare import ComparerMixin, CompareView
-from .showing import (
-    columns_shown,
-    create_page_url,
-    passages_shown,
-    verdict_shown,
-    waking_seconds,
-)
+from .showing import columns_shown, create_page_url, passages_shown, verdict_shown, waking_seconds
 
 PARTIAL = "XMLHttpRequest"
 

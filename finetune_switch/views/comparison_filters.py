@@ -16,8 +16,8 @@ from django_filters.widgets import SuffixedMultiWidget
 from wagtail.admin.filters import WagtailFilterSet
 from wagtail.admin.utils import get_user_display_name
 
-from ..models import ChatBackend, Column, Comparison, Exchange, Grade, Outcome
-from ..reading import FAILURES, Reader
+from finetune_switch.models import ChatBackend, Column, Comparison, Exchange, Grade, Outcome
+from finetune_switch.reading import FAILURES, Reader
 
 
 class DaysWidget(SuffixedMultiWidget):

@@ -21,13 +21,14 @@ from wagtail.admin.utils import get_user_display_name
 from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
-from .. import permissions
-from ..models import Column as ComparisonColumn
-from ..models import Comparison, Exchange, Origin
-from ..reading import Reader, Seen, SeenAnswer, batched
-from ..spreadsheets import SafeSpreadsheetMixin
-from ..suggestions import suggest
-from ..widgets import admin_css
+from finetune_switch import permissions
+from finetune_switch.models import Column as ComparisonColumn
+from finetune_switch.models import Comparison, Exchange, Origin
+from finetune_switch.reading import Reader, Seen, SeenAnswer, batched
+from finetune_switch.spreadsheets import SafeSpreadsheetMixin
+from finetune_switch.suggestions import suggest
+from finetune_switch.widgets import admin_css
+
 from .comparison_filters import ComparisonFilterSet
 
 TITLE_CHARACTERS = 140

@@ -20,13 +20,13 @@ from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.log_actions import log
 from wagtail.permission_policies.pages import PagePermissionPolicy
 
-from .. import permissions, tasks
-from ..exceptions import IndexBusy
-from ..index import overview
-from ..index.builds import start_build
-from ..index.upkeep import runs_inside_the_request
-from ..log_actions import INDEX_ACTION
-from ..models import Exclusion, IndexBuild
+from finetune_switch import permissions, tasks
+from finetune_switch.exceptions import IndexBusy
+from finetune_switch.index import overview
+from finetune_switch.index.builds import start_build
+from finetune_switch.index.upkeep import runs_inside_the_request
+from finetune_switch.log_actions import INDEX_ACTION
+from finetune_switch.models import Exclusion, IndexBuild
 
 logger = logging.getLogger("finetune_switch.index")
 

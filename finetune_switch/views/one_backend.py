@@ -16,12 +16,12 @@ from wagtail.admin import messages
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.log_actions import log
 
-from .. import conf, permissions
-from ..exceptions import BackendError, ConnectionNotConfigured
-from ..models import ChatBackend, SystemPrompt
-from ..preflight import corrected_modelfile, run_check
-from ..registration import free_alias
-from ..servers import ModelServer
+from finetune_switch import conf, permissions
+from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
+from finetune_switch.models import ChatBackend, SystemPrompt
+from finetune_switch.preflight import corrected_modelfile, run_check
+from finetune_switch.registration import free_alias
+from finetune_switch.servers import ModelServer
 
 
 class OneBackendMixin:

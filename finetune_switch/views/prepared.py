@@ -23,18 +23,18 @@ from wagtail.admin.views.generic.permissions import PermissionCheckedMixin
 from wagtail.log_actions import log
 from wagtail.models import Locale, Site
 
-from .. import permissions
-from ..comparing import page_id_of
-from ..likeness import current_model_name, is_stale
-from ..models import Exchange, PreparedAnswer
-from ..models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
-from ..open_exchange import passages_of
-from ..prepared_preview import preview
-from ..prompts import CITATION
-from ..reading import Reader
-from ..sites import site_name
-from ..visitor_questions import QuestionReader
-from ..widgets import admin_css
+from finetune_switch import permissions
+from finetune_switch.comparing import page_id_of
+from finetune_switch.likeness import current_model_name, is_stale
+from finetune_switch.models import Exchange, PreparedAnswer
+from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
+from finetune_switch.open_exchange import passages_of
+from finetune_switch.prepared_preview import preview
+from finetune_switch.prompts import CITATION
+from finetune_switch.reading import Reader
+from finetune_switch.sites import site_name
+from finetune_switch.visitor_questions import QuestionReader
+from finetune_switch.widgets import admin_css
 
 HALF_A_YEAR = timedelta(days=182)
 

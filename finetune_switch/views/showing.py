@@ -15,22 +15,14 @@ from django.utils.translation import ngettext
 from wagtail.models import Site
 from wagtail.permissions import page_permission_policy
 
-from .. import permissions
-from ..comparing import exchanges_of, is_settled, may_reveal, page_id_of
-from ..models import (
-    Column,
-    Comparison,
-    Exchange,
-    Grade,
-    Outcome,
-    Preference,
-    Switch,
-)
-from ..passages import Passage
-from ..visibility import page_model
+from finetune_switch import permissions
+from finetune_switch.comparing import exchanges_of, is_settled, may_reveal, page_id_of
+from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference, Switch
+from finetune_switch.passages import Passage
+from finetune_switch.visibility import page_model
 
 if TYPE_CHECKING:
-    from ..grounding import Sentence
+    from finetune_switch.grounding import Sentence
 
 WAITING, ANSWERING, ANSWERED = "waiting", "answering", "answered"
 FAILED, STOPPED, GONE = "failed", "stopped", "gone"
@@ -102,7 +94,7 @@ def _answer_shown(
     comparison: Comparison, column: Column, exchange: Exchange | None, knows_names: bool
 ) -> dict[str, Any]:
     # Its many patterns take a fifth of a second to compile, which no start-up needs.
-    from ..grounding import assess
+    from finetune_switch.grounding import assess
 
     if exchange is None:
         state = GONE if column.backend is None else WAITING

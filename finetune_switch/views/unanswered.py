@@ -14,13 +14,13 @@ from wagtail.admin.widgets.button import HeaderButton
 from wagtail.coreutils import get_content_languages
 from wagtail.models import Site
 
-from .. import conf
-from ..askers import Asker
-from ..comparing import page_id_of
-from ..models import Exchange
-from ..passages import Passage
-from ..retrieval import Doors
-from ..unanswered import (
+from finetune_switch import conf
+from finetune_switch.askers import Asker
+from finetune_switch.comparing import page_id_of
+from finetune_switch.models import Exchange
+from finetune_switch.passages import Passage
+from finetune_switch.retrieval import Doors
+from finetune_switch.unanswered import (
     MOST_QUESTIONS,
     Group,
     Grouping,
@@ -28,8 +28,9 @@ from ..unanswered import (
     group_unanswered,
     what_was_missing,
 )
-from ..visibility import page_model
-from ..widgets import admin_css
+from finetune_switch.visibility import page_model
+from finetune_switch.widgets import admin_css
+
 from .showing import create_page_url
 from .visitor_question_filters import UnansweredFilterSet
 from .visitor_questions import (

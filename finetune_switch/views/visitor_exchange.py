@@ -13,9 +13,10 @@ from django.views.generic import TemplateView
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.coreutils import get_content_languages
 
-from .. import permissions
-from ..models import Exchange, Outcome
-from ..visitor_questions import frozen_passages, pieces_said, text_shown, turns_of
+from finetune_switch import permissions
+from finetune_switch.models import Exchange, Outcome
+from finetune_switch.visitor_questions import frozen_passages, pieces_said, text_shown, turns_of
+
 from .showing import details, passages_shown
 from .visitor_questions import (
     SeeVisitorsQuestionsMixin,

@@ -13,11 +13,12 @@ from wagtail.admin.filters import WagtailFilterSet
 from wagtail.coreutils import get_content_languages
 from wagtail.models import Site
 
-from ..models import ChatBackend, Exchange, Outcome
-from ..reading import Reader
-from ..sites import site_name
-from ..visibility import page_model
-from ..visitor_questions import LATEST, QuestionReader
+from finetune_switch.models import ChatBackend, Exchange, Outcome
+from finetune_switch.reading import Reader
+from finetune_switch.sites import site_name
+from finetune_switch.visibility import page_model
+from finetune_switch.visitor_questions import LATEST, QuestionReader
+
 from .comparison_filters import DaysWidget
 
 DAYS = 30

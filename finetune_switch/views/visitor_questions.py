@@ -20,14 +20,15 @@ from wagtail.admin.widgets.button import HeaderButton
 from wagtail.coreutils import get_content_languages
 from wagtail.models import Site
 
-from .. import conf, permissions
-from ..models import Exchange, Feedback
-from ..passages import Source
-from ..reading import Reader, batched
-from ..sites import site_name
-from ..spreadsheets import SafeSpreadsheetMixin
-from ..visitor_questions import QuestionReader, cited_sources, text_shown
-from ..widgets import admin_css
+from finetune_switch import conf, permissions
+from finetune_switch.models import Exchange, Feedback
+from finetune_switch.passages import Source
+from finetune_switch.reading import Reader, batched
+from finetune_switch.sites import site_name
+from finetune_switch.spreadsheets import SafeSpreadsheetMixin
+from finetune_switch.visitor_questions import QuestionReader, cited_sources, text_shown
+from finetune_switch.widgets import admin_css
+
 from .visitor_question_filters import VisitorQuestionFilterSet
 
 TITLE_CHARACTERS = 140

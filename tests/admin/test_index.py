@@ -12,11 +12,7 @@ from finetune_switch import tasks
 from finetune_switch.exclusions import set_exclusion
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
-from finetune_switch.models import (
-    Document,
-    IndexBuild,
-    PendingUpdate,
-)
+from finetune_switch.models import Document, IndexBuild, PendingUpdate
 
 from .conftest import add_page
 from .pages import address

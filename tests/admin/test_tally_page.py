@@ -5,14 +5,7 @@ from __future__ import annotations
 import pytest
 
 from finetune_switch.models import ChatBackend, Exchange, Outcome, Question
-from tests.comparison_helpers import (
-    bar,
-    column_of,
-    grade,
-    make_comparison,
-    prefer,
-    show_names,
-)
+from tests.comparison_helpers import bar, column_of, grade, make_comparison, prefer, show_names
 
 from .pages import address
 from .roles import make_user

@@ -6,13 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
-from finetune_switch.models import (
-    Comparison,
-    Grade,
-    Preference,
-    Question,
-    Switch,
-)
+from finetune_switch.models import Comparison, Grade, Preference, Question, Switch
 from tests.index_helpers import build
 
 from .comparing import (

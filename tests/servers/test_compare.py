@@ -15,16 +15,7 @@ from wagtail.models import Page, PageViewRestriction
 from finetune_switch.models import Exchange, Grade, Preference
 
 from .asking import LONG_ANSWER, models_asked
-from .comparing import (
-    FORM,
-    PARTIAL,
-    QUESTION,
-    Comparer,
-    answer_in,
-    column_of,
-    stream_path,
-    text_of,
-)
+from .comparing import FORM, PARTIAL, QUESTION, Comparer, answer_in, column_of, stream_path, text_of
 from .reading import sign_in
 
 KINDS = ("gunicorn", "runserver", "uvicorn")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ... import conf
+from finetune_switch import conf
+
 from .extension import is_supported
 
 if TYPE_CHECKING:

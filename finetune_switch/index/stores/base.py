@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from ...adapters import Scope
-from ...models import EmbeddingSpace
+from finetune_switch.adapters import Scope
+from finetune_switch.models import EmbeddingSpace
 
 if TYPE_CHECKING:
     import numpy as np

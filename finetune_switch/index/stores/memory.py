@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models import Chunk, EmbeddingSpace, RemovedChunk
+from finetune_switch.models import Chunk, EmbeddingSpace, RemovedChunk
+
 from .base import Found, Scope, Vector
 
 # Rows read at a time: they are in memory twice while they are copied into the matrix.

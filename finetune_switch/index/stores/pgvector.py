@@ -18,8 +18,9 @@ import numpy as np
 from django.db import DatabaseError, ProgrammingError, connections, transaction
 from django.utils.translation import gettext as _
 
-from ...exceptions import BackendError
-from ...models import Chunk, Document, EmbeddingSpace
+from finetune_switch.exceptions import BackendError
+from finetune_switch.models import Chunk, Document, EmbeddingSpace
+
 from . import hnsw
 from .base import Found, Scope, Vector
 from .copying import binary_rows

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from wagtail.models import Locale
 
-from ..stores.base import Found, Scope
+from finetune_switch.index.stores.base import Found, Scope
 
 TITLE_WEIGHT = 2.5
 """How much more a word in the title counts than one in the text."""

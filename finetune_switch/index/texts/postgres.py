@@ -14,7 +14,8 @@ from typing import Any
 from django.db import connections
 from wagtail.models import Locale
 
-from ..stores.base import Found, Scope
+from finetune_switch.index.stores.base import Found, Scope
+
 from .base import (
     CANDIDATES,
     TEXT_CHARACTERS,

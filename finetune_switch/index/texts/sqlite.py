@@ -15,8 +15,9 @@ from typing import Any
 from django.db import OperationalError, connections
 from wagtail.models import Locale
 
-from ...models import Chunk
-from ..stores.base import Found, Scope
+from finetune_switch.index.stores.base import Found, Scope
+from finetune_switch.models import Chunk
+
 from .base import (
     CANDIDATES,
     TEXT_CHARACTERS,

@@ -9,12 +9,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 
-from ..subcommands.asking import Ask, Check
-from ..subcommands.base import Subcommand
-from ..subcommands.indexing import Index
-from ..subcommands.installing import Doctor, Init
-from ..subcommands.retention import Purge
-from ..subcommands.switching import Back, List, Status, Use
+from finetune_switch.management.subcommands.asking import Ask, Check
+from finetune_switch.management.subcommands.base import Subcommand
+from finetune_switch.management.subcommands.indexing import Index
+from finetune_switch.management.subcommands.installing import Doctor, Init
+from finetune_switch.management.subcommands.retention import Purge
+from finetune_switch.management.subcommands.switching import Back, List, Status, Use
 
 SUBCOMMANDS: tuple[type[Subcommand], ...] = (
     Status,

@@ -9,15 +9,16 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import get_language
 
-from ...answering import Answer, answer
-from ...askers import Asker
-from ...backends.calls import import_litellm
-from ...events import SourcesEvent, TextEvent
-from ...exceptions import BackendError, InvalidQuestion
-from ...models import ChatBackend, Origin, Switch
-from ...passages import Passage
-from ...preflight import check_backend
-from ...retrieval import retrieve
+from finetune_switch.answering import Answer, answer
+from finetune_switch.askers import Asker
+from finetune_switch.backends.calls import import_litellm
+from finetune_switch.events import SourcesEvent, TextEvent
+from finetune_switch.exceptions import BackendError, InvalidQuestion
+from finetune_switch.models import ChatBackend, Origin, Switch
+from finetune_switch.passages import Passage
+from finetune_switch.preflight import check_backend
+from finetune_switch.retrieval import retrieve
+
 from .base import Subcommand, add_site_argument, find_backend, find_site
 
 

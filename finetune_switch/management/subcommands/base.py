@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from wagtail.models import Site
 
-from ...models import ChatBackend, Switch
+from finetune_switch.models import ChatBackend, Switch
 
 
 class Subcommand(ABC):

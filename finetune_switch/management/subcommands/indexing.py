@@ -9,18 +9,19 @@ from django.core.management.base import CommandError
 from django.utils.text import capfirst
 from tqdm import tqdm
 
-from ... import adapters, conf
-from ...costs import embedding_cost
-from ...embeddings import get_embedder
-from ...exceptions import BackendError, IndexBusy
-from ...index.building import run_build, update_objects
-from ...index.builds import active_space, start_build
-from ...index.documents import chunks_of, text_of
-from ...index.sources import Sources
-from ...index.stores import get_store
-from ...models import IndexBuild
-from ...retrieval import OWN_INDEX
-from ...visibility import page_model
+from finetune_switch import adapters, conf
+from finetune_switch.costs import embedding_cost
+from finetune_switch.embeddings import get_embedder
+from finetune_switch.exceptions import BackendError, IndexBusy
+from finetune_switch.index.building import run_build, update_objects
+from finetune_switch.index.builds import active_space, start_build
+from finetune_switch.index.documents import chunks_of, text_of
+from finetune_switch.index.sources import Sources
+from finetune_switch.index.stores import get_store
+from finetune_switch.models import IndexBuild
+from finetune_switch.retrieval import OWN_INDEX
+from finetune_switch.visibility import page_model
+
 from .base import Subcommand
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from ... import conf
-from ...models import Exchange
+from finetune_switch import conf
+from finetune_switch.models import Exchange
+
 from .base import Subcommand
 
 

@@ -9,9 +9,10 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from ...exceptions import SwitchConflict
-from ...models import ChatBackend, Switch
-from ...registration import synchronise_backends
+from finetune_switch.exceptions import SwitchConflict
+from finetune_switch.models import ChatBackend, Switch
+from finetune_switch.registration import synchronise_backends
+
 from .base import Subcommand, add_site_argument, find_backend, find_site, stored_switch
 
 

@@ -7,11 +7,12 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import override
 from wagtail.models import Site
 
-from ... import conf
-from ...models import Switch
-from ...models.exchange import MAX_QUESTION_LENGTH
-from ...notices import notice_text
-from ...visitors import page_language
+from finetune_switch import conf
+from finetune_switch.models import Switch
+from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
+from finetune_switch.notices import notice_text
+from finetune_switch.visitors import page_language
+
 from .guards import visitor_endpoint
 
 

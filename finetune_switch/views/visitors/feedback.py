@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 from wagtail.models import Site
 
-from ...exceptions import InvalidQuestion
-from ...masking import masked
-from ...models import Exchange, Feedback, Origin
-from ...models.feedback import MAX_COMMENT_LENGTH
-from ...visitors import page_language
+from finetune_switch.exceptions import InvalidQuestion
+from finetune_switch.masking import masked
+from finetune_switch.models import Exchange, Feedback, Origin
+from finetune_switch.models.feedback import MAX_COMMENT_LENGTH
+from finetune_switch.visitors import page_language
+
 from .fields import read_json, read_text
 from .guards import refuse, visitor_endpoint
 

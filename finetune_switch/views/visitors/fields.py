@@ -10,8 +10,8 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from ...exceptions import InvalidQuestion
-from ...followups import Turn
+from finetune_switch.exceptions import InvalidQuestion
+from finetune_switch.followups import Turn
 
 
 def read_uuid(value: Any, name: str) -> uuid.UUID | None:

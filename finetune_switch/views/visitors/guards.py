@@ -19,8 +19,8 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
-from ... import conf
-from ...exceptions import InvalidQuestion, Refused
+from finetune_switch import conf
+from finetune_switch.exceptions import InvalidQuestion, Refused
 
 # Methods that change and cost nothing. What they read, no page of another origin can.
 SAFE_METHODS = ("GET", "HEAD")

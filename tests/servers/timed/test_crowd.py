@@ -15,11 +15,10 @@ import pytest
 from django.db import connection
 
 from finetune_switch.models import Exchange, Outcome
-
-from ..asking import asked
-from ..conftest import ON_POSTGRESQL
-from ..processes import Server, standin_process
-from ..reading import request_bytes
+from tests.servers.asking import asked
+from tests.servers.conftest import ON_POSTGRESQL
+from tests.servers.processes import Server, standin_process
+from tests.servers.reading import request_bytes
 
 MAX_CONNECTIONS = 30
 MAX_SECONDS = 60

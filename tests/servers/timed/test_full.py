@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from ..asking import LONG_ANSWER
-from ..conftest import warm_up
-from ..processes import THREADS, Server, wait_for
-from ..reading import LeavingReader, visitor
+from tests.servers.asking import LONG_ANSWER
+from tests.servers.conftest import warm_up
+from tests.servers.processes import THREADS, Server, wait_for
+from tests.servers.reading import LeavingReader, visitor
 
 QUESTION = "What does a family ticket cost?"
 AT_ONCE = 1.0

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from finetune_switch.models import Exchange, Outcome
-
-from ..asking import CONVERSATION, LONG_ANSWER, asked, follow_up, models_asked
-from ..comparing import answer_in, column_of, text_of
-from ..processes import wait_for
-from ..reading import LeavingReader, read_stream
+from tests.servers.asking import CONVERSATION, LONG_ANSWER, asked, follow_up, models_asked
+from tests.servers.comparing import answer_in, column_of, text_of
+from tests.servers.processes import wait_for
+from tests.servers.reading import LeavingReader, read_stream
 
 # What the model does, how many pieces of its answer the reader waits for, and what it had said.
 MOMENTS = {

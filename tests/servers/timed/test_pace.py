@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ..asking import LONG_ANSWER, asked
-from ..comparing import column_of
-from ..reading import read_stream
+from tests.servers.asking import LONG_ANSWER, asked
+from tests.servers.comparing import column_of
+from tests.servers.reading import read_stream
 
 # What a machine that has other things to do adds to four streams at once.
 NOISE = 0.5

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core import checks
 
-from . import conf
+from finetune_switch import conf
 
 COUNTS = (
     "QUESTIONS_A_MINUTE",

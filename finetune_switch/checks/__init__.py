@@ -11,8 +11,9 @@ from django.conf import settings
 from django.core import checks
 from django.db import DatabaseError, connections, router
 
-from . import conf
-from .option_checks import check_limits_are_shared, check_visitors, unknown_options
+from finetune_switch import conf
+
+from .visitors import check_limits_are_shared, check_visitors, unknown_options
 
 VECTOR_INDEX = "wagtail-vector-index"
 VECTOR_INDEX_VERSION = "0.10"
@@ -348,8 +349,8 @@ def check_index_is_current(
     app_configs: Any, databases: Iterable[str] | None = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:
     """Reads the database, so only ``check --database`` (and ``migrate``) asks it."""
-    from .index.overview import rebuild_state
-    from .models import EmbeddingSpace
+    from finetune_switch.index.overview import rebuild_state
+    from finetune_switch.models import EmbeddingSpace
 
     using = router.db_for_read(EmbeddingSpace)
     if using not in (databases or ()):
