@@ -108,7 +108,7 @@ def _passage(text: str) -> Passage:
 def _retrieve(question: str) -> list[Passage]:
     from wagtail.models import Site
 
-    from finetune_switch.askers import Asker
+    from finetune_switch.access.askers import Asker
     from finetune_switch.retrieval import retrieve
 
     site = Site.objects.get(is_default_site=True)

@@ -96,7 +96,7 @@ def _prepare(connection: str) -> tuple[list[Any], dict[str, Any]]:
     """An active backend, passages, and what the plugin will give litellm for them."""
     from wagtail.models import Site
 
-    from finetune_switch.askers import Asker
+    from finetune_switch.access.askers import Asker
     from finetune_switch.asking import Asking
     from finetune_switch.backends.calls import import_litellm
     from finetune_switch.models import ChatBackend, Exchange, Origin, Switch

@@ -165,7 +165,7 @@ def _questions() -> Iterator[str]:
 def _retrieve(site: Any, *, text_ranking: bool) -> Ask:
     from django.conf import settings
 
-    from finetune_switch.askers import Asker
+    from finetune_switch.access.askers import Asker
     from finetune_switch.retrieval import retrieve
 
     questions = _questions()

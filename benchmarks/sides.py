@@ -102,7 +102,7 @@ def _questions() -> list[str]:
 
 
 def _messages(question: str) -> Any:
-    from finetune_switch.askers import Asker
+    from finetune_switch.access.askers import Asker
     from finetune_switch.asking import Asking
     from finetune_switch.models import ChatBackend, Origin
 

@@ -17,14 +17,14 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import Site
 
-from .askers import Asker
+from .access.askers import Asker
+from .access.sites import current_request
 from .asking import Asking, OpenExchange
 from .backends.base import Silence
 from .database import in_database_thread, release_connections
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
 from .exceptions import BackendError
 from .followups import Turn
-from .middleware import current_request
 from .models import ChatBackend, Origin, Switch
 from .passages import Passage
 from .prompts import Message
@@ -43,7 +43,7 @@ def answer(question: str, **options: Any) -> Answer:
     - ``site``: a Wagtail site; otherwise that of ``request`` (the current one, which the middleware
       knows), else the default site.
     - ``locale``: a language code; the active language otherwise.
-    - ``asker``: an :class:`~finetune_switch.askers.Asker`; an anonymous visitor otherwise.
+    - ``asker``: an :class:`~finetune_switch.access.askers.Asker`; an anonymous visitor otherwise.
     - ``backend``: a :class:`~finetune_switch.models.ChatBackend`; the active one otherwise.
     - ``passages``: a frozen list of passages; nothing is retrieved then.
     - ``retrieval``: ``False`` asks the model without any passages.

@@ -21,7 +21,8 @@ from django.utils.translation import override
 from wagtail.models import Site
 
 from . import conf
-from .askers import Asker
+from .access.askers import Asker
+from .access.sites import site_for
 from .backends import get_backend
 from .backends.base import BaseChatBackend
 from .embeddings.questions import each_vector_once
@@ -29,7 +30,6 @@ from .events import FailedEvent
 from .exceptions import BackendError
 from .followups import Turn, clean_turns, leans, standalone_by_rule
 from .masking import Masking
-from .middleware import site_for
 from .models import ChatBackend, Exchange, Origin, PreparedAnswer, Switch
 from .models.exchange import clean_question
 from .open_exchange import OpenExchange, passages_of

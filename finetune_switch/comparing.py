@@ -6,14 +6,14 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.apps import apps
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils.translation import gettext as _
 from wagtail.log_actions import log
 from wagtail.models import Site
 
-from .askers import Asker
+from .access.askers import Asker
+from .access.visibility import page_id_of
 from .exceptions import InvalidQuestion
 from .models import (
     ChatBackend,
@@ -29,10 +29,9 @@ from .models import (
 )
 from .models.comparison import LETTERS
 from .models.exchange import clean_question
-from .passages import Passage, Source
+from .passages import Passage
 from .prompts import without_citations
 from .retrieval import all_open_to, retrieve
-from .visibility import page_model
 
 FEWEST, MOST = 2, len(LETTERS)
 
@@ -160,16 +159,6 @@ def _best_answer(exchanges: Sequence[Exchange], user: Any) -> str:
     corrected = [grade.correction for _exchange, grade in graded if grade.correction]
     correct = [exchange.answer for exchange, grade in graded if grade.value == Grade.Value.CORRECT]
     return next(iter(corrected + correct), "")
-
-
-def page_id_of(source: Source) -> int | None:
-    """The primary key of the page that a source is; ``None`` where it is something else."""
-    try:
-        model = apps.get_model(source.model)
-    except (LookupError, ValueError):
-        return None
-    is_page = issubclass(model, page_model()) and source.object_id.isdecimal()
-    return int(source.object_id) if is_page else None
 
 
 def exchanges_of(columns: Iterable[Column]) -> dict[Any, Exchange]:

@@ -13,11 +13,11 @@ from wagtail.coreutils import get_content_languages
 from wagtail.models import Locale, Site
 
 from . import adapters
+from .access.sites import site_name
 from .comparing import FEWEST, MOST
 from .models import ChatBackend, Grade, Question
 from .models.exchange import MAX_QUESTION_LENGTH
 from .permissions import groups_to_ask_as
-from .sites import site_name
 
 
 class CompareForm(forms.Form):

@@ -23,9 +23,9 @@ from wagtail.log_actions import log
 from wagtail.models import AbstractPage, get_page_models
 
 from . import conf
+from .access.visibility import page_model
 from .log_actions import LEAVE_OUT_ACTION
 from .models import Exclusion
-from .visibility import page_model
 
 PREFIX = "finetune_switch"
 

@@ -15,9 +15,9 @@ from wagtail.admin.ui.components import Component
 from wagtail.models import Site
 
 from . import adapters, budgets, permissions
+from .access.sites import site_name
 from .index import overview
 from .models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
-from .sites import site_name
 from .widgets import admin_css
 
 

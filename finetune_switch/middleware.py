@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
-from wagtail.models import Site
 
-_current_request: ContextVar[HttpRequest | None] = ContextVar(
-    "finetune_switch_request", default=None
-)
+from .access.sites import _current_request
 
 
 class CurrentSiteMiddleware:
@@ -43,14 +39,3 @@ class CurrentSiteMiddleware:
             return await self.get_response(request)  # type: ignore[misc]
         finally:
             _current_request.reset(token)
-
-
-def current_request() -> HttpRequest | None:
-    return _current_request.get()
-
-
-def site_for(request: HttpRequest | None) -> Site | None:
-    """The site that a request is for, or the default site where there is no request."""
-    if request is not None:
-        return Site.find_for_request(request)
-    return Site.objects.filter(is_default_site=True).first()

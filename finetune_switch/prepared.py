@@ -12,7 +12,8 @@ from typing import NamedTuple
 from django.db.models import Q
 from wagtail.models import Site
 
-from .askers import Asker
+from .access.askers import Asker
+from .access.visibility import pages_open_to
 from .index.texts.words import words
 from .likeness import likeness
 from .models import PreparedAnswer
@@ -20,7 +21,6 @@ from .models.prepared import lines_of
 from .passages import Passage, Source
 from .prompts import parse_citations
 from .retrieval import locales_for
-from .visibility import pages_open_to
 
 Kind = PreparedAnswer.Kind
 

@@ -22,13 +22,13 @@ from wagtail.admin.staticfiles import versioned_static
 from wagtail.admin.widgets import AdminDateInput, AdminPageChooser
 from wagtail.models import Locale
 
+from .access.sites import site_name
+from .access.visibility import page_model
 from .exceptions import EmbeddingError
 from .likeness import embed_examples
 from .models import PreparedAnswer
 from .models.exchange import MAX_QUESTION_LENGTH
 from .models.prepared import lines_of
-from .sites import site_name
-from .visibility import page_model
 from .widgets import admin_css
 
 logger = logging.getLogger("finetune_switch.prepared")

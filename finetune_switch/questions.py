@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.admin.panels import FieldPanel, ObjectList, Panel
 
+from .access.visibility import page_model
 from .exceptions import InvalidQuestion
 from .models import QuestionSet
 from .models.exchange import clean_question
-from .visibility import page_model
 from .widgets import PAGE_ID, NamedTagWidget, PagesWidget
 
 MOST_SHOWN = 50

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
-from .askers import Asker
+from .access.askers import Asker
 from .models import Column, Comparison, Exchange, Grade, Outcome, Preference, Reveal
 from .passages import Source
 from .retrieval import Doors

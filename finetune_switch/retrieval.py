@@ -17,12 +17,12 @@ from django.utils.translation import gettext as _
 from wagtail.models import AbstractPage, Locale, Site
 
 from . import adapters
+from .access.askers import Asker
+from .access.visibility import objects_open_to, pages_open_to
 from .adapters import Scope, SearchableIndex
-from .askers import Asker
 from .exceptions import BackendError
 from .highlights import excerpt
 from .passages import Hit, Passage, Source
-from .visibility import objects_open_to, pages_open_to
 
 logger = logging.getLogger("finetune_switch.retrieval")
 

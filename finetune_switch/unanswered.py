@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy, override
 from wagtail.models import Site
 
-from .askers import Asker
+from .access.askers import Asker
 from .embeddings import get_embedder
 from .exceptions import BackendError, EmbeddingError
 from .index.builds import active_space

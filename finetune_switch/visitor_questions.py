@@ -16,11 +16,10 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils.translation import override
 
-from .comparing import page_id_of
+from .access.visibility import page_id_of, page_model
 from .models import Exchange, Outcome, Switch
 from .passages import Passage, Source
 from .reading import BATCH, Reader, batched
-from .visibility import page_model
 
 # Whose pages are offered to filter by.
 LATEST = 500

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from wagtail.models import Site
 
 from . import conf, throttling
+from .access.askers import Asker
 from .answering import answer
-from .askers import Asker
 from .events import Event, event_data
 from .exceptions import InvalidQuestion, Refused
 from .followups import clean_turns

@@ -7,7 +7,7 @@ from typing import Any
 from wagtail import blocks
 
 from demo_site.standin import StandIn
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
 from finetune_switch.index.blocks import block_text
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build

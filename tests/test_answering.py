@@ -17,9 +17,9 @@ from wagtail.models import PageViewRestriction, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters, asking
+from finetune_switch.access.askers import Asker
 from finetune_switch.adapters import DeclaredBackend
 from finetune_switch.answering import aanswer, answer
-from finetune_switch.askers import Asker
 from finetune_switch.backends.base import BaseChatBackend, Text
 from finetune_switch.events import DoneEvent, FailedEvent, SourcesEvent, TextEvent
 from finetune_switch.exceptions import BackendError, InvalidQuestion

@@ -14,8 +14,8 @@ from django.contrib.auth.models import User
 from wagtail.models import Locale, PageViewRestriction
 
 from finetune_switch import asking, rewriting
+from finetune_switch.access.askers import Asker
 from finetune_switch.answering import aanswer, answer
-from finetune_switch.askers import Asker
 from finetune_switch.events import SourcesEvent, WaitingEvent
 from finetune_switch.followups import Turn
 from finetune_switch.index.searching import SiteIndex

@@ -10,7 +10,7 @@ from django.test import TestCase
 from wagtail.models import Page
 
 from benchmarks import quality
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
 from finetune_switch.models import Chunk
 from finetune_switch.retrieval import retrieve
 from tests.databases import remove_site

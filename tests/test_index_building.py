@@ -10,7 +10,7 @@ from django.db import connection
 from wagtail.models import Page, PageViewRestriction
 
 from demo_site.models import ArticlePage
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
 from finetune_switch.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.index import documents
 from finetune_switch.index.building import run_build, update_objects

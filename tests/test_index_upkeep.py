@@ -17,7 +17,7 @@ from wagtail.images.tests.utils import get_test_image_file
 from wagtail.models import Collection, Locale, Page, PageViewRestriction, Site
 
 from demo_site.models import ArticlePage, HomePage
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
 from finetune_switch.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.index import upkeep

@@ -12,8 +12,8 @@ from wagtail.models import Locale, Page, PageViewRestriction, Site
 
 from demo_site.models import HomePage, SectionPage
 from finetune_switch import adapters
+from finetune_switch.access.askers import Asker
 from finetune_switch.answering import aanswer, answer
-from finetune_switch.askers import Asker
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Exchange, Outcome, Switch
 from finetune_switch.passages import Hit

@@ -8,10 +8,10 @@ from wagtail.models import Page, Site
 
 from benchmarks import quality
 from demo_site.loader import KINDS
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import pages_open_to
 from finetune_switch.index.content import content_of
 from finetune_switch.index.texts.words import stems, stop_words, words
-from finetune_switch.visibility import pages_open_to
 from tests.databases import remove_site
 
 ENGLISH = "english"

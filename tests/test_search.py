@@ -8,7 +8,7 @@ from django.template import Context, Template
 from django.test import RequestFactory
 from wagtail.models import Page, PageViewRestriction
 
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
 from finetune_switch.highlights import EXCERPT_CHARACTERS, excerpt
 from finetune_switch.retrieval import search, similar_pages
 from tests.index_helpers import build

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth import get_user_model
 
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
 from finetune_switch.models import ChatBackend, Comparison, Exchange, Grade, Outcome, Question
 from finetune_switch.reading import Reader
 from finetune_switch.tally import tally, wilson_interval

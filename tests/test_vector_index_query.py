@@ -13,7 +13,7 @@ from wagtail_vector_index.storage.numpy.provider import NumpyIndexMixin
 from demo_site.models import ArticlePage
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters
-from finetune_switch.askers import Asker, asking_as
+from finetune_switch.access.askers import Asker, asking_as
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import Exchange, Outcome, Switch
 from finetune_switch.retrieval import retrieve

@@ -16,7 +16,7 @@ from wagtail_vector_index.storage.models import Embedding
 
 from demo_site.models import ArticlePage, HomePage
 from finetune_switch import adapters
-from finetune_switch.askers import Asker, asking_as
+from finetune_switch.access.askers import Asker, asking_as
 from finetune_switch.embeddings.base import WrongDimensions
 from finetune_switch.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.middleware import CurrentSiteMiddleware

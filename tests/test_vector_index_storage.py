@@ -17,13 +17,13 @@ from wagtail_vector_index.storage.models import (
 
 from demo_site.models import ArticlePage, BoatPage
 from finetune_switch import adapters
+from finetune_switch.access.askers import Asker, asking_as
+from finetune_switch.access.visibility import VISIBILITY_HOOK
 from finetune_switch.adapters import Scope
-from finetune_switch.askers import Asker, asking_as
 from finetune_switch.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import Document, EmbeddingSpace, PendingUpdate, Switch
 from finetune_switch.vector_index.storage import SiteIndexMixin, SiteStorageProvider
-from finetune_switch.visibility import VISIBILITY_HOOK
 from tests.index_helpers import ANYTHING, build
 from tests.vector_index_helpers import (
     LAMP,

@@ -9,8 +9,8 @@ from django.contrib.auth.models import Group, Permission, User
 from wagtail import hooks
 from wagtail.models import Locale, Page, PageViewRestriction, Site
 
-from finetune_switch.askers import Asker
-from finetune_switch.visibility import (
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import (
     VISIBILITY_HOOK,
     may_see,
     objects_open_to,

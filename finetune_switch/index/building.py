@@ -14,12 +14,12 @@ from django.db import InterfaceError, OperationalError, connections, router, tra
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from finetune_switch.access.visibility import page_model
 from finetune_switch.embeddings import get_embedder
 from finetune_switch.embeddings.base import Embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.likeness import renew_vectors
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate, RemovedChunk
-from finetune_switch.visibility import page_model
 
 from .builds import claim
 from .content import objects_that_use

@@ -23,8 +23,8 @@ from wagtail.models import AbstractPage, ReferenceIndex, SpecificMixin, Translat
 from wagtail.rich_text import RichText
 from wagtail.search.index import Indexed, RelatedFields, SearchField
 
-from finetune_switch.askers import Asker
-from finetune_switch.visibility import page_model, pages_open_to
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import page_model, pages_open_to
 
 from .blocks import stream_texts
 from .markup import clean, html_to_text, join, tidy, write_out

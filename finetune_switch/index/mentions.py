@@ -14,8 +14,8 @@ from django.db.models import CharField, Model
 from wagtail.models import AbstractPage
 from wagtail.rich_text import features
 
-from finetune_switch.askers import Asker
-from finetune_switch.visibility import page_model, pages_open_to
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import page_model, pages_open_to
 
 # Code points that are no characters and that no text of ours holds, see markup.clean().
 _BEGIN, _END = "\ufdd0", "\ufdd1"

@@ -16,10 +16,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_switch import conf
+from finetune_switch.access.visibility import page_model
 from finetune_switch.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
-from finetune_switch.visibility import page_model
 
 from .builds import active_space, needs_rebuild
 from .sources import Sources

@@ -17,9 +17,9 @@ from wagtail.models import (
 )
 
 from finetune_switch import adapters, conf
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import may_see, page_model, site_ids_of
 from finetune_switch.models import Exclusion
-from finetune_switch.visibility import may_see, page_model, site_ids_of
 
 BATCH = 200
 

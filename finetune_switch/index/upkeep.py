@@ -22,8 +22,8 @@ from wagtail.documents import get_document_model_string
 from wagtail.images import get_image_model_string
 from wagtail.models import AbstractPage, PageViewRestriction, Site
 
+from finetune_switch.access.visibility import page_model
 from finetune_switch.models import Exclusion, PendingUpdate
-from finetune_switch.visibility import page_model
 
 from .sources import indexed_models
 

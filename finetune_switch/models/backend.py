@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_switch import adapters, conf
+from finetune_switch.access.sites import site_name
 from finetune_switch.exceptions import ConnectionNotConfigured
 from finetune_switch.parameters import clean_parameters, is_cloud_model
 from finetune_switch.prompts import DEFAULT_SYSTEM_PROMPT
-from finetune_switch.sites import site_name
 
 EXTRACTIVE_ALIAS = "extractive"
 

@@ -11,7 +11,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import AbstractPage, Site
 
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
 from finetune_switch.retrieval import similar_pages as find_similar_pages
 
 # What the widget asks, by the names of the addresses.

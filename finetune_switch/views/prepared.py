@@ -24,7 +24,8 @@ from wagtail.log_actions import log
 from wagtail.models import Locale, Site
 
 from finetune_switch import permissions
-from finetune_switch.comparing import page_id_of
+from finetune_switch.access.sites import site_name
+from finetune_switch.access.visibility import page_id_of
 from finetune_switch.likeness import current_model_name, is_stale
 from finetune_switch.models import Exchange, PreparedAnswer
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
@@ -32,7 +33,6 @@ from finetune_switch.open_exchange import passages_of
 from finetune_switch.prepared_preview import preview
 from finetune_switch.prompts import CITATION
 from finetune_switch.reading import Reader
-from finetune_switch.sites import site_name
 from finetune_switch.visitor_questions import QuestionReader
 from finetune_switch.widgets import admin_css
 

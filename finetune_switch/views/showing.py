@@ -16,10 +16,10 @@ from wagtail.models import Site
 from wagtail.permissions import page_permission_policy
 
 from finetune_switch import permissions
-from finetune_switch.comparing import exchanges_of, is_settled, may_reveal, page_id_of
+from finetune_switch.access.visibility import page_id_of, page_model
+from finetune_switch.comparing import exchanges_of, is_settled, may_reveal
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.visibility import page_model
 
 if TYPE_CHECKING:
     from finetune_switch.grounding import Sentence

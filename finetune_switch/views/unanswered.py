@@ -15,8 +15,8 @@ from wagtail.coreutils import get_content_languages
 from wagtail.models import Site
 
 from finetune_switch import conf
-from finetune_switch.askers import Asker
-from finetune_switch.comparing import page_id_of
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import page_id_of, page_model
 from finetune_switch.models import Exchange
 from finetune_switch.passages import Passage
 from finetune_switch.retrieval import Doors
@@ -28,7 +28,6 @@ from finetune_switch.unanswered import (
     group_unanswered,
     what_was_missing,
 )
-from finetune_switch.visibility import page_model
 from finetune_switch.widgets import admin_css
 
 from .showing import create_page_url

@@ -13,10 +13,10 @@ from wagtail.admin.filters import WagtailFilterSet
 from wagtail.coreutils import get_content_languages
 from wagtail.models import Site
 
+from finetune_switch.access.sites import site_name
+from finetune_switch.access.visibility import page_model
 from finetune_switch.models import ChatBackend, Exchange, Outcome
 from finetune_switch.reading import Reader
-from finetune_switch.sites import site_name
-from finetune_switch.visibility import page_model
 from finetune_switch.visitor_questions import LATEST, QuestionReader
 
 from .comparison_filters import DaysWidget

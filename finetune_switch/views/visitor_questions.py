@@ -21,10 +21,10 @@ from wagtail.coreutils import get_content_languages
 from wagtail.models import Site
 
 from finetune_switch import conf, permissions
+from finetune_switch.access.sites import site_name
 from finetune_switch.models import Exchange, Feedback
 from finetune_switch.passages import Source
 from finetune_switch.reading import Reader, batched
-from finetune_switch.sites import site_name
 from finetune_switch.spreadsheets import SafeSpreadsheetMixin
 from finetune_switch.visitor_questions import QuestionReader, cited_sources, text_shown
 from finetune_switch.widgets import admin_css

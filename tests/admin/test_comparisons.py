@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 from wagtail.models import Page, PageViewRestriction
 
 from demo_site.models import ArticlePage
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
 from finetune_switch.comparing import knows_names, may_read
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference
 from finetune_switch.reading import Reader

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from finetune_switch.askers import Asker
+from finetune_switch.access.askers import Asker
 from finetune_switch.models import Exchange, PreparedAnswer
 from finetune_switch.retrieval import retrieve
 from tests.index_helpers import build

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import get_language
 
+from finetune_switch.access.askers import Asker
 from finetune_switch.answering import Answer, answer
-from finetune_switch.askers import Asker
 from finetune_switch.backends.calls import import_litellm
 from finetune_switch.events import SourcesEvent, TextEvent
 from finetune_switch.exceptions import BackendError, InvalidQuestion

@@ -10,6 +10,7 @@ from django.utils.text import capfirst
 from tqdm import tqdm
 
 from finetune_switch import adapters, conf
+from finetune_switch.access.visibility import page_model
 from finetune_switch.costs import embedding_cost
 from finetune_switch.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError, IndexBusy
@@ -20,7 +21,6 @@ from finetune_switch.index.sources import Sources
 from finetune_switch.index.stores import get_store
 from finetune_switch.models import IndexBuild
 from finetune_switch.retrieval import OWN_INDEX
-from finetune_switch.visibility import page_model
 
 from .base import Subcommand
 

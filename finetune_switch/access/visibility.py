@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Exists, Model, QuerySet
 from wagtail import hooks
 from wagtail.models import AbstractPage, DraftStateMixin, PageViewRestriction, Site
+
+from finetune_switch.passages import Source
 
 from .askers import Asker
 
@@ -180,3 +183,13 @@ def group_ids(ids: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
     for model, object_id in ids:
         grouped.setdefault(model, set()).add(object_id)
     return grouped
+
+
+def page_id_of(source: Source) -> int | None:
+    """The primary key of the page that a source is; ``None`` where it is something else."""
+    try:
+        model = apps.get_model(source.model)
+    except (LookupError, ValueError):
+        return None
+    is_page = issubclass(model, page_model()) and source.object_id.isdecimal()
+    return int(source.object_id) if is_page else None
