@@ -93,7 +93,7 @@ def measure_demo() -> Iterator[Tally]:
 
 def shown(text: str, passages: Sequence[Passage], language: str) -> str:
     """What a visitor reads of a text that a model says letter by letter."""
-    from finetune_switch.fact_lock import FactLock
+    from finetune_switch.text.fact_lock import FactLock
 
     lock = FactLock(passages, language)
     return "".join([*map(lock.feed, text), lock.finish()])

@@ -24,10 +24,9 @@ from .backends.base import Silence
 from .database import in_database_thread, release_connections
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
 from .exceptions import BackendError
-from .followups import Turn
+from .messages import Message, Turn
 from .models import ChatBackend, Origin, Switch
 from .passages import Passage
-from .prompts import Message
 
 T = TypeVar("T")
 
@@ -50,13 +49,13 @@ def answer(question: str, **options: Any) -> Answer:
     - ``instructions``: what the model is told in place of its backend's own instructions.
     - ``messages``: a ready prompt in place of passages; it is sent as it is.
     - ``fact_lock``: ``True`` holds sentences back whose facts stand in no passage, see
-      :mod:`finetune_switch.fact_lock`; the events then come sentence by sentence.
+      :mod:`finetune_switch.text.fact_lock`; the events then come sentence by sentence.
     - ``prepared``: ``True`` gives the answer that people have prepared for the question, if there
       is one, and asks no model then, see :mod:`finetune_switch.prepared`.
     - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
     - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
       not asked again: its answer is replayed from the record.
-    - ``turns``: the :class:`~finetune_switch.followups.Turn` of the same conversation so far,
+    - ``turns``: the :class:`~finetune_switch.messages.Turn` of the same conversation so far,
       oldest first. The question is searched for as one that stands alone, at first as a rule makes
       it and then as the model does; where that finds other passages, a second ``SourcesEvent``
       takes the place of the first.

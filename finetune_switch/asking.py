@@ -28,16 +28,17 @@ from .backends.base import BaseChatBackend
 from .embeddings.questions import each_vector_once
 from .events import FailedEvent
 from .exceptions import BackendError
-from .followups import Turn, clean_turns, leans, standalone_by_rule
-from .masking import Masking
+from .followups import clean_turns, leans, standalone_by_rule
+from .messages import Message, Turn
 from .models import ChatBackend, Exchange, Origin, PreparedAnswer, Switch
 from .models.exchange import clean_question
 from .open_exchange import OpenExchange, passages_of
 from .passages import Passage
 from .prepared import Given, find_prepared
-from .prompts import Message, Prompt, PromptTooLong, build_prompt
+from .prompts import Prompt, PromptTooLong, build_prompt
 from .retrieval import all_open_to, retrieve
 from .rewriting import Rewriting
+from .text.masking import Masking
 
 logger = logging.getLogger("finetune_switch.answering")
 

@@ -30,8 +30,8 @@ from .models import (
 from .models.comparison import LETTERS
 from .models.exchange import clean_question
 from .passages import Passage
-from .prompts import without_citations
 from .retrieval import all_open_to, retrieve
+from .text.citations import without_citations
 
 FEWEST, MOST = 2, len(LETTERS)
 
@@ -139,7 +139,7 @@ def save_question(comparison: Comparison, user: Any) -> None:
 def _pages_used(comparison: Comparison, exchanges: Sequence[Exchange]) -> list[int]:
     """The pages of the passages that an answer cites or rests on, the likest first."""
     # Its many patterns take a fifth of a second to compile, which no start-up needs.
-    from .grounding import assess
+    from .text.grounding import assess
 
     passages = comparison.frozen_passages
     used: set[int | None] = set()

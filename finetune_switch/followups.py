@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import takewhile
 
 from django.utils.translation import gettext as _
 
 from .exceptions import InvalidQuestion
-from .index.texts.words import content_words, language_name, words
+from .messages import Message, Turn
 from .models.exchange import MAX_QUESTION_LENGTH
-from .prompts import Message, as_data, without_citations
+from .prompts import as_data
+from .text.citations import without_citations
+from .text.words import content_words, language_name, words
 
 MAX_TURNS = 10
 # In characters, as the next ones.
@@ -58,14 +59,6 @@ _GOING_ON = {
 # "Is there a car park?" points to nothing.
 _THERE_IS = re.compile(r"\b(?:(?:is|are) there|gibt es|il y a|y a t il|(?:is|zijn) er)\b")
 _POINTING_WORDS = {language: frozenset(text.split()) for language, text in _POINTING.items()}
-
-
-@dataclass(frozen=True)
-class Turn:
-    """An earlier question of the same conversation, and what was answered."""
-
-    question: str
-    answer: str = ""
 
 
 def clean_turns(turns: Sequence[Turn], max_length: int | None = None) -> tuple[Turn, ...]:

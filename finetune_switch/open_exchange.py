@@ -15,7 +15,6 @@ from django.utils.translation import override
 
 from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
 from .budgets import add_cost
-from .characters import without_harmful
 from .costs import cost_at_least, cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
@@ -23,12 +22,14 @@ from .followups import REWRITE_SECONDS
 from .models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
 from .passages import Passage, Source
 from .prepared import Given
-from .prompts import CitationFilter, Prompt, is_dont_know, parse_citations
+from .prompts import Prompt, is_dont_know
+from .text.characters import without_harmful
+from .text.citations import CitationFilter, parse_citations
 
 if TYPE_CHECKING:
     from .asking import Asking
-    from .fact_lock import FactLock
     from .rewriting import Rewriting
+    from .text.fact_lock import FactLock
 
 # An exchange is given a little longer than its backend before it reads "interrupted".
 GRACE = timedelta(seconds=10)
@@ -296,7 +297,7 @@ class OpenExchange:
         if not self.asking.fact_lock:
             return None
         # Reading facts takes a library that no start-up should wait for.
-        from .fact_lock import FactLock
+        from .text.fact_lock import FactLock
 
         return FactLock(self.prompt.passages, self.asking.locale or "en", [self.nothing_found])
 

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 
 from .backends import get_backend
 from .exceptions import BackendError
+from .messages import Message
 from .models import ChatBackend
-from .prompts import Message
 from .servers import ModelServer, OllamaModel
 
 SYSTEM_MARKER = "kestrel-4417"

@@ -14,13 +14,13 @@ from wagtail.models import Site
 
 from .access.askers import Asker
 from .access.visibility import pages_open_to
-from .index.texts.words import words
 from .likeness import likeness
 from .models import PreparedAnswer
 from .models.prepared import lines_of
 from .passages import Passage, Source
-from .prompts import parse_citations
 from .retrieval import locales_for
+from .text.citations import parse_citations
+from .text.words import words
 
 Kind = PreparedAnswer.Kind
 

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import chain
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
-from .characters import INVISIBLE, without_harmful
+from .messages import Message
 from .passages import Passage
+from .text.characters import INVISIBLE, without_harmful
+from .text.citations import CITATION
 
 if TYPE_CHECKING:
-    from .followups import Turn
+    from .messages import Turn
 
 DEFAULT_SYSTEM_PROMPT = """\
 You answer visitors' questions on this website.
@@ -39,10 +41,6 @@ SAFETY_SHARE = 0.05
 # In characters. Beyond this, what was said before costs more than it helps, however large a window.
 MAX_HISTORY_LENGTH = 24_000
 
-_SPACED_CITATION = re.compile(r"([ \t]*)\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
-_MAYBE_CITATION = re.compile(r"[ \t]*\[[\d\s,;]{0,40}$|[ \t]+$")
-CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
-
 # Tokens that some chat formats begin a turn with, or a call.
 _BRACKET = re.compile(
     rf"[\[［](?=[{INVISIBLE}\s]*[/／]?[{INVISIBLE}\s]*"
@@ -55,11 +53,6 @@ _TAG = re.compile(
     rf"|(?:[<＜﹤〈‹⟨]|&(?:lt|#0*60|#x0*3c);?)(?=[{INVISIBLE}]*(?:[^\W\d]|[/／<＜|｜!?]|0x))",
     re.IGNORECASE,
 )
-
-
-class Message(TypedDict):
-    role: str
-    content: str
 
 
 @dataclass(frozen=True)
@@ -199,49 +192,6 @@ def _user_text(question: str, passages: Sequence[Passage]) -> str:
         return question
     blocks = "".join(_passage_text(passage) for passage in passages)
     return f"{blocks}\n<question>\n{question}\n</question>"
-
-
-def parse_citations(answer: str, passages: Sequence[Passage]) -> list[int]:
-    """Numbers of the passages that an answer cites, in the order of their first mention."""
-    known = {passage.number for passage in passages}
-    numbers = [
-        int(number)
-        for group in CITATION.findall(answer)
-        for number in re.split(r"\s*[,;]\s*", group)
-    ]
-    return list(dict.fromkeys(number for number in numbers if number in known))
-
-
-def without_citations(text: str) -> str:
-    """A text by itself: the numbers are those of passages, which do not come with it."""
-    return _SPACED_CITATION.sub("", text)
-
-
-class CitationFilter:
-    """Drops citations of passages that were not given from an answer that arrives in pieces."""
-
-    def __init__(self, passages: Sequence[Passage]) -> None:
-        self._known = {passage.number for passage in passages}
-        self._held = ""
-
-    def feed(self, text: str) -> str:
-        """What may be shown so far. An end that could become a citation is held back."""
-        text = self._held + text
-        position = _MAYBE_CITATION.search(text)
-        cut = position.start() if position else len(text)
-        self._held = text[cut:]
-        return self._drop(text[:cut])
-
-    def finish(self) -> str:
-        rest, self._held = self._held, ""
-        return self._drop(rest)
-
-    def _drop(self, text: str) -> str:
-        def keep(match: re.Match[str]) -> str:
-            numbers = [n for n in re.split(r"\s*[,;]\s*", match[2]) if int(n) in self._known]
-            return f"{match[1]}[{', '.join(numbers)}]" if numbers else ""
-
-        return _SPACED_CITATION.sub(keep, text)
 
 
 def is_dont_know(answer: str, nothing_found: str) -> bool:

@@ -21,8 +21,8 @@ from .access.askers import Asker
 from .access.visibility import objects_open_to, pages_open_to
 from .adapters import Scope, SearchableIndex
 from .exceptions import BackendError
-from .highlights import excerpt
 from .passages import Hit, Passage, Source
+from .text.excerpts import excerpt
 
 logger = logging.getLogger("finetune_switch.retrieval")
 

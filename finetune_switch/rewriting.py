@@ -12,10 +12,10 @@ from .followups import (
     MAX_REWRITE_LENGTH,
     MAX_REWRITE_TOKENS,
     REWRITE_SECONDS,
-    Turn,
     rewrite_messages,
     taken_rewrite,
 )
+from .messages import Turn
 
 logger = logging.getLogger("finetune_switch.answering")
 

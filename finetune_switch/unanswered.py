@@ -18,10 +18,10 @@ from .access.askers import Asker
 from .embeddings import get_embedder
 from .exceptions import BackendError, EmbeddingError
 from .index.builds import active_space
-from .index.texts.words import content_words, language_name, share, words
 from .models import Exchange, Switch
 from .passages import Passage
 from .retrieval import retrieve
+from .text.words import content_words, language_name, share, words
 from .visitor_questions import frozen_passages
 
 if TYPE_CHECKING:

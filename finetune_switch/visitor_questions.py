@@ -114,7 +114,7 @@ def text_shown(exchange: Exchange) -> str:
     if not exchange.held_back:
         return exchange.answer
     # Reading facts takes a library that no start-up should wait for.
-    from .fact_lock import FactLock
+    from .text.fact_lock import FactLock
 
     locale = exchange.locale or settings.LANGUAGE_CODE
     switch = Switch.for_question(exchange.site)

@@ -20,8 +20,8 @@ from .followups import clean_turns
 from .models import ChatBackend, Origin, Outcome, Switch
 from .models.exchange import clean_question
 from .passages import Passage
-from .prompts import CITATION
 from .streaming import AnswerStream, stream_answer
+from .text.citations import CITATION
 
 # Which model it was, how long it took and what it cost is the team's to know.
 SHOWN_TO_VISITORS = {

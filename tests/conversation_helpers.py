@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from demo_site.standin.prompts import hear_follow_up
-from finetune_switch.followups import Turn
+from finetune_switch.messages import Turn
 from finetune_switch.models import ChatBackend, Switch
 from tests.helpers import make_backend
 from tests.index_helpers import build

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from finetune_switch.characters import without_harmful
+from finetune_switch.text.characters import without_harmful
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from django.utils.translation import override
 
 from benchmarks import facts
-from finetune_switch.fact_lock import FactLock
 from finetune_switch.models import Exchange, Outcome, Switch
+from finetune_switch.text.fact_lock import FactLock
 from tests.helpers import QUESTION, ask_async, ask_sync, make_backend, make_passages
 
 PAGES = (

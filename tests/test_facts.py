@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import facts
-from finetune_switch.facts import find_facts, unfounded
+from finetune_switch.text.facts import find_facts, unfounded
 
 PAGES = [
     page

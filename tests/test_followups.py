@@ -6,12 +6,12 @@ import pytest
 
 from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.followups import (
-    Turn,
     clean_turns,
     rewrite_messages,
     standalone_by_rule,
     taken_rewrite,
 )
+from finetune_switch.messages import Turn
 
 OPENING = "When does the museum open?"
 TURNS = [Turn(OPENING, "Every day at 10. [1]")]

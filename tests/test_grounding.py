@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_switch.grounding import assess
+from finetune_switch.text.grounding import assess
 from tests.helpers import make_passages
 
 SETS = tomllib.loads(Path(__file__).with_name("grounding.toml").read_text(encoding="utf-8"))["sets"]

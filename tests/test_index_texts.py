@@ -14,8 +14,8 @@ from finetune_switch.index import texts
 from finetune_switch.index.stores.base import Scope
 from finetune_switch.index.texts import NoTextRanking, get_text_ranking, is_available
 from finetune_switch.index.texts.base import CANDIDATES, rarest_first
-from finetune_switch.index.texts.words import content_words, language_name, stems, stop_words, words
 from finetune_switch.models import Chunk, Document, EmbeddingSpace
+from finetune_switch.text.words import content_words, language_name, stems, stop_words, words
 
 pytestmark = pytest.mark.django_db
 

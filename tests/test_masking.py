@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from finetune_switch.masking import Masking, masked
+from finetune_switch.text.masking import Masking, masked
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_answer_loses_what_it_repeats_and_keeps_the_pages_own_contacts():
 
 def test_a_plain_question_waits_for_no_library():
     code = (
-        "import sys; from finetune_switch.masking import masked;"
+        "import sys; from finetune_switch.text.masking import masked;"
         "masked('When does the lighthouse open on 3 March 2027?');"
         "print('phonenumbers' in sys.modules)"
     )

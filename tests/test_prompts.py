@@ -6,14 +6,9 @@ import random
 
 import pytest
 
-from finetune_switch.followups import Turn
-from finetune_switch.prompts import (
-    CitationFilter,
-    PromptTooLong,
-    build_prompt,
-    is_dont_know,
-    parse_citations,
-)
+from finetune_switch.messages import Turn
+from finetune_switch.prompts import PromptTooLong, build_prompt, is_dont_know
+from finetune_switch.text.citations import CitationFilter, parse_citations
 from tests.helpers import make_passages
 
 QUESTION = "When do you open?"

@@ -11,7 +11,7 @@ from demo_site.loader import KINDS
 from finetune_switch.access.askers import Asker
 from finetune_switch.access.visibility import pages_open_to
 from finetune_switch.index.content import content_of
-from finetune_switch.index.texts.words import stems, stop_words, words
+from finetune_switch.text.words import stems, stop_words, words
 from tests.databases import remove_site
 
 ENGLISH = "english"

@@ -9,8 +9,8 @@ from django.test import RequestFactory
 from wagtail.models import Page, PageViewRestriction
 
 from finetune_switch.access.askers import Asker
-from finetune_switch.highlights import EXCERPT_CHARACTERS, excerpt
 from finetune_switch.retrieval import search, similar_pages
+from finetune_switch.text.excerpts import EXCERPT_CHARACTERS, excerpt
 from tests.index_helpers import build
 
 pytestmark = pytest.mark.django_db(transaction=True)

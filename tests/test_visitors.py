@@ -279,7 +279,7 @@ def test_the_addresses_import_no_view():
     code = (
         "import django; django.setup(); import sys, finetune_switch.urls;"
         "print('finetune_switch.views.visitors' in sys.modules,"
-        " 'finetune_switch.fact_lock' in sys.modules, 'phonenumbers' in sys.modules)"
+        " 'finetune_switch.text.fact_lock' in sys.modules, 'phonenumbers' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False", "False"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from finetune_switch.conf import Connection, Deadlines
-from finetune_switch.prompts import Message
+from finetune_switch.messages import Message
 
 from .background import iterate
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from finetune_switch.prompts import Message
+from finetune_switch.messages import Message
 
 from .base import BackendConfig, BaseChatBackend, Chunk, Text, Usage
 

@@ -14,12 +14,12 @@ from finetune_switch.embeddings.questions import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import Chunk, EmbeddingSpace
 from finetune_switch.passages import Hit
+from finetune_switch.text.words import content_words, language_name, share
 
 from .stores import get_store
 from .stores.base import Vector
 from .texts import get_text_ranking
 from .texts.base import language_codes
-from .texts.words import content_words, language_name, share
 
 ALIAS = "pages"
 VECTOR, TEXT = "vector", "text"

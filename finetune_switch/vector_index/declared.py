@@ -15,7 +15,7 @@ from finetune_switch.adapters import DeclaredBackend
 from finetune_switch.backends import errors
 from finetune_switch.backends.base import BackendConfig, BaseChatBackend, Chunk, Text, Usage
 from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
-from finetune_switch.prompts import Message
+from finetune_switch.messages import Message
 
 SWITCH_CLASSES = (
     "finetune_switch.vector_index.SwitchedChatBackend",

@@ -31,8 +31,8 @@ from finetune_switch.models import Exchange, PreparedAnswer
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
 from finetune_switch.open_exchange import passages_of
 from finetune_switch.prepared_preview import preview
-from finetune_switch.prompts import CITATION
 from finetune_switch.reading import Reader
+from finetune_switch.text.citations import CITATION
 from finetune_switch.visitor_questions import QuestionReader
 from finetune_switch.widgets import admin_css
 

@@ -22,7 +22,7 @@ from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome,
 from finetune_switch.passages import Passage
 
 if TYPE_CHECKING:
-    from finetune_switch.grounding import Sentence
+    from finetune_switch.text.grounding import Sentence
 
 WAITING, ANSWERING, ANSWERED = "waiting", "answering", "answered"
 FAILED, STOPPED, GONE = "failed", "stopped", "gone"
@@ -94,7 +94,7 @@ def _answer_shown(
     comparison: Comparison, column: Column, exchange: Exchange | None, knows_names: bool
 ) -> dict[str, Any]:
     # Its many patterns take a fifth of a second to compile, which no start-up needs.
-    from finetune_switch.grounding import assess
+    from finetune_switch.text.grounding import assess
 
     if exchange is None:
         state = GONE if column.backend is None else WAITING

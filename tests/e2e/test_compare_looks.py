@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from demo_site.middleware import POLICY
-from finetune_switch.characters import without_harmful
 from finetune_switch.models import Grade, Question
+from finetune_switch.text.characters import without_harmful
 from tests.index_helpers import build
 
 from .comparing import (

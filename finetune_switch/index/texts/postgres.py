@@ -15,6 +15,7 @@ from django.db import connections
 from wagtail.models import Locale
 
 from finetune_switch.index.stores.base import Found, Scope
+from finetune_switch.text.words import content_runs, language_name
 
 from .base import (
     CANDIDATES,
@@ -24,7 +25,6 @@ from .base import (
     language_codes,
     rarest_first,
 )
-from .words import content_runs, language_name
 
 # As a foreign key would, the lock holds off who is about to delete one of these chunks.
 ADD = f"""

@@ -17,6 +17,7 @@ from wagtail.models import Locale
 
 from finetune_switch.index.stores.base import Found, Scope
 from finetune_switch.models import Chunk
+from finetune_switch.text.words import content_words, language_name, stems, words
 
 from .base import (
     CANDIDATES,
@@ -26,7 +27,6 @@ from .base import (
     language_codes,
     rarest_first,
 )
-from .words import content_words, language_name, stems, words
 
 BATCH = 500
 

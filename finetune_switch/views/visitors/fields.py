@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from finetune_switch.exceptions import InvalidQuestion
-from finetune_switch.followups import Turn
+from finetune_switch.messages import Turn
 
 
 def read_uuid(value: Any, name: str) -> uuid.UUID | None:

@@ -20,13 +20,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from finetune_switch.prompts import CITATION
+from finetune_switch.text.citations import CITATION
 
 from .amounts import accounts, fractions, numbers, pairs, prices
 from .base import Fact, Kind, blank_out
-from .comparing import Founded
 from .contacts import addresses, emails, postcodes, telephones, urls
 from .dates import dates
+from .matching import Founded
 from .plain import Plain
 from .spelled import spelled_addresses, spelled_numbers
 from .times import times

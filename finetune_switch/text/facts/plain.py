@@ -7,7 +7,7 @@ import unicodedata
 from bisect import bisect_right
 from dataclasses import replace
 
-from finetune_switch.characters import INVISIBLE
+from finetune_switch.text.characters import INVISIBLE
 
 from .base import Fact
 

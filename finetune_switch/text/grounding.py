@@ -3,7 +3,7 @@
 A sentence rests on a passage that has enough of its content words, whatever their endings, and of
 its facts. That is likeness, no proof: "the café is not open on Mondays" is as like the page as its
 contrary. Whether a fact (a price, a date, a telephone number …) stands in a passage is exact, see
-:mod:`finetune_switch.facts`.
+:mod:`finetune_switch.text.facts`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from finetune_switch.passages import Passage
+
+from .citations import CITATION, parse_citations
 from .facts import REGIONS, Fact, find_facts, read_passages
 from .facts.base import blank_out
-from .index.texts.words import language_name, stems, stop_words, words
-from .passages import Passage
-from .prompts import CITATION, parse_citations
+from .words import language_name, stems, stop_words, words
 
 # Of the 75 sentences of tests/grounding.toml, English and German, many of the unsupported ones in
 # the pages' own words, this judges 70 as their reader did: it takes 2 of 32 for supported that are

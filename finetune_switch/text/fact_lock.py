@@ -14,10 +14,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from finetune_switch.passages import Passage
+
+from .citations import parse_citations
 from .facts import Fact, find_facts, read_passages
 from .grounding import sentence_spans
-from .passages import Passage
-from .prompts import parse_citations
 
 # A sentence is over when the next one has begun: "£5." may become "£5.50", and "[1]" may follow.
 _MAY_BE_OVER = re.compile(r"[.!?…][^\w\s]*\s+\S+\s|[。！？\n]")

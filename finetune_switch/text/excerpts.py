@@ -7,7 +7,7 @@ import re
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from .index.texts.words import content_words, language_name, stems
+from .words import content_words, language_name, stems
 
 EXCERPT_CHARACTERS = 240
 _WORD = re.compile(r"\w+")

@@ -1,0 +1,57 @@
+"""Citations such as [1] and [2, 3]: find, remove and filter them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from finetune_switch.passages import Passage
+
+_SPACED_CITATION = re.compile(r"([ \t]*)\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+
+_MAYBE_CITATION = re.compile(r"[ \t]*\[[\d\s,;]{0,40}$|[ \t]+$")
+
+CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+
+
+def parse_citations(answer: str, passages: Sequence[Passage]) -> list[int]:
+    """Numbers of the passages that an answer cites, in the order of their first mention."""
+    known = {passage.number for passage in passages}
+    numbers = [
+        int(number)
+        for group in CITATION.findall(answer)
+        for number in re.split(r"\s*[,;]\s*", group)
+    ]
+    return list(dict.fromkeys(number for number in numbers if number in known))
+
+
+def without_citations(text: str) -> str:
+    """A text by itself: the numbers are those of passages, which do not come with it."""
+    return _SPACED_CITATION.sub("", text)
+
+
+class CitationFilter:
+    """Drops citations of passages that were not given from an answer that arrives in pieces."""
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self._known = {passage.number for passage in passages}
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """What may be shown so far. An end that could become a citation is held back."""
+        text = self._held + text
+        position = _MAYBE_CITATION.search(text)
+        cut = position.start() if position else len(text)
+        self._held = text[cut:]
+        return self._drop(text[:cut])
+
+    def finish(self) -> str:
+        rest, self._held = self._held, ""
+        return self._drop(rest)
+
+    def _drop(self, text: str) -> str:
+        def keep(match: re.Match[str]) -> str:
+            numbers = [n for n in re.split(r"\s*[,;]\s*", match[2]) if int(n) in self._known]
+            return f"{match[1]}[{', '.join(numbers)}]" if numbers else ""
+
+        return _SPACED_CITATION.sub(keep, text)
