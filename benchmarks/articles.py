@@ -17,10 +17,10 @@ from wagtail.models import Locale, Page, Site
 from demo_site.models import ArticlePage, HomePage
 from finetune_switch.embeddings import get_embedder
 from finetune_switch.index.building import wanted_space
-from finetune_switch.index.builds import active_space
 from finetune_switch.index.stores import get_store
 from finetune_switch.index.texts import get_text_ranking
 from finetune_switch.models import Chunk, Document, EmbeddingSpace
+from finetune_switch.models.index import active_space
 
 from . import corpus
 from .measuring import tell

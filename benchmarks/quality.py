@@ -107,10 +107,10 @@ def _methods() -> Mapping[str, Callable[[str], list[str]]]:
     from wagtail.models import Site
 
     from finetune_switch.adapters import Scope
-    from finetune_switch.index.builds import active_space
     from finetune_switch.index.searching import SiteIndex
     from finetune_switch.index.texts import get_text_ranking
     from finetune_switch.models import Chunk
+    from finetune_switch.models.index import active_space
 
     space = active_space()
     assert space is not None

@@ -31,8 +31,8 @@ from .exceptions import BackendError
 from .followups import clean_turns, leans, standalone_by_rule
 from .messages import Message, Turn
 from .models import ChatBackend, Exchange, Origin, PreparedAnswer, Switch
-from .models.exchange import clean_question
-from .open_exchange import OpenExchange, passages_of
+from .models.exchange import clean_question, passages_of
+from .open_exchange import OpenExchange
 from .passages import Passage
 from .prepared import Given, find_prepared
 from .prompts import Prompt, PromptTooLong, build_prompt

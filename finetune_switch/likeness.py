@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from .embeddings import get_embedder
 from .embeddings.questions import embed_question
 from .exceptions import EmbeddingError
-from .index.builds import active_space
 from .models import EmbeddingSpace, PreparedAnswer
+from .models.index import active_space
 
 if TYPE_CHECKING:
     from .embeddings.base import Vectors

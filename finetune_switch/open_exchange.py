@@ -20,6 +20,7 @@ from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
 from .followups import REWRITE_SECONDS
 from .models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
+from .models.exchange import passages_of
 from .passages import Passage, Source
 from .prepared import Given
 from .prompts import Prompt, is_dont_know
@@ -394,7 +395,3 @@ class OpenExchange:
 
 def _texts(passages: Sequence[Passage]) -> list[tuple[Source, str]]:
     return [(passage.source, passage.text) for passage in passages]
-
-
-def passages_of(exchange: Exchange) -> list[Passage]:
-    return [Passage.from_dict(data) for data in exchange.passages]

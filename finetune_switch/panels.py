@@ -10,7 +10,7 @@ from wagtail.admin.panels import FieldPanel, FieldRowPanel, MultiFieldPanel, Obj
 
 from .forms import PARAMETER_PREFIX, ChatBackendForm, SwitchForm
 from .models import ChatBackend, Switch
-from .parameters import PARAMETERS
+from .models.parameters import PARAMETERS
 from .permissions import ADD_BACKEND
 
 

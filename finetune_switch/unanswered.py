@@ -17,8 +17,8 @@ from wagtail.models import Site
 from .access.askers import Asker
 from .embeddings import get_embedder
 from .exceptions import BackendError, EmbeddingError
-from .index.builds import active_space
 from .models import Exchange, Switch
+from .models.index import active_space
 from .passages import Passage
 from .retrieval import retrieve
 from .text.words import content_words, language_name, share, words

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from finetune_switch.events import DoneEvent
 from finetune_switch.models import Exchange, Origin, Outcome
-from finetune_switch.prompts import DEFAULT_SYSTEM_PROMPT
+from finetune_switch.models.backend import DEFAULT_SYSTEM_PROMPT
 from tests.helpers import OPENING, QUESTION, make_backend, make_passages
 
 pytestmark = pytest.mark.django_db(transaction=True)

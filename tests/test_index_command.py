@@ -6,9 +6,9 @@ import pytest
 from django.db import connection
 
 from finetune_switch.adapters import indexes
-from finetune_switch.index.builds import active_space
 from finetune_switch.index.stores import get_store
 from finetune_switch.models import Document
+from finetune_switch.models.index import active_space
 
 from .helpers import manage
 from .index_helpers import build

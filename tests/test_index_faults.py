@@ -17,8 +17,9 @@ from wagtail.search import index
 from demo_site.models import ArticlePage
 from finetune_switch.index import heartbeat
 from finetune_switch.index.building import run_build
-from finetune_switch.index.builds import active_space, start_build
+from finetune_switch.index.builds import start_build
 from finetune_switch.models import Document, IndexBuild
+from finetune_switch.models.index import active_space
 from tests.embedding_helpers import chooser
 from tests.index_helpers import build, counts, embedded, titles
 from tests.servers import processes

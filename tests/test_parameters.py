@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ValidationError
 
-from finetune_switch.parameters import (
+from finetune_switch.models.parameters import (
     PARAMETERS,
     allowed_parameters,
     clean_parameters,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_switch.exceptions import BackendError, DeadlineExceeded
-from finetune_switch.parameters import PARAMETERS
+from finetune_switch.models.parameters import PARAMETERS
 
 from .base import BackendConfig
 

@@ -14,7 +14,7 @@ from typing import Any
 from finetune_switch.conf import Connection, Deadlines
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Message
-from finetune_switch.parameters import is_cloud_model
+from finetune_switch.models.parameters import is_cloud_model
 
 from . import errors
 from .background import run

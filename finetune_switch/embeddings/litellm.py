@@ -26,7 +26,7 @@ from finetune_switch.backends.calls import (
 )
 from finetune_switch.conf import EMBEDDING_BATCH_SIZE, EMBEDDING_MAX_TOKENS, Connection
 from finetune_switch.exceptions import BackendError, DeadlineExceeded, EmbeddingError
-from finetune_switch.parameters import is_cloud_model
+from finetune_switch.models.parameters import is_cloud_model
 
 from .base import Vectors, WrongDimensions, check_vectors, clean_texts
 

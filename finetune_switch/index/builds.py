@@ -10,15 +10,11 @@ from django.utils.translation import gettext as _
 
 from finetune_switch.embeddings import get_embedder, same_space
 from finetune_switch.exceptions import IndexBusy
-from finetune_switch.models import EmbeddingSpace, IndexBuild
+from finetune_switch.models import IndexBuild
+from finetune_switch.models.index import active_space
 
 # A build may end, or be taken up by its worker, between two looks at it.
 ATTEMPTS = 3
-
-
-def active_space() -> EmbeddingSpace | None:
-    """What answers: ``None`` where nothing has been indexed yet."""
-    return EmbeddingSpace.objects.filter(is_active=True).first()
 
 
 def needs_rebuild() -> bool:

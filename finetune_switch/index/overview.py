@@ -20,8 +20,9 @@ from finetune_switch.access.visibility import page_model
 from finetune_switch.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
+from finetune_switch.models.index import active_space
 
-from .builds import active_space, needs_rebuild
+from .builds import needs_rebuild
 from .sources import Sources
 from .stores import get_store
 from .upkeep import runs_inside_the_request

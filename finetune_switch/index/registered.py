@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from finetune_switch.adapters import SearchableIndex
-
-from .builds import active_space
+from finetune_switch.models.index import active_space
 
 
 class SiteIndexes:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from wagtail.models import Site
 
 from finetune_switch.exceptions import InvalidQuestion
+from finetune_switch.passages import Passage
 
 from .backend import ChatBackend
 from .prepared import PreparedAnswer
@@ -200,3 +201,7 @@ class Exchange(models.Model):
         if self.outcome == Outcome.OPEN and self.deadline_at < timezone.now():
             return Outcome.INTERRUPTED
         return Outcome(self.outcome)
+
+
+def passages_of(exchange: Exchange) -> list[Passage]:
+    return [Passage.from_dict(data) for data in exchange.passages]

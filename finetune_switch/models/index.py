@@ -223,3 +223,8 @@ class IndexBuild(models.Model):
 
     def __str__(self) -> str:
         return f"{self.queued_at:%Y-%m-%d %H:%M}"
+
+
+def active_space() -> EmbeddingSpace | None:
+    """What answers: ``None`` where nothing has been indexed yet."""
+    return EmbeddingSpace.objects.filter(is_active=True).first()

@@ -16,12 +16,12 @@ from finetune_switch import conf
 from finetune_switch.adapters import Scope
 from finetune_switch.embeddings.questions import embed_question
 from finetune_switch.exceptions import EmbeddingError
-from finetune_switch.index.builds import active_space
 from finetune_switch.index.searching import LEAST_CANDIDATES, TEXT, VECTOR, SiteIndex, fuse
 from finetune_switch.index.stores import get_store
 from finetune_switch.index.stores.base import Found, Vector
 from finetune_switch.index.texts import get_text_ranking
 from finetune_switch.models import Chunk, EmbeddingSpace
+from finetune_switch.models.index import active_space
 from finetune_switch.passages import Hit
 
 from .parts import FEW, Part, label_of

@@ -28,8 +28,8 @@ from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.likeness import current_model_name, is_stale
 from finetune_switch.models import Exchange, PreparedAnswer
+from finetune_switch.models.exchange import passages_of
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
-from finetune_switch.open_exchange import passages_of
 from finetune_switch.prepared_preview import preview
 from finetune_switch.reading import Reader
 from finetune_switch.text.citations import CITATION

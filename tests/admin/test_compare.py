@@ -25,7 +25,7 @@ from finetune_switch.models import (
     Question,
     Switch,
 )
-from finetune_switch.prompts import DEFAULT_SYSTEM_PROMPT
+from finetune_switch.models.backend import DEFAULT_SYSTEM_PROMPT
 from tests.comparison_helpers import bar, grade, make_comparison
 from tests.index_helpers import build
 

@@ -13,9 +13,9 @@ from finetune_switch import adapters
 from finetune_switch.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import overview, upkeep
-from finetune_switch.index.builds import active_space
 from finetune_switch.index.stores import get_store
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
+from finetune_switch.models.index import active_space
 
 ADAPTER = "finetune_switch.vector_index"
 INDEX_COMMAND = "manage.py finetune_switch index"
