@@ -15,7 +15,7 @@ from django.utils import timezone
 from wagtail.models import Locale, Page, Site
 
 from demo_site.models import ArticlePage, HomePage
-from finetune_switch.embeddings import get_embedder
+from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.index.building import wanted_space
 from finetune_switch.index.stores import get_store
 from finetune_switch.index.texts import get_text_ranking

@@ -88,7 +88,7 @@ def _measure_here() -> Holding:
 
 
 def _vector(space: Any) -> Any:
-    from finetune_switch.embeddings import get_embedder
+    from finetune_switch.backends.embeddings import get_embedder
 
     return get_embedder(space).embed(["When does the museum open?"])[0]
 

@@ -12,7 +12,7 @@ from django.db import connection
 from wagtail.models import Page
 
 from demo_site.models import ArticlePage
-from finetune_switch.embeddings import get_embedder
+from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.index.stores.base import Scope
 from finetune_switch.index.stores.pgvector import PgvectorStore, table_name
 from finetune_switch.models.index import active_space

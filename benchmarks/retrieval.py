@@ -182,7 +182,7 @@ def _retrieve(site: Any, *, text_ranking: bool) -> Ask:
 def _matrix_product() -> Ask:
     import numpy as np
 
-    from finetune_switch.embeddings import get_embedder
+    from finetune_switch.backends.embeddings import get_embedder
     from finetune_switch.models import Chunk
 
     rows = Chunk.objects.values_list("vector", flat=True).iterator()

@@ -25,7 +25,7 @@ from .access.askers import Asker
 from .access.sites import site_for
 from .backends import get_backend
 from .backends.base import BaseChatBackend
-from .embeddings.questions import each_vector_once
+from .backends.embeddings.questions import each_vector_once
 from .events import FailedEvent
 from .exceptions import BackendError
 from .followups import clean_turns, leans, standalone_by_rule

@@ -16,8 +16,8 @@ from wagtail.coreutils import get_content_languages
 from wagtail.models import Locale
 
 from . import adapters, conf
+from .backends.registration import free_alias
 from .models.parameters import PARAMETERS, REASONING_LEVELS, Parameter, clean_parameters
-from .registration import free_alias
 from .widgets import LocaleTextsWidget, ModelNameInput
 
 PARAMETER_PREFIX = "parameter_"

@@ -7,9 +7,9 @@ from django.db.models import Model
 from django.db.models.signals import post_delete, post_migrate, post_save, pre_delete, pre_save
 from wagtail.signals import post_page_move
 
+from .backends.registration import synchronise_backends
 from .index import upkeep
 from .likeness import embed_before_save
-from .registration import synchronise_backends
 
 
 def synchronise_after_migrate(

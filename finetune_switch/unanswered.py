@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, override
 from wagtail.models import Site
 
 from .access.askers import Asker
-from .embeddings import get_embedder
+from .backends.embeddings import get_embedder
 from .exceptions import BackendError, EmbeddingError
 from .models import Exchange, Switch
 from .models.index import active_space
@@ -25,7 +25,7 @@ from .text.words import content_words, language_name, share, words
 from .visitor_questions import frozen_passages
 
 if TYPE_CHECKING:
-    from .embeddings.base import Embedder, Vectors
+    from .backends.embeddings.base import Embedder, Vectors
 
 # As many as are read and compared with each other for one page: newest first.
 MOST_QUESTIONS = 1000
@@ -241,7 +241,7 @@ def _vectors(texts: Sequence[str]) -> dict[str, Any]:
     """A unit vector for each text that has a meaning."""
     if not texts:
         return {}
-    from .embeddings.kept import KeptVectors
+    from .backends.embeddings.cache import KeptVectors
 
     space = active_space()
     embedder = get_embedder(space)

@@ -96,8 +96,8 @@ def _make_site() -> Any:
     from wagtail.models import Locale, Page, Site
 
     from demo_site.models import HomePage
+    from finetune_switch.backends.registration import synchronise_backends
     from finetune_switch.models import ChatBackend
-    from finetune_switch.registration import synchronise_backends
 
     Locale.objects.get_or_create(language_code="en-gb")
     remove_site()

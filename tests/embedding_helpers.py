@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune_switch.embeddings import get_embedder
+from finetune_switch.backends.embeddings import get_embedder
 
 from .helpers import run
 

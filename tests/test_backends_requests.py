@@ -242,7 +242,7 @@ def test_litellm_is_imported_by_the_first_question_alone(tmp_path):
         "import django, sys; django.setup()\n"
         "from django.core.management import call_command\n"
         "call_command('check')\n"
-        "import finetune_switch.answering, finetune_switch.preflight\n"
+        "import finetune_switch.answering, finetune_switch.backends.preflight\n"
         "from finetune_switch.backends.extractive import ExtractiveChatBackend\n"
         "print('litellm' in sys.modules, 'openai' in sys.modules)"
     )

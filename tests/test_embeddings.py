@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from finetune_switch import conf
-from finetune_switch.embeddings import embedded, get_embedder, same_space
-from finetune_switch.embeddings.base import check_vectors, clean_texts
-from finetune_switch.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings import embedded, get_embedder, same_space
+from finetune_switch.backends.embeddings.base import check_vectors, clean_texts
+from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import EmbeddingSpace
 
@@ -154,7 +154,7 @@ class TestEmbedded:
         code = (
             "import logging, django; django.setup();"
             "root = logging.getLogger(); before = root.level, root.handlers[:];"
-            "from finetune_switch.embeddings import embedded; embedded._model();"
+            "from finetune_switch.backends.embeddings import embedded; embedded._model();"
             "assert (root.level, root.handlers) == before, root.handlers"
         )
         subprocess.run([sys.executable, "-c", code], check=True, timeout=180)
@@ -162,7 +162,7 @@ class TestEmbedded:
     def test_after_a_fork(self):
         code = (
             "import os, django; django.setup();"
-            "from finetune_switch.embeddings import embedded;"
+            "from finetune_switch.backends.embeddings import embedded;"
             "embedded._lock.acquire();"
             "child = os.fork();"
             "shape = embedded.EmbeddedEmbedder().embed(['boats']).shape if not child else None;"

@@ -17,8 +17,8 @@ import pytest
 from django.utils import translation
 
 from demo_site.standin.embeddings import embed as standin_vector
-from finetune_switch.embeddings import get_embedder
-from finetune_switch.embeddings import litellm as remote
+from finetune_switch.backends.embeddings import get_embedder
+from finetune_switch.backends.embeddings import litellm as remote
 from finetune_switch.exceptions import BackendError, EmbeddingError
 from finetune_switch.models import EmbeddingSpace
 
@@ -119,7 +119,8 @@ class TestLiteLLM:
     def test_litellm_comes_with_the_first_text(self):
         code = (
             "import sys, django; django.setup();"
-            "from finetune_switch import conf; from finetune_switch.embeddings import litellm;"
+            "from finetune_switch import conf;"
+            "from finetune_switch.backends.embeddings import litellm;"
             "connection = conf.Connection('a', 'openai', '', '', conf.Deadlines());"
             "litellm.LiteLLMEmbedder(connection, 'm');"
             "assert 'litellm' not in sys.modules"

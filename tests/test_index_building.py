@@ -11,7 +11,7 @@ from wagtail.models import Page, PageViewRestriction
 
 from demo_site.models import ArticlePage
 from finetune_switch.access.askers import Asker
-from finetune_switch.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.index import documents
 from finetune_switch.index.building import run_build, update_objects
 from finetune_switch.index.builds import needs_rebuild, start_build

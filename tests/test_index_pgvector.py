@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from finetune_switch.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.index.stores import extension, get_store
 from finetune_switch.index.stores.base import Scope
 from finetune_switch.index.stores.memory import MemoryStore

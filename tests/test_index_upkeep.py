@@ -18,7 +18,7 @@ from wagtail.models import Collection, Locale, Page, PageViewRestriction, Site
 
 from demo_site.models import ArticlePage, HomePage
 from finetune_switch.access.askers import Asker
-from finetune_switch.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.index import upkeep
 from finetune_switch.models import Chunk, Document, PendingUpdate

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from wagtail.models import Locale
 
-from finetune_switch.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.likeness import (
     UNRELATED,
     current_model_name,

@@ -21,10 +21,10 @@ from demo_site.models import ArticlePage
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters
 from finetune_switch.adapters import Scope
+from finetune_switch.backends.registration import synchronise_backends
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.middleware import CurrentSiteMiddleware
 from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, Switch
-from finetune_switch.registration import synchronise_backends
 from finetune_switch.vector_index.indexes import QuestionVectors, RegisteredIndex
 from tests.helpers import make_backend, run
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from wagtail_vector_index.ai import get_embedding_backend
 
-from finetune_switch.embeddings import get_embedder
+from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.vector_index import embeddings
 from finetune_switch.vector_index.embeddings import EmbeddedEmbeddingBackend, SiteEmbeddingBackend

@@ -17,8 +17,8 @@ from wagtail_vector_index.storage.models import Embedding
 from demo_site.models import ArticlePage, HomePage
 from finetune_switch import adapters
 from finetune_switch.access.askers import Asker, asking_as
-from finetune_switch.embeddings.base import WrongDimensions
-from finetune_switch.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings.base import WrongDimensions
+from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.middleware import CurrentSiteMiddleware
 from finetune_switch.models import Chunk
 from finetune_switch.retrieval import retrieve, similar_pages

@@ -20,7 +20,7 @@ from finetune_switch import adapters
 from finetune_switch.access.askers import Asker, asking_as
 from finetune_switch.access.visibility import VISIBILITY_HOOK
 from finetune_switch.adapters import Scope
-from finetune_switch.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import Document, EmbeddingSpace, PendingUpdate, Switch
 from finetune_switch.vector_index.storage import SiteIndexMixin, SiteStorageProvider

@@ -20,7 +20,7 @@ from . import errors
 from .background import run
 from .base import BaseChatBackend, Chunk, Completion, Text, Usage
 from .calls import Clock, address_of, aimport_litellm, import_litellm, insist, key_for
-from .taps import StreamTap, open_tap
+from .stream_readers import StreamTap, open_tap
 from .thinking import ThinkingFilter, strip_thinking
 
 _registered: set[str] = set()

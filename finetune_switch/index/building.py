@@ -15,8 +15,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_switch.access.visibility import page_model
-from finetune_switch.embeddings import get_embedder
-from finetune_switch.embeddings.base import Embedder
+from finetune_switch.backends.embeddings import get_embedder
+from finetune_switch.backends.embeddings.base import Embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.likeness import renew_vectors
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate, RemovedChunk

@@ -8,7 +8,7 @@ from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_switch.embeddings import get_embedder, same_space
+from finetune_switch.backends.embeddings import get_embedder, same_space
 from finetune_switch.exceptions import IndexBusy
 from finetune_switch.models import IndexBuild
 from finetune_switch.models.index import active_space

@@ -13,7 +13,7 @@ from django.db.models import Model, Q
 from django.utils import timezone
 
 from finetune_switch import conf
-from finetune_switch.embeddings.base import Embedder
+from finetune_switch.backends.embeddings.base import Embedder
 from finetune_switch.models import Chunk, Document, EmbeddingSpace, RemovedChunk
 
 from .chunks import ChunkText, split

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 
 from finetune_switch import conf
 from finetune_switch.access.visibility import page_model
-from finetune_switch.embeddings import get_embedder
+from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
 from finetune_switch.models.index import active_space

@@ -7,8 +7,8 @@ from typing import Any
 
 from wagtail_vector_index.ai_utils.backends.base import BaseEmbeddingBackend, BaseEmbeddingConfig
 
-from finetune_switch.embeddings import embedded, get_embedder
-from finetune_switch.embeddings.base import Embedder, Vectors
+from finetune_switch.backends.embeddings import embedded, get_embedder
+from finetune_switch.backends.embeddings.base import Embedder, Vectors
 
 # Of an embedding model whose vectors nobody has seen yet.
 UNKNOWN = 0

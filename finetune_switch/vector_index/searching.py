@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from finetune_switch import conf
 from finetune_switch.adapters import Scope
-from finetune_switch.embeddings.questions import embed_question
+from finetune_switch.backends.embeddings.questions import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.index.searching import LEAST_CANDIDATES, TEXT, VECTOR, SiteIndex, fuse
 from finetune_switch.index.stores import get_store

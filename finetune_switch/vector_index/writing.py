@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from wagtail.models import AbstractPage
 
-from finetune_switch.embeddings import get_embedder
+from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index.building import run_build, update_objects, wanted_space
 from finetune_switch.index.builds import needs_rebuild, start_build

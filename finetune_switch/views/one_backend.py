@@ -17,11 +17,11 @@ from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.log_actions import log
 
 from finetune_switch import conf, permissions
+from finetune_switch.backends.preflight import corrected_modelfile, run_check
+from finetune_switch.backends.registration import free_alias
+from finetune_switch.backends.servers import ModelServer
 from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import ChatBackend, SystemPrompt
-from finetune_switch.preflight import corrected_modelfile, run_check
-from finetune_switch.registration import free_alias
-from finetune_switch.servers import ModelServer
 
 
 class OneBackendMixin:

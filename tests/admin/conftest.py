@@ -10,10 +10,10 @@ from django.test import Client
 from wagtail.models import Page, PageViewRestriction, Site
 
 from demo_site.models import ArticlePage
+from finetune_switch.backends.registration import synchronise_backends
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
 from finetune_switch.models import ChatBackend, IndexBuild, PendingUpdate, Switch
-from finetune_switch.registration import synchronise_backends
 from tests.databases import the_site
 
 from .pages import Admin

@@ -11,8 +11,8 @@ from django.utils.formats import date_format
 from wagtail.log_actions import registry as log_registry
 
 from demo_site.standin import StandIn
+from finetune_switch.backends.preflight import check_backend
 from finetune_switch.models import ChatBackend
-from finetune_switch.preflight import check_backend
 
 from .pages import address
 

@@ -7,8 +7,8 @@ import re
 import pytest
 from django.utils import timezone
 
+from finetune_switch.backends.preflight import run_check
 from finetune_switch.models import ChatBackend
-from finetune_switch.preflight import run_check
 from tests.conftest import API_KEY
 from tests.index_states import STATES, IndexStates
 

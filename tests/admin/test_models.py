@@ -13,7 +13,7 @@ from aiohttp import web
 
 from demo_site.standin import StandIn
 from demo_site.standin.behaviours import HTML_PAGE
-from finetune_switch.servers import _as_date
+from finetune_switch.backends.servers import _as_date
 
 from .pages import address
 

@@ -9,8 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from finetune_switch.backends.preflight import run_check
 from finetune_switch.models import ChatBackend, Switch
-from finetune_switch.preflight import run_check
 
 from .pages import address
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Route, expect
 from wagtail.models import Locale
 
 from demo_site.middleware import POLICY
+from finetune_switch.backends.preflight import run_check
 from finetune_switch.models import (
     ChatBackend,
     Exchange,
@@ -22,7 +23,6 @@ from finetune_switch.models import (
     Switch,
 )
 from finetune_switch.models.prepared import today
-from finetune_switch.preflight import run_check
 from tests.comparison_helpers import grade, make_comparison, prefer
 from tests.index_states import STATES, IndexStates
 

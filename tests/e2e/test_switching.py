@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.contrib.auth import get_user_model
 from playwright.sync_api import expect
 
+from finetune_switch.backends.preflight import run_check
 from finetune_switch.models import ChatBackend, Switch
-from finetune_switch.preflight import run_check
 
 
 def active(site):

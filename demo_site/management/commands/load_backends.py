@@ -15,10 +15,10 @@ from django.utils import timezone
 from demo_site.content import read_prepared, read_questions
 from demo_site.models import HomePage
 from finetune_switch import conf
+from finetune_switch.backends.registration import free_alias, synchronise_backends
+from finetune_switch.backends.servers import ModelServer
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import ChatBackend, PreparedAnswer, Question, QuestionSet
-from finetune_switch.registration import free_alias, synchronise_backends
-from finetune_switch.servers import ModelServer
 
 HOUSE_PROMPT = """\
 You are the voice of Tarrowby Harbour: warm, plain, a little salty, never grand.

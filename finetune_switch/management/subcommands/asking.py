@@ -12,11 +12,11 @@ from django.utils.translation import get_language
 from finetune_switch.access.askers import Asker
 from finetune_switch.answering import Answer, answer
 from finetune_switch.backends.calls import import_litellm
+from finetune_switch.backends.preflight import check_backend
 from finetune_switch.events import SourcesEvent, TextEvent
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Origin, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.preflight import check_backend
 from finetune_switch.retrieval import retrieve
 
 from .base import Subcommand, add_site_argument, find_backend, find_site

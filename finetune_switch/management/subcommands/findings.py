@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, Min
 
 from finetune_switch import adapters
-from finetune_switch.embeddings import get_embedder
+from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import overview, upkeep
 from finetune_switch.index.stores import get_store

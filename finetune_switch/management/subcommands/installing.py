@@ -17,10 +17,10 @@ from django.db.migrations.executor import MigrationExecutor
 from wagtail.models import Site
 
 from finetune_switch import conf
+from finetune_switch.backends.preflight import run_check
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import upkeep
 from finetune_switch.models import ChatBackend, Exchange, Switch
-from finetune_switch.preflight import run_check
 
 from .base import Subcommand
 from .findings import ADAPTER, INDEX_COMMAND, Finding, examine_index

@@ -9,9 +9,9 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from finetune_switch.backends.registration import synchronise_backends
 from finetune_switch.exceptions import SwitchConflict
 from finetune_switch.models import ChatBackend, Switch
-from finetune_switch.registration import synchronise_backends
 
 from .base import Subcommand, add_site_argument, find_backend, find_site, stored_switch
 

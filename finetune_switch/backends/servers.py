@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .conf import Connection
-from .exceptions import BackendError
+from finetune_switch.conf import Connection
+from finetune_switch.exceptions import BackendError
 
 if TYPE_CHECKING:
     import ssl
@@ -214,12 +214,12 @@ class ModelServer:
                 remedy=_("It was given %g seconds. It may be loading a model, or overloaded.")
                 % self.seconds,
             )
-        from .backends.errors import unreachable_server
+        from .errors import unreachable_server
 
         return unreachable_server(str(error).lower(), self.connection.alias)
 
     def _refused(self, response: httpx.Response) -> BackendError:
-        from .backends.errors import from_status
+        from .errors import from_status
 
         logger.warning(
             "The server of connection %s said %s to %s.",

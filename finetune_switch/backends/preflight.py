@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from .backends import get_backend
-from .exceptions import BackendError
-from .messages import Message
-from .models import ChatBackend
+from finetune_switch.exceptions import BackendError
+from finetune_switch.messages import Message
+from finetune_switch.models import ChatBackend
+
+from . import get_backend
 from .servers import ModelServer, OllamaModel
 
 SYSTEM_MARKER = "kestrel-4417"

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.utils.text import slugify
 
-from . import adapters, conf
-from .models import ChatBackend
+from finetune_switch import adapters, conf
+from finetune_switch.models import ChatBackend
 
 
 def synchronise_backends(using: str = "default") -> list[ChatBackend]:
