@@ -110,7 +110,7 @@ def _retrieve(question: str) -> list[Passage]:
     from wagtail.models import Site
 
     from finetune_switch.access.askers import Asker
-    from finetune_switch.retrieval import retrieve
+    from finetune_switch.search.retrieval import retrieve
 
     site = Site.objects.get(is_default_site=True)
     return list(retrieve(question, asker=Asker.anonymous(), site=site, locale=LANGUAGE))

@@ -166,7 +166,7 @@ def _retrieve(site: Any, *, text_ranking: bool) -> Ask:
     from django.conf import settings
 
     from finetune_switch.access.askers import Asker
-    from finetune_switch.retrieval import retrieve
+    from finetune_switch.search.retrieval import retrieve
 
     questions = _questions()
 

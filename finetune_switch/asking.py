@@ -36,8 +36,8 @@ from .open_exchange import OpenExchange
 from .passages import Passage
 from .prepared import Given, find_prepared
 from .prompts import Prompt, PromptTooLong, build_prompt
-from .retrieval import all_open_to, retrieve
 from .rewriting import Rewriting
+from .search.retrieval import all_open_to, retrieve
 from .text.masking import Masking
 
 logger = logging.getLogger("finetune_switch.answering")

@@ -30,7 +30,7 @@ from .models import (
 from .models.comparison import LETTERS
 from .models.exchange import clean_question
 from .passages import Passage
-from .retrieval import all_open_to, retrieve
+from .search.retrieval import all_open_to, retrieve
 from .text.citations import without_citations
 
 FEWEST, MOST = 2, len(LETTERS)

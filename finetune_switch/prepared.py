@@ -18,7 +18,7 @@ from .likeness import likeness
 from .models import PreparedAnswer
 from .models.prepared import lines_of
 from .passages import Passage, Source
-from .retrieval import locales_for
+from .search.retrieval import locales_for
 from .text.citations import parse_citations
 from .text.words import words
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.apps import apps
 
 from .models import Comparison, Question
-from .reading import Reader
+from .search.readers import Reader
 
 MOST = 10
 # How far back it is looked for questions that the reader may read.

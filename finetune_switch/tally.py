@@ -12,8 +12,9 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, prefetch_related_objects
 
+from .comparisons.reading import Seen, SeenAnswer
 from .models import Comparison, Exchange, Grade, Outcome, Preference
-from .reading import Reader, Seen, SeenAnswer, batched
+from .search.readers import Reader, batched
 
 # Of a normal distribution, 95 % lies within so many standard deviations of its mean.
 Z = 1.959963984540054

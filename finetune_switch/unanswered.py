@@ -20,9 +20,9 @@ from .exceptions import BackendError, EmbeddingError
 from .models import Exchange, Switch
 from .models.index import active_space
 from .passages import Passage
-from .retrieval import retrieve
+from .search.readers import frozen_passages
+from .search.retrieval import retrieve
 from .text.words import content_words, language_name, share, words
-from .visitor_questions import frozen_passages
 
 if TYPE_CHECKING:
     from .backends.embeddings.base import Embedder, Vectors

@@ -15,7 +15,7 @@ from finetune_switch.index.content import Content
 from finetune_switch.index.markup import html_to_text, tidy
 from finetune_switch.index.mentions import fill_in
 from finetune_switch.models import IndexBuild
-from finetune_switch.retrieval import retrieve
+from finetune_switch.search.retrieval import retrieve
 
 ANYTHING = -1.0
 

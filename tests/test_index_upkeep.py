@@ -22,7 +22,7 @@ from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.index import upkeep
 from finetune_switch.models import Chunk, Document, PendingUpdate
-from finetune_switch.retrieval import retrieve
+from finetune_switch.search.retrieval import retrieve
 from tests.index_helpers import build, counts, titles
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -17,7 +17,7 @@ from finetune_switch.answering import aanswer, answer
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Exchange, Outcome, Switch
 from finetune_switch.passages import Hit
-from finetune_switch.retrieval import retrieve
+from finetune_switch.search.retrieval import retrieve
 from tests.helpers import make_backend, make_passages, run
 
 pytestmark = pytest.mark.django_db(transaction=True)

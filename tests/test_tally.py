@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 
 from finetune_switch.access.askers import Asker
 from finetune_switch.models import ChatBackend, Comparison, Exchange, Grade, Outcome, Question
-from finetune_switch.reading import Reader
+from finetune_switch.search.readers import Reader
 from finetune_switch.tally import tally, wilson_interval
 
 from .comparison_helpers import (

@@ -16,7 +16,7 @@ from finetune_switch import adapters
 from finetune_switch.access.askers import Asker, asking_as
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import Exchange, Outcome, Switch
-from finetune_switch.retrieval import retrieve
+from finetune_switch.search.retrieval import retrieve
 from tests.helpers import make_backend, run
 
 pytestmark = pytest.mark.django_db(transaction=True)

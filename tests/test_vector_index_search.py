@@ -21,7 +21,7 @@ from finetune_switch.backends.embeddings.base import WrongDimensions
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.middleware import CurrentSiteMiddleware
 from finetune_switch.models import Chunk
-from finetune_switch.retrieval import retrieve, similar_pages
+from finetune_switch.search.retrieval import retrieve, similar_pages
 from finetune_switch.vector_index.parts import is_narrow
 from tests.helpers import run
 from tests.index_helpers import ANYTHING, build

@@ -23,7 +23,7 @@ from finetune_switch.index.documents import Key, chunks_of, text_of
 from finetune_switch.index.stores.base import Vector
 from finetune_switch.models import ChatBackend, Chunk, EmbeddingSpace, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.retrieval import retrieve
+from finetune_switch.search.retrieval import retrieve
 
 from .declared import SWITCH_CLASSES, chat_backend_settings
 from .documents import documents_of

@@ -21,9 +21,8 @@ from finetune_switch.comparing import may_read, open_comparison
 from finetune_switch.comparison_forms import CompareForm
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Comparison, Exchange, Question, Switch, SystemPrompt
-from finetune_switch.reading import Reader
+from finetune_switch.search.readers import QuestionReader, Reader
 from finetune_switch.suggestions import suggest
-from finetune_switch.visitor_questions import QuestionReader
 
 EXAMPLES = 6
 WORDINGS = 50

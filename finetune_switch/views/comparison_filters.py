@@ -16,8 +16,9 @@ from django_filters.widgets import SuffixedMultiWidget
 from wagtail.admin.filters import WagtailFilterSet
 from wagtail.admin.utils import get_user_display_name
 
+from finetune_switch.comparisons.reading import FAILURES
 from finetune_switch.models import ChatBackend, Column, Comparison, Exchange, Grade, Outcome
-from finetune_switch.reading import FAILURES, Reader
+from finetune_switch.search.readers import Reader
 
 
 class DaysWidget(SuffixedMultiWidget):

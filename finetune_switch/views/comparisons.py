@@ -22,9 +22,10 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
 from finetune_switch import permissions
+from finetune_switch.comparisons.reading import Seen, SeenAnswer
 from finetune_switch.models import Column as ComparisonColumn
 from finetune_switch.models import Comparison, Exchange, Origin
-from finetune_switch.reading import Reader, Seen, SeenAnswer, batched
+from finetune_switch.search.readers import Reader, batched
 from finetune_switch.spreadsheets import SafeSpreadsheetMixin
 from finetune_switch.suggestions import suggest
 from finetune_switch.widgets import admin_css

@@ -31,9 +31,8 @@ from finetune_switch.models import Exchange, PreparedAnswer
 from finetune_switch.models.exchange import passages_of
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
 from finetune_switch.prepared_preview import preview
-from finetune_switch.reading import Reader
+from finetune_switch.search.readers import QuestionReader, Reader
 from finetune_switch.text.citations import CITATION
-from finetune_switch.visitor_questions import QuestionReader
 from finetune_switch.widgets import admin_css
 
 HALF_A_YEAR = timedelta(days=182)

@@ -19,7 +19,7 @@ from finetune_switch.access.askers import Asker
 from finetune_switch.access.visibility import page_id_of, page_model
 from finetune_switch.models import Exchange
 from finetune_switch.passages import Passage
-from finetune_switch.retrieval import Doors
+from finetune_switch.search.retrieval import Doors
 from finetune_switch.unanswered import (
     MOST_QUESTIONS,
     Group,

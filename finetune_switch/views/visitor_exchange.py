@@ -15,7 +15,8 @@ from wagtail.coreutils import get_content_languages
 
 from finetune_switch import permissions
 from finetune_switch.models import Exchange, Outcome
-from finetune_switch.visitor_questions import frozen_passages, pieces_said, text_shown, turns_of
+from finetune_switch.search.readers import frozen_passages
+from finetune_switch.visitor_questions import pieces_said, text_shown, turns_of
 
 from .showing import details, passages_shown
 from .visitor_questions import (

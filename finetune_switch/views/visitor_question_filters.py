@@ -16,8 +16,7 @@ from wagtail.models import Site
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_model
 from finetune_switch.models import ChatBackend, Exchange, Outcome
-from finetune_switch.reading import Reader
-from finetune_switch.visitor_questions import LATEST, QuestionReader
+from finetune_switch.search.readers import LATEST, QuestionReader, Reader
 
 from .comparison_filters import DaysWidget
 

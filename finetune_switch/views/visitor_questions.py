@@ -24,9 +24,9 @@ from finetune_switch import conf, permissions
 from finetune_switch.access.sites import site_name
 from finetune_switch.models import Exchange, Feedback
 from finetune_switch.passages import Source
-from finetune_switch.reading import Reader, batched
+from finetune_switch.search.readers import QuestionReader, Reader, batched, cited_sources
 from finetune_switch.spreadsheets import SafeSpreadsheetMixin
-from finetune_switch.visitor_questions import QuestionReader, cited_sources, text_shown
+from finetune_switch.visitor_questions import text_shown
 from finetune_switch.widgets import admin_css
 
 from .visitor_question_filters import VisitorQuestionFilterSet

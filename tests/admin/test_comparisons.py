@@ -17,7 +17,7 @@ from demo_site.models import ArticlePage
 from finetune_switch.access.askers import Asker
 from finetune_switch.comparing import knows_names, may_read
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference
-from finetune_switch.reading import Reader
+from finetune_switch.search.readers import Reader
 from tests.comparison_helpers import bar, column_of, grade, make_comparison, prefer, show_names
 
 from .pages import address

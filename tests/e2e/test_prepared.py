@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from finetune_switch.access.askers import Asker
 from finetune_switch.models import Exchange, PreparedAnswer
-from finetune_switch.retrieval import retrieve
+from finetune_switch.search.retrieval import retrieve
 from tests.index_helpers import build
 
 QUESTION = "When does the lighthouse open?"

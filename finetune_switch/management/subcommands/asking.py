@@ -17,7 +17,7 @@ from finetune_switch.events import SourcesEvent, TextEvent
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Origin, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.retrieval import retrieve
+from finetune_switch.search.retrieval import retrieve
 
 from .base import Subcommand, add_site_argument, find_backend, find_site
 

@@ -21,7 +21,7 @@ from finetune_switch.index.sources import Sources
 from finetune_switch.index.stores import get_store
 from finetune_switch.models import IndexBuild
 from finetune_switch.models.index import active_space
-from finetune_switch.retrieval import OWN_INDEX
+from finetune_switch.search.retrieval import OWN_INDEX
 
 from .base import Subcommand
 

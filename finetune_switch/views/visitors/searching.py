@@ -16,12 +16,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 from wagtail.models import Site
 
-from finetune_switch import retrieval
 from finetune_switch.access.askers import Asker
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Switch
 from finetune_switch.models.exchange import clean_question
 from finetune_switch.notices import notice_text
+from finetune_switch.search import retrieval
 from finetune_switch.visitors import Answered, answer_visitor, page_language
 
 from .guards import is_meant, refuse, visitor_endpoint

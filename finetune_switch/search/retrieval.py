@@ -16,13 +16,13 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import AbstractPage, Locale, Site
 
-from . import adapters
-from .access.askers import Asker
-from .access.visibility import objects_open_to, pages_open_to
-from .adapters import Scope, SearchableIndex
-from .exceptions import BackendError
-from .passages import Hit, Passage, Source
-from .text.excerpts import excerpt
+from finetune_switch import adapters
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import objects_open_to, pages_open_to
+from finetune_switch.adapters import Scope, SearchableIndex
+from finetune_switch.exceptions import BackendError
+from finetune_switch.passages import Hit, Passage, Source
+from finetune_switch.text.excerpts import excerpt
 
 logger = logging.getLogger("finetune_switch.retrieval")
 

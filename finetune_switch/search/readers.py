@@ -6,56 +6,30 @@ The same rules as those of :mod:`~finetune_switch.comparing`, which ask about on
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
+from django.db.models.functions import Cast
 from django.http import HttpRequest
 
-from .access.askers import Asker
-from .models import Column, Comparison, Exchange, Grade, Outcome, Preference, Reveal
-from .passages import Source
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import page_id_of, page_model
+from finetune_switch.comparisons.reading import Seen, SeenAnswer
+from finetune_switch.models import Column, Comparison, Exchange, Grade, Preference, Reveal
+from finetune_switch.passages import Passage, Source
+
 from .retrieval import Doors
 
-BATCH = 200
-FAILURES = (Outcome.FAILED, Outcome.INTERRUPTED)
+# Whose pages are offered to filter by.
+LATEST = 500
 
+BATCH = 200
 T = TypeVar("T")
 Asked = Comparison | Exchange
 """What has passages and a site, and was answered from them."""
-
-
-@dataclass(frozen=True)
-class SeenAnswer:
-    """A column of a comparison. Without a name where that is hidden; only grades to be seen."""
-
-    column: Column
-    name: str
-    exchange: Exchange | None
-    grades: Sequence[Grade]
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether it came to nothing: refused, or broken off."""
-        return self.exchange is not None and self.exchange.current_outcome in FAILURES
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A comparison with what its reader may see of it: nothing but the question, at the least."""
-
-    comparison: Comparison
-    may_read: bool
-    knows_names: bool = False
-    sees_others: bool = False
-    """Whether the words of other judges are shown: not before one has given one's own."""
-    answers: Sequence[SeenAnswer] = ()
-    preferences: Sequence[Preference] = ()
-    judges: frozenset[Any] = field(default_factory=frozenset)
-    """Who has judged anything of it, whether or not the reader may see what they said."""
 
 
 class Reader:
@@ -210,3 +184,87 @@ def _grouped(rows: Iterable[Any], name: str) -> dict[Any, list[Any]]:
     for row in rows:
         groups[getattr(row, name)].append(row)
     return groups
+
+
+class QuestionReader:
+    """Somebody who reads what visitors asked."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def may_read(self, exchanges: Sequence[Exchange]) -> set[uuid.UUID]:
+        """Of which of them the answer, and all that it was made from, may be read."""
+        conversations = {row.conversation for row in exchanges if row.conversation}
+        turns = list(
+            Exchange.objects.of_visitors()
+            .filter(conversation__in=conversations)
+            .select_related("site")
+            .only("site", "passages", "conversation")
+            if conversations
+            else ()
+        )
+        known = {row.pk for row in exchanges}
+        every = [*exchanges, *(turn for turn in turns if turn.pk not in known)]
+        readable = self._reader.may_read(every)
+        closed = {row.conversation for row in every if row.pk not in readable} - {None}
+        return {
+            row.pk for row in exchanges if row.pk in readable and row.conversation not in closed
+        }
+
+    def citing_ids(self, exchanges: QuerySet[Exchange], page_id: int) -> list[uuid.UUID]:
+        """Primary keys of those that may be read and whose answer cites a page."""
+        # No query looks into lists of both databases. As text, both write a key like this; what is
+        # found so is looked at.
+        written = f'"object_id": "{page_id}"'
+        rows = (
+            exchanges.order_by("pk")
+            .annotate(written=Cast("passages", TextField()))
+            .filter(written__contains=written)
+            .select_related(None)
+            .select_related("site")
+            .only("site", "passages", "citations", "conversation")
+        )
+        found = []
+        for batch in batched(rows.iterator(chunk_size=BATCH)):
+            readable = self.may_read(batch)
+            for row in batch:
+                if row.pk in readable and page_id in page_ids(cited_sources(row)):
+                    found.append(row.pk)
+        return found
+
+    def cited_pages(self, wanted: Any = None) -> list[int]:
+        """Primary keys of the pages that the latest answers cite, most cited first.
+
+        Only those that the reader may open; ``wanted`` is one of them wherever it is cited.
+        """
+        latest = Exchange.objects.of_visitors().exclude(citations=[]).order_by("-opened_at")
+        counted: Counter[int] = Counter()
+        for row in latest.only("passages", "citations")[:LATEST]:
+            counted.update(page_ids(cited_sources(row)))
+        if str(wanted).isdecimal() and len(str(wanted)) < 10:
+            counted.setdefault(int(wanted), 0)
+        label = page_model()._meta.label_lower
+        doors = self._reader.doors
+        sources = {pk: Source("", "", label, str(pk)) for pk, _times in counted.most_common()}
+        doors.look_at(sources.values(), None)
+        return [pk for pk, source in sources.items() if doors.are_open([source], None)]
+
+
+def cited_sources(exchange: Exchange) -> list[Source]:
+    """The sources that an answer cites, each once, in the order of their numbers."""
+    sources = {
+        (source["model"], source["object_id"]): Source(**source)
+        for passage in exchange.passages
+        if passage["number"] in exchange.citations
+        for source in [passage["source"]]
+    }
+    return list(sources.values())
+
+
+def page_ids(sources: Iterable[Source]) -> set[int]:
+    """Primary keys of the pages among these sources."""
+    return {pk for source in sources if (pk := page_id_of(source)) is not None}
+
+
+def frozen_passages(exchange: Exchange) -> list[Passage]:
+    return [Passage.from_dict(data) for data in exchange.passages]
