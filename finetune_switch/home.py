@@ -14,9 +14,10 @@ from django.utils.translation import gettext as _
 from wagtail.admin.ui.components import Component
 from wagtail.models import Site
 
-from . import adapters, budgets, permissions
+from . import adapters, permissions
 from .access.sites import site_name
 from .index import overview
+from .limits import budgets
 from .models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
 from .widgets import admin_css
 

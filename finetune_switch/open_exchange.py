@@ -14,11 +14,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 
 from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
-from .budgets import add_cost
 from .costs import cost_at_least, cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .exceptions import BackendError
 from .followups import REWRITE_SECONDS
+from .limits.budgets import add_cost
 from .models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
 from .models.exchange import passages_of
 from .passages import Passage, Source

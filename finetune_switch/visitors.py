@@ -11,12 +11,13 @@ from django.utils.translation import get_language, get_supported_language_varian
 from django.utils.translation import gettext as _
 from wagtail.models import Site
 
-from . import conf, throttling
+from . import conf
 from .access.askers import Asker
 from .answering import answer
 from .events import Event, event_data
 from .exceptions import InvalidQuestion, Refused
 from .followups import clean_turns
+from .limits import throttling
 from .models import ChatBackend, Origin, Outcome, Switch
 from .models.exchange import clean_question
 from .passages import Passage

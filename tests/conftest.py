@@ -141,7 +141,7 @@ def site(transactional_db: None, settings: Any) -> Any:
 @pytest.fixture
 def quiet_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """The middle of a minute, of a day and of a month, so that none of them ends in a test."""
-    from finetune_switch import budgets
+    from finetune_switch.limits import budgets
 
     now = datetime(2027, 3, 14, 12, 30, 30, tzinfo=UTC)
     monkeypatch.setattr(budgets, "local_now", lambda: now)

@@ -14,7 +14,8 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.test import Client, RequestFactory
 from wagtail.models import Site
 
-from finetune_switch import budgets, counting, throttling
+from finetune_switch.limits import budgets, throttling
+from finetune_switch.limits import counters as counting
 from finetune_switch.models import Exchange, Origin, Outcome, Switch
 from tests.helpers import make_backend
 from tests.index_helpers import build
@@ -336,7 +337,7 @@ class TestBudget:
 class TestCache:
     @contextmanager
     def warned(self, caplog, times):
-        with caplog.at_level(logging.WARNING, "finetune_switch.throttling"):
+        with caplog.at_level(logging.WARNING, "finetune_switch.limits.throttling"):
             yield
         said = [r.message for r in caplog.records if "are not counted" in r.message]
         assert len(said) == times

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from wagtail.models import Locale
 
-from finetune_switch import budgets
+from finetune_switch.limits import budgets
 from finetune_switch.models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
 from finetune_switch.models.prepared import today
 

@@ -18,7 +18,7 @@ from typing import Any
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 
-from . import conf
+from finetune_switch import conf
 
 logger = logging.getLogger("finetune_switch.throttling")
 

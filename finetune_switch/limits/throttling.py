@@ -14,9 +14,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from wagtail.models import Site
 
-from . import budgets, conf
-from .counting import key_of, raise_count, shared_cache, take_slot, warn
-from .exceptions import Refused
+from finetune_switch import conf
+from finetune_switch.exceptions import Refused
+
+from . import budgets
+from .counters import key_of, raise_count, shared_cache, take_slot, warn
 
 logger = logging.getLogger("finetune_switch.throttling")
 

@@ -16,9 +16,10 @@ from django.db.models import Q, Sum
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from . import conf
-from .counting import key_of, raise_count, shared_cache, warn
-from .models import Exchange, Origin
+from finetune_switch import conf
+from finetune_switch.models import Exchange, Origin
+
+from .counters import key_of, raise_count, shared_cache, warn
 
 logger = logging.getLogger("finetune_switch.throttling")
 
