@@ -14,10 +14,10 @@ from wagtail.models import Locale, Site
 
 from . import adapters
 from .access.sites import site_name
+from .admin.permissions import groups_to_ask_as
 from .comparing import FEWEST, MOST
 from .models import ChatBackend, Grade, Question
 from .models.exchange import MAX_QUESTION_LENGTH
-from .permissions import groups_to_ask_as
 
 
 class CompareForm(forms.Form):

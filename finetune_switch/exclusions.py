@@ -24,7 +24,7 @@ from wagtail.models import AbstractPage, get_page_models
 
 from . import conf
 from .access.visibility import page_model
-from .log_actions import LEAVE_OUT_ACTION
+from .admin.log_actions import LEAVE_OUT_ACTION
 from .models import Exclusion
 
 PREFIX = "finetune_switch"

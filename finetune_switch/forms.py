@@ -16,9 +16,9 @@ from wagtail.coreutils import get_content_languages
 from wagtail.models import Locale
 
 from . import adapters, conf
+from .admin.widgets import LocaleTextsWidget, ModelNameInput
 from .backends.registration import free_alias
 from .models.parameters import PARAMETERS, REASONING_LEVELS, Parameter, clean_parameters
-from .widgets import LocaleTextsWidget, ModelNameInput
 
 PARAMETER_PREFIX = "parameter_"
 REASONING_LABELS: Mapping[str, Promise] = {

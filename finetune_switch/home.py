@@ -14,12 +14,13 @@ from django.utils.translation import gettext as _
 from wagtail.admin.ui.components import Component
 from wagtail.models import Site
 
-from . import adapters, permissions
+from . import adapters
 from .access.sites import site_name
+from .admin import permissions
+from .admin.widgets import admin_css
 from .index import overview
 from .limits import budgets
 from .models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
-from .widgets import admin_css
 
 
 class ActiveBackendPanel(Component):

@@ -8,10 +8,10 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.panels import FieldPanel, FieldRowPanel, MultiFieldPanel, ObjectList, Panel
 
+from .admin.permissions import ADD_BACKEND
 from .forms import PARAMETER_PREFIX, ChatBackendForm, SwitchForm
 from .models import ChatBackend, Switch
 from .models.parameters import PARAMETERS
-from .permissions import ADD_BACKEND
 
 
 class ActiveBackendPanel(Panel):

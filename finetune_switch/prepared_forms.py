@@ -24,12 +24,12 @@ from wagtail.models import Locale
 
 from .access.sites import site_name
 from .access.visibility import page_model
+from .admin.widgets import admin_css
 from .exceptions import EmbeddingError
 from .likeness import embed_examples
 from .models import PreparedAnswer
 from .models.exchange import MAX_QUESTION_LENGTH
 from .models.prepared import lines_of
-from .widgets import admin_css
 
 logger = logging.getLogger("finetune_switch.prepared")
 

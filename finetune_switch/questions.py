@@ -14,10 +14,10 @@ from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.admin.panels import FieldPanel, ObjectList, Panel
 
 from .access.visibility import page_model
+from .admin.widgets import PAGE_ID, NamedTagWidget, PagesWidget
 from .exceptions import InvalidQuestion
 from .models import QuestionSet
 from .models.exchange import clean_question
-from .widgets import PAGE_ID, NamedTagWidget, PagesWidget
 
 MOST_SHOWN = 50
 

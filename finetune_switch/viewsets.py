@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpRequest
 from django.urls import URLPattern, path, re_path, reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.menu import MenuItem
 from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
 from wagtail.admin.viewsets.model import ModelViewSet
 
-from . import permissions
+from .admin import permissions
+from .admin.menu_items import shown_to
 from .models import ChatBackend, PreparedAnswer, Question, QuestionSet
 from .panels import backend_edit_handler
 from .prepared_forms import prepared_edit_handler
@@ -44,16 +43,6 @@ from .views.tally import TallyView
 from .views.unanswered import UnansweredView
 from .views.visitor_exchange import VisitorExchangeView
 from .views.visitor_questions import VisitorQuestionsView
-
-
-def shown_to(may: Callable[[Any], bool]) -> type[MenuItem]:
-    """Menu items for those alone who may open what they lead to."""
-
-    class ShownToSome(MenuItem):
-        def is_shown(self, request: HttpRequest) -> bool:
-            return may(request.user)
-
-    return ShownToSome
 
 
 class SwitchViewSet(ViewSet):

@@ -1,12 +1,12 @@
 from wagtail import hooks
 from wagtail.contrib.settings.registry import register_setting
 
+from .admin.log_actions import register_log_actions
+from .admin.permissions import grantable_permissions
 from .exclusions import copy_ticks, save_ticks
 from .home import add_home_panel
-from .log_actions import register_log_actions
 from .models import Switch
 from .panels import switch_edit_handler
-from .permissions import grantable_permissions
 from .viewsets import FinetuneSwitchGroup, visitors_questions_report
 
 Switch.edit_handler = switch_edit_handler

@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
 
+from finetune_switch.admin.permissions import GRANTABLE
 from finetune_switch.models import ChatBackend
-from finetune_switch.permissions import GRANTABLE
 
 pytestmark = pytest.mark.django_db
 

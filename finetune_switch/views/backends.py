@@ -18,9 +18,9 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
 from finetune_switch import conf
+from finetune_switch.admin.widgets import admin_css
 from finetune_switch.backends.registration import free_alias, synchronise_backends
 from finetune_switch.models import ChatBackend, Switch
-from finetune_switch.widgets import admin_css
 
 
 def state_of(row: ChatBackend, active: set[int]) -> str:

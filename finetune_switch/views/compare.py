@@ -15,8 +15,8 @@ from django.views.generic import FormView
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
 
-from finetune_switch import permissions
 from finetune_switch.access.askers import Asker
+from finetune_switch.admin import permissions
 from finetune_switch.comparing import may_read, open_comparison
 from finetune_switch.comparison_forms import CompareForm
 from finetune_switch.exceptions import BackendError, InvalidQuestion

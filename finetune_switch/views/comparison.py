@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 
-from finetune_switch import permissions
 from finetune_switch.access.askers import Asker
+from finetune_switch.admin import permissions
 from finetune_switch.comparing import (
     asker_of,
     is_settled,

@@ -21,14 +21,14 @@ from wagtail.admin.utils import get_user_display_name
 from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
-from finetune_switch import permissions
+from finetune_switch.admin import permissions
+from finetune_switch.admin.spreadsheets import SafeSpreadsheetMixin
+from finetune_switch.admin.widgets import admin_css
 from finetune_switch.comparisons.reading import Seen, SeenAnswer
 from finetune_switch.models import Column as ComparisonColumn
 from finetune_switch.models import Comparison, Exchange, Origin
 from finetune_switch.search.readers import Reader, batched
-from finetune_switch.spreadsheets import SafeSpreadsheetMixin
 from finetune_switch.suggestions import suggest
-from finetune_switch.widgets import admin_css
 
 from .comparison_filters import ComparisonFilterSet
 

@@ -16,7 +16,8 @@ from wagtail.admin import messages
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.log_actions import log
 
-from finetune_switch import conf, permissions
+from finetune_switch import conf
+from finetune_switch.admin import permissions
 from finetune_switch.backends.preflight import corrected_modelfile, run_check
 from finetune_switch.backends.registration import free_alias
 from finetune_switch.backends.servers import ModelServer

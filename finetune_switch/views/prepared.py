@@ -23,9 +23,10 @@ from wagtail.admin.views.generic.permissions import PermissionCheckedMixin
 from wagtail.log_actions import log
 from wagtail.models import Locale, Site
 
-from finetune_switch import permissions
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_id_of
+from finetune_switch.admin import permissions
+from finetune_switch.admin.widgets import admin_css
 from finetune_switch.likeness import current_model_name, is_stale
 from finetune_switch.models import Exchange, PreparedAnswer
 from finetune_switch.models.exchange import passages_of
@@ -33,7 +34,6 @@ from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQue
 from finetune_switch.prepared_preview import preview
 from finetune_switch.search.readers import QuestionReader, Reader
 from finetune_switch.text.citations import CITATION
-from finetune_switch.widgets import admin_css
 
 HALF_A_YEAR = timedelta(days=182)
 

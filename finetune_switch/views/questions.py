@@ -18,9 +18,9 @@ from wagtail.admin.ui.tables import Column, DateColumn
 from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton, ListingButton
 
-from finetune_switch import permissions
+from finetune_switch.admin import permissions
+from finetune_switch.admin.widgets import admin_css
 from finetune_switch.models import Question, QuestionSet
-from finetune_switch.widgets import admin_css
 
 
 def compare_url(question: Question) -> str:

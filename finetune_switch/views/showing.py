@@ -15,8 +15,8 @@ from django.utils.translation import ngettext
 from wagtail.models import Site
 from wagtail.permissions import page_permission_policy
 
-from finetune_switch import permissions
 from finetune_switch.access.visibility import page_id_of, page_model
+from finetune_switch.admin import permissions
 from finetune_switch.comparing import exchanges_of, is_settled, may_reveal
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference, Switch
 from finetune_switch.passages import Passage

@@ -16,8 +16,8 @@ from wagtail.admin import messages
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
 
-from finetune_switch import permissions
 from finetune_switch.access.sites import site_name
+from finetune_switch.admin import permissions
 from finetune_switch.backends.preflight import probe, run_check
 from finetune_switch.exceptions import SwitchConflict
 from finetune_switch.forms import SwitchChoiceForm

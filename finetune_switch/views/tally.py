@@ -11,11 +11,11 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.views.generic.base import BaseListingView
 from wagtail.admin.widgets.button import HeaderButton
 
-from finetune_switch import permissions
-from finetune_switch.charts import grades_chart
+from finetune_switch.admin import permissions
+from finetune_switch.admin.charts import grades_chart
+from finetune_switch.admin.widgets import admin_css
 from finetune_switch.models import Comparison, Grade
 from finetune_switch.tally import BackendTally, Tally, tally
-from finetune_switch.widgets import admin_css
 
 from .comparison_filters import ComparisonFilterSet
 from .comparisons import SeeComparisonsMixin

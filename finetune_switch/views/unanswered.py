@@ -17,6 +17,7 @@ from wagtail.models import Site
 from finetune_switch import conf
 from finetune_switch.access.askers import Asker
 from finetune_switch.access.visibility import page_id_of, page_model
+from finetune_switch.admin.widgets import admin_css
 from finetune_switch.models import Exchange
 from finetune_switch.passages import Passage
 from finetune_switch.search.retrieval import Doors
@@ -28,7 +29,6 @@ from finetune_switch.unanswered import (
     group_unanswered,
     what_was_missing,
 )
-from finetune_switch.widgets import admin_css
 
 from .showing import create_page_url
 from .visitor_question_filters import UnansweredFilterSet

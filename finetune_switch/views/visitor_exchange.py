@@ -13,7 +13,7 @@ from django.views.generic import TemplateView
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.coreutils import get_content_languages
 
-from finetune_switch import permissions
+from finetune_switch.admin import permissions
 from finetune_switch.models import Exchange, Outcome
 from finetune_switch.search.readers import frozen_passages
 from finetune_switch.visitor_questions import pieces_said, text_shown, turns_of

@@ -15,10 +15,9 @@ from wagtail.models import Site
 
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_model
+from finetune_switch.admin.filters import DaysWidget
 from finetune_switch.models import ChatBackend, Exchange, Outcome
 from finetune_switch.search.readers import LATEST, QuestionReader, Reader
-
-from .comparison_filters import DaysWidget
 
 DAYS = 30
 YES_OR_NO = [("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No"))]

@@ -20,14 +20,15 @@ from wagtail.admin.widgets.button import HeaderButton
 from wagtail.coreutils import get_content_languages
 from wagtail.models import Site
 
-from finetune_switch import conf, permissions
+from finetune_switch import conf
 from finetune_switch.access.sites import site_name
+from finetune_switch.admin import permissions
+from finetune_switch.admin.spreadsheets import SafeSpreadsheetMixin
+from finetune_switch.admin.widgets import admin_css
 from finetune_switch.models import Exchange, Feedback
 from finetune_switch.passages import Source
 from finetune_switch.search.readers import QuestionReader, Reader, batched, cited_sources
-from finetune_switch.spreadsheets import SafeSpreadsheetMixin
 from finetune_switch.visitor_questions import text_shown
-from finetune_switch.widgets import admin_css
 
 from .visitor_question_filters import VisitorQuestionFilterSet
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from wagtail.admin.staticfiles import versioned_static
 from wagtail.admin.widgets import AdminTagWidget
 
-from .access.visibility import page_model
+from finetune_switch.access.visibility import page_model
 
 # What fits into every database's integers.
 PAGE_ID = re.compile(r"[0-9]{1,18}")

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 from wagtail.models import Site
 
-from .models import Switch
+from finetune_switch.models import Switch
 
 APP = "finetune_switch"
 ACTIVATE = f"{APP}.activate_switch"

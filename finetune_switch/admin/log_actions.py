@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from wagtail.log_actions import LogFormatter
 
-from .models.switch import SWITCH_ACTION
+from finetune_switch.models.switch import SWITCH_ACTION
 
 INDEX_ACTION = "finetune_switch.index"
 LEAVE_OUT_ACTION = "finetune_switch.leave_out"
