@@ -107,7 +107,7 @@ def _methods() -> Mapping[str, Callable[[str], list[str]]]:
     from wagtail.models import Site
 
     from finetune_switch.adapters import Scope
-    from finetune_switch.index.searching import SiteIndex
+    from finetune_switch.index.site_index import SiteIndex
     from finetune_switch.index.texts import get_text_ranking
     from finetune_switch.models import Chunk
     from finetune_switch.models.index import active_space

@@ -9,8 +9,9 @@ class FinetuneSwitchConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import adapters, checks, exclusions, signal_handlers
-        from .index.registered import SiteIndexes
+        from . import adapters, checks, signal_handlers
+        from .index import exclusions
+        from .index.registry import SiteIndexes
 
         adapters.register_indexes(SiteIndexes())
         checks.register_checks()

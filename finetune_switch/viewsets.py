@@ -12,6 +12,7 @@ from wagtail.admin.viewsets.model import ModelViewSet
 
 from .admin import permissions
 from .admin.menu_items import shown_to
+from .index.viewsets import IndexViewSet
 from .models import ChatBackend, PreparedAnswer, Question, QuestionSet
 from .panels import backend_edit_handler
 from .prepared_forms import prepared_edit_handler
@@ -29,7 +30,6 @@ from .views.comparison import (
     StreamView,
 )
 from .views.comparisons import ComparisonDeleteView, ComparisonIndexView, SuggestionsView
-from .views.index import BuildView, IndexView, ProgressView
 from .views.one_backend import AddBaseModelView, CheckView, ModelfileView, ModelsView, PromptsView
 from .views.switch import (
     ActivateView,
@@ -109,21 +109,6 @@ class ChatBackendViewSet(ModelViewSet):
             path("<int:pk>/modelfile/", ModelfileView.as_view(), name="modelfile"),
             path("<int:pk>/prompts/", PromptsView.as_view(), name="prompts"),
             *super().get_urlpatterns(),
-        ]
-
-
-class IndexViewSet(ViewSet):
-    name = "finetune_index"
-    url_prefix = "finetune/index"
-    menu_label = gettext_lazy("Index")
-    menu_icon = icon = "list-ul"
-    menu_item_class = shown_to(permissions.may_see_index)
-
-    def get_urlpatterns(self) -> list[URLPattern]:
-        return [
-            path("", IndexView.as_view(), name="index"),
-            path("progress/", ProgressView.as_view(), name="progress"),
-            path("build/", BuildView.as_view(), name="build"),
         ]
 
 

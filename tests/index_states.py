@@ -9,9 +9,9 @@ from typing import Any
 from django.utils import timezone
 from wagtail.models import PageViewRestriction, Site
 
-from finetune_switch.exclusions import set_exclusion
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
+from finetune_switch.index.exclusions import set_exclusion
 from finetune_switch.models import EmbeddingSpace, Exclusion, IndexBuild, PendingUpdate
 
 REFUSED = "Embeddings: the server of the embedding model does not take connections."

@@ -17,7 +17,7 @@ from finetune_switch import asking, rewriting
 from finetune_switch.access.askers import Asker
 from finetune_switch.answering import aanswer, answer
 from finetune_switch.events import SourcesEvent, WaitingEvent
-from finetune_switch.index.searching import SiteIndex
+from finetune_switch.index.site_index import SiteIndex
 from finetune_switch.messages import Turn
 from finetune_switch.models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
 from tests.conversation_helpers import (

@@ -12,10 +12,10 @@ from wagtail.models import GroupPagePermission, Page, PageLogEntry, get_page_mod
 from wagtail.test.utils.form_data import nested_form_data, rich_text, streamfield
 
 from demo_site.models import ArticlePage
-from finetune_switch import exclusions
-from finetune_switch.exclusions import ExclusionPanel, set_exclusion
+from finetune_switch.index import exclusions
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
+from finetune_switch.index.exclusions import ExclusionPanel, set_exclusion
 from finetune_switch.index.sources import Sources
 from finetune_switch.models import Document, Exclusion, PendingUpdate
 from tests.admin.pages import Page as Screen

@@ -12,7 +12,7 @@ from wagtail.models import Page, PageViewRestriction
 from demo_site.models import ArticlePage
 from finetune_switch.access.askers import Asker
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
-from finetune_switch.index import documents
+from finetune_switch.index import writing as documents
 from finetune_switch.index.building import run_build, update_objects
 from finetune_switch.index.builds import needs_rebuild, start_build
 from finetune_switch.models import (

@@ -15,9 +15,8 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from finetune_switch import tasks
 from finetune_switch.exceptions import IndexBusy
-from finetune_switch.index import heartbeat
+from finetune_switch.index import heartbeat, tasks
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
 from finetune_switch.index.overview import is_at_work, lacks_worker, sentence_of, status_of

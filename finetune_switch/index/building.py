@@ -23,11 +23,11 @@ from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, Pending
 
 from .builds import claim
 from .content import objects_that_use
-from .documents import Counts, DocumentWriter, Key
 from .heartbeat import heartbeat
 from .sources import BATCH, Sources
 from .stores import get_store
 from .texts import get_text_ranking
+from .writing import Counts, DocumentWriter, Key
 
 logger = logging.getLogger("finetune_switch.index")
 

@@ -89,7 +89,7 @@ def mark(model: str, object_id: Any, *, subtree: bool = False) -> None:
 
 
 def _enqueue(model: str, object_id: str) -> None:
-    from finetune_switch.tasks import update_index
+    from .tasks import update_index
 
     update_index.enqueue(model, object_id)
 

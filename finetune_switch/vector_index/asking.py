@@ -19,8 +19,8 @@ from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.backends.embeddings.base import check_vectors
 from finetune_switch.database import in_database_thread as in_thread
 from finetune_switch.exceptions import EmbeddingError
-from finetune_switch.index.documents import Key, chunks_of, text_of
 from finetune_switch.index.stores.base import Vector
+from finetune_switch.index.writing import Key, chunks_of, text_of
 from finetune_switch.models import ChatBackend, Chunk, EmbeddingSpace, Switch
 from finetune_switch.passages import Passage
 from finetune_switch.search.retrieval import retrieve

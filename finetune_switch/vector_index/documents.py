@@ -9,7 +9,7 @@ from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from wagtail_vector_index.storage.base import Document
 
-from finetune_switch.index.documents import Key
+from finetune_switch.index.writing import Key
 from finetune_switch.models import Chunk, EmbeddingSpace
 from finetune_switch.passages import Passage
 

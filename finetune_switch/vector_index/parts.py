@@ -17,7 +17,7 @@ from django.utils.text import capfirst
 from wagtail.models import AbstractPage
 
 from finetune_switch.access.visibility import group_ids
-from finetune_switch.index.documents import Key
+from finetune_switch.index.writing import Key
 
 # A part of so few objects, or of so few chunks, is searched exactly, without the store.
 FEW = 1_000

@@ -16,7 +16,7 @@ from finetune_switch import conf
 from finetune_switch.adapters import Scope
 from finetune_switch.backends.embeddings.questions import embed_question
 from finetune_switch.exceptions import EmbeddingError
-from finetune_switch.index.searching import LEAST_CANDIDATES, TEXT, VECTOR, SiteIndex, fuse
+from finetune_switch.index.site_index import LEAST_CANDIDATES, TEXT, VECTOR, SiteIndex, fuse
 from finetune_switch.index.stores import get_store
 from finetune_switch.index.stores.base import Found, Vector
 from finetune_switch.index.texts import get_text_ranking

@@ -13,9 +13,9 @@ from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index.building import run_build, update_objects, wanted_space
 from finetune_switch.index.builds import needs_rebuild, start_build
-from finetune_switch.index.documents import DocumentWriter, Key
 from finetune_switch.index.sources import Sources
 from finetune_switch.index.stores import get_store
+from finetune_switch.index.writing import DocumentWriter, Key
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild
 
 from .documents import keys_of

@@ -8,10 +8,10 @@ import pytest
 from django.utils import timezone
 from wagtail.models import ModelLogEntry, Page
 
-from finetune_switch import tasks
-from finetune_switch.exclusions import set_exclusion
+from finetune_switch.index import tasks
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
+from finetune_switch.index.exclusions import set_exclusion
 from finetune_switch.models import Document, IndexBuild, PendingUpdate
 
 from .conftest import add_page

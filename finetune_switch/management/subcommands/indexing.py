@@ -16,9 +16,9 @@ from finetune_switch.costs import embedding_cost
 from finetune_switch.exceptions import BackendError, IndexBusy
 from finetune_switch.index.building import run_build, update_objects
 from finetune_switch.index.builds import start_build
-from finetune_switch.index.documents import chunks_of, text_of
 from finetune_switch.index.sources import Sources
 from finetune_switch.index.stores import get_store
+from finetune_switch.index.writing import chunks_of, text_of
 from finetune_switch.models import IndexBuild
 from finetune_switch.models.index import active_space
 from finetune_switch.search.retrieval import OWN_INDEX

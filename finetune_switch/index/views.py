@@ -20,14 +20,14 @@ from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.log_actions import log
 from wagtail.permission_policies.pages import PagePermissionPolicy
 
-from finetune_switch import tasks
 from finetune_switch.admin import permissions
 from finetune_switch.admin.log_actions import INDEX_ACTION
 from finetune_switch.exceptions import IndexBusy
-from finetune_switch.index import overview
-from finetune_switch.index.builds import start_build
-from finetune_switch.index.upkeep import runs_inside_the_request
 from finetune_switch.models import Exclusion, IndexBuild
+
+from . import overview, tasks
+from .builds import start_build
+from .upkeep import runs_inside_the_request
 
 logger = logging.getLogger("finetune_switch.index")
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from django.utils import timezone
 from django_tasks import task, task_backends
 
-from .exceptions import BackendError, IndexBusy
-from .models import IndexBuild, PendingUpdate
+from finetune_switch.exceptions import BackendError, IndexBusy
+from finetune_switch.models import IndexBuild, PendingUpdate
 
 logger = logging.getLogger("finetune_switch.index")
 
@@ -24,7 +24,7 @@ def update_index(model: str, object_id: str) -> None:
     Where the embedding service fails it is tried again, later and later; the mark stays, with the
     reason, until it has worked.
     """
-    from .index.building import work_off
+    from .building import work_off
 
     pending = list(PendingUpdate.objects.filter(model=model, object_id=object_id))
     if not pending:
@@ -42,7 +42,7 @@ def update_index(model: str, object_id: str) -> None:
 @task()
 def build_index(build_id: int) -> None:
     """Run a build that was asked for in the admin."""
-    from .index.building import run_build
+    from .building import run_build
 
     build = IndexBuild.objects.filter(pk=build_id, status=IndexBuild.Status.QUEUED).first()
     if build is None:

@@ -22,10 +22,10 @@ from wagtail.admin.panels import Panel
 from wagtail.log_actions import log
 from wagtail.models import AbstractPage, get_page_models
 
-from . import conf
-from .access.visibility import page_model
-from .admin.log_actions import LEAVE_OUT_ACTION
-from .models import Exclusion
+from finetune_switch import conf
+from finetune_switch.access.visibility import page_model
+from finetune_switch.admin.log_actions import LEAVE_OUT_ACTION
+from finetune_switch.models import Exclusion
 
 PREFIX = "finetune_switch"
 

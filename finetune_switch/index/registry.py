@@ -15,6 +15,6 @@ class SiteIndexes:
         space = active_space()
         if space is None:
             return []
-        from .searching import SiteIndex
+        from .site_index import SiteIndex
 
         return [SiteIndex(space)]
