@@ -51,7 +51,7 @@ def answer(question: str, **options: Any) -> Answer:
     - ``fact_lock``: ``True`` holds sentences back whose facts stand in no passage, see
       :mod:`finetune_switch.text.fact_lock`; the events then come sentence by sentence.
     - ``prepared``: ``True`` gives the answer that people have prepared for the question, if there
-      is one, and asks no model then, see :mod:`finetune_switch.prepared`.
+      is one, and asks no model then, see :mod:`finetune_switch.prepared.matching`.
     - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
     - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
       not asked again: its answer is replayed from the record.

@@ -34,7 +34,7 @@ from .models import ChatBackend, Exchange, Origin, PreparedAnswer, Switch
 from .models.exchange import clean_question, passages_of
 from .open_exchange import OpenExchange
 from .passages import Passage
-from .prepared import Given, find_prepared
+from .prepared.matching import Given, find_prepared
 from .prompts import Prompt, PromptTooLong, build_prompt
 from .rewriting import Rewriting
 from .search.retrieval import all_open_to, retrieve

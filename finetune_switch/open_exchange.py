@@ -22,7 +22,7 @@ from .limits.budgets import add_cost
 from .models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
 from .models.exchange import passages_of
 from .passages import Passage, Source
-from .prepared import Given
+from .prepared.matching import Given
 from .prompts import Prompt, is_dont_know
 from .text.characters import without_harmful
 from .text.citations import CitationFilter, parse_citations

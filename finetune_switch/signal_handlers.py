@@ -9,7 +9,7 @@ from wagtail.signals import post_page_move
 
 from .backends.registration import synchronise_backends
 from .index import upkeep
-from .likeness import embed_before_save
+from .prepared.similarity import embed_before_save
 
 
 def synchronise_after_migrate(

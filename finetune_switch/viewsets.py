@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.urls import URLPattern, path, re_path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.menu import MenuItem
 from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
@@ -13,11 +13,11 @@ from wagtail.admin.viewsets.model import ModelViewSet
 from .admin import permissions
 from .admin.menu_items import shown_to
 from .index.viewsets import IndexViewSet
-from .models import ChatBackend, PreparedAnswer, Question, QuestionSet
+from .models import ChatBackend, Question, QuestionSet
 from .panels import backend_edit_handler
-from .prepared_forms import prepared_edit_handler
+from .prepared.viewsets import PreparedAnswerViewSet
 from .questions import question_edit_handler, question_set_edit_handler
-from .views import backends, prepared, questions
+from .views import backends, questions
 from .views.compare import CompareView
 from .views.comparison import (
     AgainView,
@@ -213,50 +213,6 @@ class QuestionSetViewSet(ModelViewSet):
     index_view_class = questions.QuestionSetIndexView
     edit_view_class = questions.QuestionSetEditView
     search_fields = questions.QuestionSetIndexView.search_fields
-
-
-class PreparedAnswerViewSet(ModelViewSet):
-    model = PreparedAnswer
-    name = "finetune_prepared"
-    url_prefix = "finetune/prepared"
-    icon = "edit"
-    menu_label = gettext_lazy("Prepared answers")
-    edit_handler = prepared_edit_handler
-    copy_view_enabled = False
-    add_to_reference_index = False
-    index_view_class = prepared.PreparedIndexView
-    add_view_class = prepared.PreparedCreateView
-    edit_view_class = prepared.PreparedEditView
-    search_fields = prepared.PreparedIndexView.search_fields
-
-    def get_common_view_kwargs(self, **kwargs: Any) -> dict[str, Any]:
-        revisions = {
-            f"revisions_{name}_url_name": self.get_url_name(f"revisions_{name}")
-            for name in ("revert", "compare")
-        }
-        return super().get_common_view_kwargs(**revisions, **kwargs)
-
-    def get_urlpatterns(self) -> list[URLPattern]:
-        revert = self.construct_view(prepared.PreparedRevertView, **self.get_edit_view_kwargs())
-        compare = self.construct_view(
-            prepared.PreparedCompareView,
-            edit_handler=prepared_edit_handler.bind_to_model(self.model),
-        )
-        return [
-            path("likeness/", prepared.LikenessView.as_view(), name="likeness"),
-            path(
-                "history/<int:pk>/revisions/<int:revision_id>/revert/",
-                revert,
-                name="revisions_revert",
-            ),
-            re_path(
-                r"history/(?P<pk>\d+)/revisions/compare/(?P<revision_id_a>live|earliest|\d+)"
-                r"\.\.\.(?P<revision_id_b>live|latest|\d+)/$",
-                compare,
-                name="revisions_compare",
-            ),
-            *super().get_urlpatterns(),
-        ]
 
 
 class FinetuneSwitchGroup(ViewSetGroup):

@@ -10,7 +10,9 @@ import pytest
 from wagtail.models import Locale
 
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
-from finetune_switch.likeness import (
+from finetune_switch.models import PreparedAnswer
+from finetune_switch.models.prepared import DEFAULT_THRESHOLD
+from finetune_switch.prepared.similarity import (
     UNRELATED,
     current_model_name,
     is_stale,
@@ -19,8 +21,6 @@ from finetune_switch.likeness import (
     scaled,
     unlikeness_of,
 )
-from finetune_switch.models import PreparedAnswer
-from finetune_switch.models.prepared import DEFAULT_THRESHOLD
 from tests.embedding_helpers import chooser
 from tests.helpers import ask_sync
 from tests.index_helpers import build, embedded

@@ -12,7 +12,7 @@ from wagtail.models import Locale, PageViewRestriction, Site
 
 from finetune_switch.access.askers import Asker
 from finetune_switch.models import Exchange, Outcome, PreparedAnswer, Switch
-from finetune_switch.prepared import find_prepared, has_phrase, plain
+from finetune_switch.prepared.matching import find_prepared, has_phrase, plain
 from tests.helpers import make_backend
 from tests.index_helpers import build
 

@@ -18,8 +18,8 @@ from finetune_switch.access.visibility import page_model
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.backends.embeddings.base import Embedder
 from finetune_switch.exceptions import BackendError
-from finetune_switch.likeness import renew_vectors
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate, RemovedChunk
+from finetune_switch.prepared.similarity import renew_vectors
 
 from .builds import claim
 from .content import objects_that_use

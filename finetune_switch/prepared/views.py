@@ -27,13 +27,14 @@ from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.admin import permissions
 from finetune_switch.admin.widgets import admin_css
-from finetune_switch.likeness import current_model_name, is_stale
 from finetune_switch.models import Exchange, PreparedAnswer
 from finetune_switch.models.exchange import passages_of
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
-from finetune_switch.prepared_preview import preview
 from finetune_switch.search.readers import QuestionReader, Reader
 from finetune_switch.text.citations import CITATION
+
+from .preview import preview
+from .similarity import current_model_name, is_stale
 
 HALF_A_YEAR = timedelta(days=182)
 

@@ -11,14 +11,14 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .backends.embeddings import get_embedder
-from .backends.embeddings.questions import embed_question
-from .exceptions import EmbeddingError
-from .models import EmbeddingSpace, PreparedAnswer
-from .models.index import active_space
+from finetune_switch.backends.embeddings import get_embedder
+from finetune_switch.backends.embeddings.questions import embed_question
+from finetune_switch.exceptions import EmbeddingError
+from finetune_switch.models import EmbeddingSpace, PreparedAnswer
+from finetune_switch.models.index import active_space
 
 if TYPE_CHECKING:
-    from .backends.embeddings.base import Vectors
+    from finetune_switch.backends.embeddings.base import Vectors
 
 logger = logging.getLogger("finetune_switch.prepared")
 

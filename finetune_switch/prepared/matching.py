@@ -12,15 +12,16 @@ from typing import NamedTuple
 from django.db.models import Q
 from wagtail.models import Site
 
-from .access.askers import Asker
-from .access.visibility import pages_open_to
-from .likeness import likeness
-from .models import PreparedAnswer
-from .models.prepared import lines_of
-from .passages import Passage, Source
-from .search.retrieval import locales_for
-from .text.citations import parse_citations
-from .text.words import words
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import pages_open_to
+from finetune_switch.models import PreparedAnswer
+from finetune_switch.models.prepared import lines_of
+from finetune_switch.passages import Passage, Source
+from finetune_switch.search.retrieval import locales_for
+from finetune_switch.text.citations import parse_citations
+from finetune_switch.text.words import words
+
+from .similarity import likeness
 
 Kind = PreparedAnswer.Kind
 

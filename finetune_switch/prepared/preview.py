@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from .exceptions import EmbeddingError
-from .likeness import embed_texts, scaled
-from .models import Exchange, Origin, PreparedAnswer, Question
-from .prepared import has_phrase, plain
+from finetune_switch.exceptions import EmbeddingError
+from finetune_switch.models import Exchange, Origin, PreparedAnswer, Question
+
+from .matching import has_phrase, plain
+from .similarity import embed_texts, scaled
 
 # Of each kind. A model on a server embeds so many in a call or a few.
 LATEST = 500

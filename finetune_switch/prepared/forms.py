@@ -22,14 +22,15 @@ from wagtail.admin.staticfiles import versioned_static
 from wagtail.admin.widgets import AdminDateInput, AdminPageChooser
 from wagtail.models import Locale
 
-from .access.sites import site_name
-from .access.visibility import page_model
-from .admin.widgets import admin_css
-from .exceptions import EmbeddingError
-from .likeness import embed_examples
-from .models import PreparedAnswer
-from .models.exchange import MAX_QUESTION_LENGTH
-from .models.prepared import lines_of
+from finetune_switch.access.sites import site_name
+from finetune_switch.access.visibility import page_model
+from finetune_switch.admin.widgets import admin_css
+from finetune_switch.exceptions import EmbeddingError
+from finetune_switch.models import PreparedAnswer
+from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
+from finetune_switch.models.prepared import lines_of
+
+from .similarity import embed_examples
 
 logger = logging.getLogger("finetune_switch.prepared")
 
