@@ -190,7 +190,7 @@ def _session_of(username: str) -> dict[str, str]:
 def _bare_requests(standin: str, backends: Sequence[Any]) -> list[Request]:
     """The same question for the model server itself, in the messages that the plugin makes."""
     from finetune_switch.access.askers import Asker
-    from finetune_switch.asking import Asking
+    from finetune_switch.answers.question import Asking
     from finetune_switch.models import Comparison as Row
     from finetune_switch.models import Origin
 

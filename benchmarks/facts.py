@@ -65,9 +65,9 @@ def measure_demo() -> Iterator[Tally]:
     """
     from demo_site.standin.prompts import Heard, hear
     from demo_site.standin.voices import grounded
+    from finetune_switch.answers.prompts import build_prompt
     from finetune_switch.backends.extractive import answer_from_messages
     from finetune_switch.models.backend import DEFAULT_SYSTEM_PROMPT
-    from finetune_switch.prompts import build_prompt
 
     voices = {
         "extractive": answer_from_messages,

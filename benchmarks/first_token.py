@@ -97,7 +97,7 @@ def _prepare(connection: str) -> tuple[list[Any], dict[str, Any]]:
     from wagtail.models import Site
 
     from finetune_switch.access.askers import Asker
-    from finetune_switch.asking import Asking
+    from finetune_switch.answers.question import Asking
     from finetune_switch.backends.calls import import_litellm
     from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
     from finetune_switch.passages import Passage, Source
@@ -127,8 +127,8 @@ def _prepare(connection: str) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _answer(passages: list[Any]) -> float:
-    from finetune_switch.answering import answer
-    from finetune_switch.events import TextEvent
+    from finetune_switch.answers.answer import answer
+    from finetune_switch.answers.events import TextEvent
 
     started, taken = time.perf_counter(), 0.0
     events = answer(QUESTION, passages=passages)
@@ -140,8 +140,8 @@ def _answer(passages: list[Any]) -> float:
 
 
 async def _aanswer(passages: list[Any]) -> float:
-    from finetune_switch.answering import aanswer
-    from finetune_switch.events import TextEvent
+    from finetune_switch.answers.answer import aanswer
+    from finetune_switch.answers.events import TextEvent
 
     started, taken = time.perf_counter(), 0.0
     events = aanswer(QUESTION, passages=passages)

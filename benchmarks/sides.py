@@ -103,7 +103,7 @@ def _questions() -> list[str]:
 
 def _messages(question: str) -> Any:
     from finetune_switch.access.askers import Asker
-    from finetune_switch.asking import Asking
+    from finetune_switch.answers.question import Asking
     from finetune_switch.models import ChatBackend, Origin
 
     backend = ChatBackend.objects.get(alias="openai")

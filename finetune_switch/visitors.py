@@ -13,15 +13,15 @@ from wagtail.models import Site
 
 from . import conf
 from .access.askers import Asker
-from .answering import answer
-from .events import Event, event_data
+from .answers.answer import answer
+from .answers.events import Event, event_data
+from .answers.followups import clean_turns
+from .answers.streaming import AnswerStream, stream_answer
 from .exceptions import InvalidQuestion, Refused
-from .followups import clean_turns
 from .limits import throttling
 from .models import ChatBackend, Origin, Outcome, Switch
 from .models.exchange import clean_question
 from .passages import Passage
-from .streaming import AnswerStream, stream_answer
 from .text.citations import CITATION
 
 # Which model it was, how long it took and what it cost is the team's to know.
@@ -78,8 +78,8 @@ class Answered:
 def answer_visitor(request: HttpRequest, question: str) -> Answered:
     """The whole answer to whoever sends this request, on its site and in the active language.
 
-    It takes as long as the model does; :func:`~finetune_switch.streaming.stream_answer` does not
-    wait.
+    It takes as long as the model does; :func:`~finetune_switch.answers.streaming.stream_answer`
+    does not wait.
     """
     try:
         admitted = admit(request, question)

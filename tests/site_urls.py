@@ -15,10 +15,10 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from finetune_switch.access.askers import Asker
+from finetune_switch.answers.streaming import stream_answer
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import ChatBackend, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.streaming import stream_answer
 
 
 def health(request: HttpRequest) -> JsonResponse:

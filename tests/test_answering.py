@@ -16,12 +16,13 @@ from django.utils.translation import gettext, override
 from wagtail.models import PageViewRestriction, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
-from finetune_switch import adapters, asking
+from finetune_switch import adapters
 from finetune_switch.access.askers import Asker
 from finetune_switch.adapters import DeclaredBackend
-from finetune_switch.answering import aanswer, answer
+from finetune_switch.answers import question as asking
+from finetune_switch.answers.answer import aanswer, answer
+from finetune_switch.answers.events import DoneEvent, FailedEvent, SourcesEvent, TextEvent
 from finetune_switch.backends.base import BaseChatBackend, Text
-from finetune_switch.events import DoneEvent, FailedEvent, SourcesEvent, TextEvent
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, Switch
 from tests.helpers import OPENING, QUESTION, ask_async, ask_sync, make_backend, make_passages, run

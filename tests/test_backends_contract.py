@@ -8,6 +8,7 @@ from contextlib import aclosing, closing
 import pytest
 
 from demo_site.standin.behaviours import TEST_ANSWER
+from finetune_switch.answers.prompts import build_prompt
 from finetune_switch.backends import get_backend
 from finetune_switch.backends.base import BackendConfig, Completion, Text, Usage
 from finetune_switch.backends.extractive import ExtractiveChatBackend
@@ -15,7 +16,6 @@ from finetune_switch.backends.litellm import LiteLLMChatBackend
 from finetune_switch.conf import Deadlines
 from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import ChatBackend
-from finetune_switch.prompts import build_prompt
 from finetune_switch.vector_index.declared import DeclaredChatBackend
 from tests.helpers import OPENING, QUESTION, make_passages, run, server_connection
 

@@ -13,10 +13,11 @@ import pytest
 from django.contrib.auth.models import User
 from wagtail.models import Locale, PageViewRestriction
 
-from finetune_switch import asking, rewriting
 from finetune_switch.access.askers import Asker
-from finetune_switch.answering import aanswer, answer
-from finetune_switch.events import SourcesEvent, WaitingEvent
+from finetune_switch.answers import question as asking
+from finetune_switch.answers import rewriting
+from finetune_switch.answers.answer import aanswer, answer
+from finetune_switch.answers.events import SourcesEvent, WaitingEvent
 from finetune_switch.index.site_index import SiteIndex
 from finetune_switch.messages import Turn
 from finetune_switch.models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
+from finetune_switch.answers.costs import cost_of
 from finetune_switch.backends.base import Usage
-from finetune_switch.costs import cost_of
 from finetune_switch.models import ChatBackend
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from finetune_switch.events import DoneEvent
+from finetune_switch.answers.events import DoneEvent
 from finetune_switch.models import Exchange, Origin, Outcome
 from finetune_switch.models.backend import DEFAULT_SYSTEM_PROMPT
 from tests.helpers import OPENING, QUESTION, make_backend, make_passages

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from finetune_switch.answers.prompts import build_prompt
 from finetune_switch.backends.extractive import answer_from_messages, extract_sentences
-from finetune_switch.prompts import build_prompt
 from tests.helpers import make_passages
 
 HOURS = "The museum opens at ten in summer. In winter the museum opens at eleven on Sundays only."

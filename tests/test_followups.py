@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from finetune_switch.exceptions import InvalidQuestion
-from finetune_switch.followups import (
+from finetune_switch.answers.followups import (
     clean_turns,
     rewrite_messages,
     standalone_by_rule,
     taken_rewrite,
 )
+from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.messages import Turn
 
 OPENING = "When does the museum open?"

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from finetune_switch.answers.prompts import PromptTooLong, build_prompt, is_dont_know
 from finetune_switch.messages import Turn
-from finetune_switch.prompts import PromptTooLong, build_prompt, is_dont_know
 from finetune_switch.text.citations import CitationFilter, parse_citations
 from tests.helpers import make_passages
 

@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import AsyncRequestFactory
 
-from finetune_switch import streaming
+from finetune_switch.answers import streaming
 from tests.helpers import make_backend, make_passages
 
 pytestmark = pytest.mark.django_db(transaction=True)

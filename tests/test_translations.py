@@ -14,8 +14,8 @@ import pytest
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from finetune_switch.answers.prompts import is_dont_know
 from finetune_switch.models import Switch
-from finetune_switch.prompts import is_dont_know
 from tests.installed import ROOT
 
 CATALOGUE = ROOT / "finetune_switch" / "locale" / "de" / "LC_MESSAGES"

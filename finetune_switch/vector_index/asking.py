@@ -14,10 +14,10 @@ from wagtail_vector_index.storage.base import Document, QueryResponse
 
 from finetune_switch.access.askers import current_asker
 from finetune_switch.access.sites import current_request, site_for
-from finetune_switch.answering import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.answers.answer import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.answers.threads import in_database_thread as in_thread
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.backends.embeddings.base import check_vectors
-from finetune_switch.database import in_database_thread as in_thread
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.index.stores.base import Vector
 from finetune_switch.index.writing import Key, chunks_of, text_of

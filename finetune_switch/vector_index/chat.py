@@ -13,8 +13,8 @@ from wagtail_vector_index.ai_utils.types import (
     ChatMessage,
 )
 
-from finetune_switch.answering import Answer, AsyncAnswer, aanswer, answer
-from finetune_switch.events import TextEvent
+from finetune_switch.answers.answer import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.answers.events import TextEvent
 
 # Of no consequence: the prompt is fitted to whichever backend is active. It keeps the package from
 # asking litellm about a model that does not exist.

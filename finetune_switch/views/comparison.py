@@ -15,6 +15,8 @@ from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 
 from finetune_switch.access.askers import Asker
 from finetune_switch.admin import permissions
+from finetune_switch.answers.events import Event, TextEvent
+from finetune_switch.answers.streaming import stream_answer
 from finetune_switch.comparing import (
     asker_of,
     is_settled,
@@ -24,9 +26,7 @@ from finetune_switch.comparing import (
     save_question,
 )
 from finetune_switch.comparison_forms import GradeForm
-from finetune_switch.events import Event, TextEvent
 from finetune_switch.models import Column, Comparison, Grade, Origin, Preference
-from finetune_switch.streaming import stream_answer
 
 from .compare import ComparerMixin, CompareView
 from .showing import columns_shown, create_page_url, passages_shown, verdict_shown, waking_seconds

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from demo_site.standin.behaviours import TEST_ANSWER
-from finetune_switch.followups import rewrite_messages
+from finetune_switch.answers.followups import rewrite_messages
 from finetune_switch.messages import Turn
 
 from .asking import ollama, openai, said

@@ -67,8 +67,8 @@ class TestPrompts:
 
     def test_what_the_package_builds(self):
         """Held against the package itself, so that the two cannot drift apart."""
+        from finetune_switch.answers.prompts import build_prompt
         from finetune_switch.passages import Passage, Source
-        from finetune_switch.prompts import build_prompt
 
         source = Source('The "old" <café>', "/cafe/", "demo_site.page", "1")
         messages = build_prompt(

@@ -10,10 +10,10 @@ from django.core.management.base import CommandError
 from django.utils.translation import get_language
 
 from finetune_switch.access.askers import Asker
-from finetune_switch.answering import Answer, answer
+from finetune_switch.answers.answer import Answer, answer
+from finetune_switch.answers.events import SourcesEvent, TextEvent
 from finetune_switch.backends.calls import import_litellm
 from finetune_switch.backends.preflight import check_backend
-from finetune_switch.events import SourcesEvent, TextEvent
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Origin, Switch
 from finetune_switch.passages import Passage

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from finetune_switch import adapters, conf
 from finetune_switch.access.visibility import page_model
+from finetune_switch.answers.costs import embedding_cost
 from finetune_switch.backends.embeddings import get_embedder
-from finetune_switch.costs import embedding_cost
 from finetune_switch.exceptions import BackendError, IndexBusy
 from finetune_switch.index.building import run_build, update_objects
 from finetune_switch.index.builds import start_build

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .backends.base import Usage
-from .models import ChatBackend
+from finetune_switch.backends.base import Usage
+from finetune_switch.models import ChatBackend
 
 OWN_SERVERS = ("ollama", "ollama_chat")
 MILLION = Decimal(1_000_000)
@@ -50,7 +50,7 @@ def embedding_cost(provider: str, model_name: str, tokens: int) -> float | None:
     if provider in OWN_SERVERS:
         return 0.0
     # The client's libraries are slow to import, and most answers need no price list.
-    from .backends.calls import import_litellm
+    from finetune_switch.backends.calls import import_litellm
 
     prices = import_litellm().model_cost
     for name in (f"{provider}/{model_name}", model_name):

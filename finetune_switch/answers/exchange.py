@@ -13,24 +13,26 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
-from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
+from finetune_switch.backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
+from finetune_switch.exceptions import BackendError
+from finetune_switch.limits.budgets import add_cost
+from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
+from finetune_switch.models.exchange import passages_of
+from finetune_switch.passages import Passage, Source
+from finetune_switch.prepared.matching import Given
+from finetune_switch.text.characters import without_harmful
+from finetune_switch.text.citations import CitationFilter, parse_citations
+
 from .costs import cost_at_least, cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
-from .exceptions import BackendError
 from .followups import REWRITE_SECONDS
-from .limits.budgets import add_cost
-from .models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
-from .models.exchange import passages_of
-from .passages import Passage, Source
-from .prepared.matching import Given
 from .prompts import Prompt, is_dont_know
-from .text.characters import without_harmful
-from .text.citations import CitationFilter, parse_citations
 
 if TYPE_CHECKING:
-    from .asking import Asking
+    from finetune_switch.text.fact_lock import FactLock
+
+    from .question import Asking
     from .rewriting import Rewriting
-    from .text.fact_lock import FactLock
 
 # An exchange is given a little longer than its backend before it reads "interrupted".
 GRACE = timedelta(seconds=10)
@@ -298,7 +300,7 @@ class OpenExchange:
         if not self.asking.fact_lock:
             return None
         # Reading facts takes a library that no start-up should wait for.
-        from .text.fact_lock import FactLock
+        from finetune_switch.text.fact_lock import FactLock
 
         return FactLock(self.prompt.passages, self.asking.locale or "en", [self.nothing_found])
 

@@ -17,16 +17,17 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import Site
 
-from .access.askers import Asker
-from .access.sites import current_request
-from .asking import Asking, OpenExchange
-from .backends.base import Silence
-from .database import in_database_thread, release_connections
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.sites import current_request
+from finetune_switch.backends.base import Silence
+from finetune_switch.exceptions import BackendError
+from finetune_switch.messages import Message, Turn
+from finetune_switch.models import ChatBackend, Origin, Switch
+from finetune_switch.passages import Passage
+
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
-from .exceptions import BackendError
-from .messages import Message, Turn
-from .models import ChatBackend, Origin, Switch
-from .passages import Passage
+from .question import Asking, OpenExchange
+from .threads import in_database_thread, release_connections
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from .passages import Passage
+from finetune_switch.passages import Passage
 
 
 @dataclass(frozen=True)

@@ -20,25 +20,26 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 from wagtail.models import Site
 
-from . import conf
-from .access.askers import Asker
-from .access.sites import site_for
-from .backends import get_backend
-from .backends.base import BaseChatBackend
-from .backends.embeddings.questions import each_vector_once
+from finetune_switch import conf
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.sites import site_for
+from finetune_switch.backends import get_backend
+from finetune_switch.backends.base import BaseChatBackend
+from finetune_switch.backends.embeddings.questions import each_vector_once
+from finetune_switch.exceptions import BackendError
+from finetune_switch.messages import Message, Turn
+from finetune_switch.models import ChatBackend, Exchange, Origin, PreparedAnswer, Switch
+from finetune_switch.models.exchange import clean_question, passages_of
+from finetune_switch.passages import Passage
+from finetune_switch.prepared.matching import Given, find_prepared
+from finetune_switch.search.retrieval import all_open_to, retrieve
+from finetune_switch.text.masking import Masking
+
 from .events import FailedEvent
-from .exceptions import BackendError
+from .exchange import OpenExchange
 from .followups import clean_turns, leans, standalone_by_rule
-from .messages import Message, Turn
-from .models import ChatBackend, Exchange, Origin, PreparedAnswer, Switch
-from .models.exchange import clean_question, passages_of
-from .open_exchange import OpenExchange
-from .passages import Passage
-from .prepared.matching import Given, find_prepared
 from .prompts import Prompt, PromptTooLong, build_prompt
 from .rewriting import Rewriting
-from .search.retrieval import all_open_to, retrieve
-from .text.masking import Masking
 
 logger = logging.getLogger("finetune_switch.answering")
 

@@ -10,13 +10,13 @@ from html import escape
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from .messages import Message
-from .passages import Passage
-from .text.characters import INVISIBLE, without_harmful
-from .text.citations import CITATION
+from finetune_switch.messages import Message
+from finetune_switch.passages import Passage
+from finetune_switch.text.characters import INVISIBLE, without_harmful
+from finetune_switch.text.citations import CITATION
 
 if TYPE_CHECKING:
-    from .messages import Turn
+    from finetune_switch.messages import Turn
 
 DEMAND = 'If the passages do not hold the answer, reply exactly: "{phrase}"'
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
-from . import conf
+from finetune_switch import conf
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from .answering import Answer, AsyncAnswer, aanswer, answer
-from .database import release_connections
+from .answer import Answer, AsyncAnswer, aanswer, answer
 from .events import Event, WaitingEvent, event_data
+from .threads import release_connections
 
 # Under WSGI a departure shows only at a write, and at the second one at that: the first is what
 # makes the reader's side say that it is gone. Two of these have to fit into a second.

@@ -13,12 +13,13 @@ from itertools import takewhile
 
 from django.utils.translation import gettext as _
 
-from .exceptions import InvalidQuestion
-from .messages import Message, Turn
-from .models.exchange import MAX_QUESTION_LENGTH
+from finetune_switch.exceptions import InvalidQuestion
+from finetune_switch.messages import Message, Turn
+from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
+from finetune_switch.text.citations import without_citations
+from finetune_switch.text.words import content_words, language_name, words
+
 from .prompts import as_data
-from .text.citations import without_citations
-from .text.words import content_words, language_name, words
 
 MAX_TURNS = 10
 # In characters, as the next ones.

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Generator, Sequence
 from contextlib import aclosing, closing
 
-from .backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
-from .exceptions import BackendError
+from finetune_switch.backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
+from finetune_switch.exceptions import BackendError
+from finetune_switch.messages import Turn
+
 from .followups import (
     MAX_REWRITE_LENGTH,
     MAX_REWRITE_TOKENS,
@@ -15,7 +17,6 @@ from .followups import (
     rewrite_messages,
     taken_rewrite,
 )
-from .messages import Turn
 
 logger = logging.getLogger("finetune_switch.answering")
 
