@@ -3,10 +3,10 @@ from wagtail.contrib.settings.registry import register_setting
 
 from .admin.log_actions import register_log_actions
 from .admin.permissions import grantable_permissions
-from .home import add_home_panel
 from .index.exclusions import copy_ticks, save_ticks
 from .models import Switch
-from .panels import switch_edit_handler
+from .switching.home import add_home_panel
+from .switching.panels import switch_edit_handler
 from .viewsets import FinetuneSwitchGroup, visitors_questions_report
 
 Switch.edit_handler = switch_edit_handler

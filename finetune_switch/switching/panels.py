@@ -8,10 +8,11 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.panels import FieldPanel, FieldRowPanel, MultiFieldPanel, ObjectList, Panel
 
-from .admin.permissions import ADD_BACKEND
+from finetune_switch.admin.permissions import ADD_BACKEND
+from finetune_switch.models import ChatBackend, Switch
+from finetune_switch.models.parameters import PARAMETERS
+
 from .forms import PARAMETER_PREFIX, ChatBackendForm, SwitchForm
-from .models import ChatBackend, Switch
-from .models.parameters import PARAMETERS
 
 
 class ActiveBackendPanel(Panel):

@@ -20,9 +20,9 @@ from finetune_switch.access.sites import site_name
 from finetune_switch.admin import permissions
 from finetune_switch.backends.preflight import probe, run_check
 from finetune_switch.exceptions import SwitchConflict
-from finetune_switch.forms import SwitchChoiceForm
 from finetune_switch.limits import budgets
 from finetune_switch.models import ChatBackend, Switch
+from finetune_switch.switching.forms import SwitchChoiceForm
 
 
 class ChooseSiteView(View):

@@ -14,13 +14,13 @@ from django.utils.translation import gettext as _
 from wagtail.admin.ui.components import Component
 from wagtail.models import Site
 
-from . import adapters
-from .access.sites import site_name
-from .admin import permissions
-from .admin.widgets import admin_css
-from .index import overview
-from .limits import budgets
-from .models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
+from finetune_switch import adapters
+from finetune_switch.access.sites import site_name
+from finetune_switch.admin import permissions
+from finetune_switch.admin.widgets import admin_css
+from finetune_switch.index import overview
+from finetune_switch.limits import budgets
+from finetune_switch.models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
 
 
 class ActiveBackendPanel(Component):

@@ -15,10 +15,15 @@ from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.coreutils import get_content_languages
 from wagtail.models import Locale
 
-from . import adapters, conf
-from .admin.widgets import LocaleTextsWidget, ModelNameInput
-from .backends.registration import free_alias
-from .models.parameters import PARAMETERS, REASONING_LEVELS, Parameter, clean_parameters
+from finetune_switch import adapters, conf
+from finetune_switch.admin.widgets import LocaleTextsWidget, ModelNameInput
+from finetune_switch.backends.registration import free_alias
+from finetune_switch.models.parameters import (
+    PARAMETERS,
+    REASONING_LEVELS,
+    Parameter,
+    clean_parameters,
+)
 
 PARAMETER_PREFIX = "parameter_"
 REASONING_LABELS: Mapping[str, Promise] = {
