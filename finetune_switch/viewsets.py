@@ -10,69 +10,16 @@ from wagtail.admin.viewsets.model import ModelViewSet
 
 from .admin import permissions
 from .admin.menu_items import shown_to
+from .comparisons.viewsets import CompareViewSet, ComparisonsViewSet
 from .index.viewsets import IndexViewSet
 from .models import Question, QuestionSet
 from .prepared.viewsets import PreparedAnswerViewSet
 from .questions import question_edit_handler, question_set_edit_handler
 from .switching.viewsets import ChatBackendViewSet, SwitchViewSet
 from .views import questions
-from .views.compare import CompareView
-from .views.comparison import (
-    AgainView,
-    ColumnView,
-    ComparisonView,
-    GradeView,
-    PreferView,
-    RevealView,
-    SaveQuestionView,
-    StreamView,
-)
-from .views.comparisons import ComparisonDeleteView, ComparisonIndexView, SuggestionsView
-from .views.tally import TallyView
 from .views.unanswered import UnansweredView
 from .views.visitor_exchange import VisitorExchangeView
 from .views.visitor_questions import VisitorQuestionsView
-
-
-class CompareViewSet(ViewSet):
-    name = "finetune_compare"
-    url_prefix = "finetune/compare"
-    menu_label = gettext_lazy("Compare")
-    menu_icon = icon = "view"
-    menu_item_class = shown_to(permissions.may_compare)
-
-    def get_urlpatterns(self) -> list[URLPattern]:
-        column = "<uuid:pk>/<int:position>/"
-        return [
-            path("", CompareView.as_view(), name="index"),
-            path("<uuid:pk>/", ComparisonView.as_view(), name="comparison"),
-            path("<uuid:pk>/prefer/", PreferView.as_view(), name="prefer"),
-            path("<uuid:pk>/save/", SaveQuestionView.as_view(), name="save_question"),
-            path("<uuid:pk>/reveal/", RevealView.as_view(), name="reveal"),
-            path(column, ColumnView.as_view(), name="column"),
-            path(f"{column}stream/", StreamView.as_view(), name="stream"),
-            path(f"{column}again/", AgainView.as_view(), name="again"),
-            path(f"{column}grade/", GradeView.as_view(), name="grade"),
-        ]
-
-
-class ComparisonsViewSet(ViewSet):
-    name = "finetune_comparisons"
-    url_prefix = "finetune/comparisons"
-    menu_label = gettext_lazy("Comparisons")
-    menu_icon = icon = "table"
-    menu_item_class = shown_to(permissions.may_see_comparisons)
-
-    def get_urlpatterns(self) -> list[URLPattern]:
-        rows, sums = ComparisonIndexView, TallyView
-        return [
-            path("", rows.as_view(), name="index"),
-            path("results/", rows.as_view(results_only=True), name="index_results"),
-            path("tally/", sums.as_view(), name="tally"),
-            path("tally/results/", sums.as_view(results_only=True), name="tally_results"),
-            path("suggestions/", SuggestionsView.as_view(), name="suggestions"),
-            path("<uuid:pk>/delete/", ComparisonDeleteView.as_view(), name="delete"),
-        ]
 
 
 class VisitorQuestionsViewSet(ViewSet):

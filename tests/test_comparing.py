@@ -14,7 +14,7 @@ from wagtail.models import PageViewRestriction
 
 from demo_site.models import ArticlePage
 from finetune_switch.access.askers import Asker
-from finetune_switch.comparing import knows_names, may_read, open_comparison, reveal
+from finetune_switch.comparisons.comparing import knows_names, may_read, open_comparison, reveal
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import (
     ChatBackend,

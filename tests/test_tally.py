@@ -8,9 +8,10 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from finetune_switch.access.askers import Asker
+from finetune_switch.comparisons.tally import tally
+from finetune_switch.judging.statistics import wilson_interval
 from finetune_switch.models import ChatBackend, Comparison, Exchange, Grade, Outcome, Question
 from finetune_switch.search.readers import Reader
-from finetune_switch.tally import tally, wilson_interval
 
 from .comparison_helpers import (
     answer_column,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.utils.safestring import SafeString, mark_safe
 
+from finetune_switch.comparisons.tally import BackendTally
 from finetune_switch.models import Grade
-from finetune_switch.tally import BackendTally
 
 # As wide as a telephone leaves room for.
 WIDTH, HEIGHT = 280, 170

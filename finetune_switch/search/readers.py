@@ -1,6 +1,6 @@
 """What somebody may see of many comparisons, or visitors' questions, at once, in a few queries.
 
-The same rules as those of :mod:`~finetune_switch.comparing`, which ask about one.
+The same rules as those of :mod:`~finetune_switch.comparisons.comparing`, which ask about one.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from finetune_switch import conf
 from finetune_switch.access.askers import Asker
 from finetune_switch.access.visibility import page_id_of, page_model
 from finetune_switch.admin.widgets import admin_css
+from finetune_switch.comparisons.views.presenting import create_page_url
 from finetune_switch.models import Exchange
 from finetune_switch.passages import Passage
 from finetune_switch.search.retrieval import Doors
@@ -30,7 +31,6 @@ from finetune_switch.unanswered import (
     what_was_missing,
 )
 
-from .showing import create_page_url
 from .visitor_question_filters import UnansweredFilterSet
 from .visitor_questions import (
     SeeVisitorsQuestionsMixin,

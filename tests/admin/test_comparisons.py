@@ -15,7 +15,7 @@ from wagtail.models import Page, PageViewRestriction
 
 from demo_site.models import ArticlePage
 from finetune_switch.access.askers import Asker
-from finetune_switch.comparing import knows_names, may_read
+from finetune_switch.comparisons.comparing import knows_names, may_read
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference
 from finetune_switch.search.readers import Reader
 from tests.comparison_helpers import bar, column_of, grade, make_comparison, prefer, show_names
@@ -502,7 +502,7 @@ class TestExport:
         assert {row["Question"] for row in exported(admin, user=sam.pk)} == {"One?"}
 
     def test_many_are_read_in_batches(self, compare, admin, count_queries, monkeypatch):
-        monkeypatch.setattr("finetune_switch.views.comparisons.EXPORT_BATCH", 10)
+        monkeypatch.setattr("finetune_switch.comparisons.views.listing.EXPORT_BATCH", 10)
         for number in range(3):
             compare(f"Question {number}?")
         few = count_queries(lambda: exported(admin))

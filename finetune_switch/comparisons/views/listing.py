@@ -24,13 +24,12 @@ from wagtail.admin.widgets.button import HeaderButton
 from finetune_switch.admin import permissions
 from finetune_switch.admin.spreadsheets import SafeSpreadsheetMixin
 from finetune_switch.admin.widgets import admin_css
+from finetune_switch.comparisons.filters import ComparisonFilterSet
 from finetune_switch.comparisons.reading import Seen, SeenAnswer
+from finetune_switch.comparisons.suggestions import suggest
 from finetune_switch.models import Column as ComparisonColumn
 from finetune_switch.models import Comparison, Exchange, Origin
 from finetune_switch.search.readers import Reader, batched
-from finetune_switch.suggestions import suggest
-
-from .comparison_filters import ComparisonFilterSet
 
 TITLE_CHARACTERS = 140
 EXPORT_BATCH = 200

@@ -17,7 +17,7 @@ from wagtail.permissions import page_permission_policy
 
 from finetune_switch.access.visibility import page_id_of, page_model
 from finetune_switch.admin import permissions
-from finetune_switch.comparing import exchanges_of, is_settled, may_reveal
+from finetune_switch.comparisons.comparing import exchanges_of, is_settled, may_reveal
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference, Switch
 from finetune_switch.passages import Passage
 

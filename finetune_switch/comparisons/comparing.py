@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 from wagtail.log_actions import log
 from wagtail.models import Site
 
-from .access.askers import Asker
-from .access.visibility import page_id_of
-from .exceptions import InvalidQuestion
-from .models import (
+from finetune_switch.access.askers import Asker
+from finetune_switch.access.visibility import page_id_of
+from finetune_switch.exceptions import InvalidQuestion
+from finetune_switch.models import (
     ChatBackend,
     Column,
     Comparison,
@@ -27,11 +27,11 @@ from .models import (
     Reveal,
     Switch,
 )
-from .models.comparison import LETTERS
-from .models.exchange import clean_question
-from .passages import Passage
-from .search.retrieval import all_open_to, retrieve
-from .text.citations import without_citations
+from finetune_switch.models.comparison import LETTERS
+from finetune_switch.models.exchange import clean_question
+from finetune_switch.passages import Passage
+from finetune_switch.search.retrieval import all_open_to, retrieve
+from finetune_switch.text.citations import without_citations
 
 FEWEST, MOST = 2, len(LETTERS)
 
@@ -139,7 +139,7 @@ def save_question(comparison: Comparison, user: Any) -> None:
 def _pages_used(comparison: Comparison, exchanges: Sequence[Exchange]) -> list[int]:
     """The pages of the passages that an answer cites or rests on, the likest first."""
     # Its many patterns take a fifth of a second to compile, which no start-up needs.
-    from .text.grounding import assess
+    from finetune_switch.text.grounding import assess
 
     passages = comparison.frozen_passages
     used: set[int | None] = set()

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.apps import apps
 
-from .models import Comparison, Question
-from .search.readers import Reader
+from finetune_switch.models import Comparison, Question
+from finetune_switch.search.readers import Reader
 
 MOST = 10
 # How far back it is looked for questions that the reader may read.

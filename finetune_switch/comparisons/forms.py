@@ -12,12 +12,13 @@ from django.utils.translation import gettext_lazy
 from wagtail.coreutils import get_content_languages
 from wagtail.models import Locale, Site
 
-from . import adapters
-from .access.sites import site_name
-from .admin.permissions import groups_to_ask_as
+from finetune_switch import adapters
+from finetune_switch.access.sites import site_name
+from finetune_switch.admin.permissions import groups_to_ask_as
+from finetune_switch.models import ChatBackend, Question
+from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
+
 from .comparing import FEWEST, MOST
-from .models import ChatBackend, Grade, Question
-from .models.exchange import MAX_QUESTION_LENGTH
 
 
 class CompareForm(forms.Form):
@@ -111,17 +112,3 @@ class CompareForm(forms.Form):
         if saved is not None and saved.text.strip() != cleaned.get("question"):
             cleaned["saved_question"] = None
         return cleaned
-
-
-class GradeForm(forms.ModelForm):
-    """What somebody thinks of an answer; each part may come by itself."""
-
-    class Meta:
-        model = Grade
-        fields = ["value", "tone", "note", "correction"]
-
-    def clean_correction(self) -> str:
-        """The answer as it was is no correction of it. Browsers send other ends of lines."""
-        correction = self.cleaned_data["correction"].replace("\r\n", "\n").strip()
-        said = self.instance.exchange.answer.replace("\r\n", "\n").strip()
-        return "" if correction == said else correction

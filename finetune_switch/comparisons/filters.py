@@ -14,9 +14,10 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.filters import WagtailFilterSet
 
 from finetune_switch.admin.filters import DaysWidget, PersonFilter
-from finetune_switch.comparisons.reading import FAILURES
 from finetune_switch.models import ChatBackend, Column, Comparison, Exchange, Grade, Outcome
 from finetune_switch.search.readers import Reader
+
+from .reading import FAILURES
 
 
 def askers(request: Any) -> QuerySet[Any]:

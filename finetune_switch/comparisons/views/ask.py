@@ -17,12 +17,12 @@ from wagtail.models import Site
 
 from finetune_switch.access.askers import Asker
 from finetune_switch.admin import permissions
-from finetune_switch.comparing import may_read, open_comparison
-from finetune_switch.comparison_forms import CompareForm
+from finetune_switch.comparisons.comparing import may_read, open_comparison
+from finetune_switch.comparisons.forms import CompareForm
+from finetune_switch.comparisons.suggestions import suggest
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Comparison, Exchange, Question, Switch, SystemPrompt
 from finetune_switch.search.readers import QuestionReader, Reader
-from finetune_switch.suggestions import suggest
 
 EXAMPLES = 6
 WORDINGS = 50

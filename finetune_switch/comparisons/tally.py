@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +11,12 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, prefetch_related_objects
 
-from .comparisons.reading import Seen, SeenAnswer
-from .models import Comparison, Exchange, Grade, Outcome, Preference
-from .search.readers import Reader, batched
+from finetune_switch.judging.statistics import wilson_interval
+from finetune_switch.models import Comparison, Exchange, Grade, Outcome, Preference
+from finetune_switch.search.readers import Reader, batched
 
-# Of a normal distribution, 95 % lies within so many standard deviations of its mean.
-Z = 1.959963984540054
+from .reading import Seen, SeenAnswer
+
 ANSWERED = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 
 
@@ -118,20 +117,6 @@ class Tally:
     backends: Sequence[BackendTally]
     pairs: Sequence[PairTally]
     topics: Sequence[tuple[str, Sequence[BackendTally]]]
-
-
-def wilson_interval(wins: int, trials: int) -> tuple[float, float] | None:
-    """The 95 % score interval of a share, which holds for few trials and at either end.
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal
-    of the American Statistical Association 22 (1927), pages 209-212.
-    """
-    if not trials:
-        return None
-    share, weight = wins / trials, Z * Z / trials
-    centre = (share + weight / 2) / (1 + weight)
-    reach = Z * math.sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
-    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def judged(comparisons: QuerySet[Comparison]) -> QuerySet[Comparison]:

@@ -17,7 +17,7 @@ from finetune_switch.access.askers import Asker
 from finetune_switch.admin import permissions
 from finetune_switch.answers.events import Event, TextEvent
 from finetune_switch.answers.streaming import stream_answer
-from finetune_switch.comparing import (
+from finetune_switch.comparisons.comparing import (
     asker_of,
     is_settled,
     knows_names,
@@ -25,11 +25,17 @@ from finetune_switch.comparing import (
     reveal,
     save_question,
 )
-from finetune_switch.comparison_forms import GradeForm
+from finetune_switch.judging.forms import GradeForm
 from finetune_switch.models import Column, Comparison, Grade, Origin, Preference
 
-from .compare import ComparerMixin, CompareView
-from .showing import columns_shown, create_page_url, passages_shown, verdict_shown, waking_seconds
+from .ask import ComparerMixin, CompareView
+from .presenting import (
+    columns_shown,
+    create_page_url,
+    passages_shown,
+    verdict_shown,
+    waking_seconds,
+)
 
 PARTIAL = "XMLHttpRequest"
 

@@ -14,11 +14,11 @@ from wagtail.admin.widgets.button import HeaderButton
 from finetune_switch.admin import permissions
 from finetune_switch.admin.charts import grades_chart
 from finetune_switch.admin.widgets import admin_css
+from finetune_switch.comparisons.filters import ComparisonFilterSet
+from finetune_switch.comparisons.tally import BackendTally, Tally, tally
 from finetune_switch.models import Comparison, Grade
-from finetune_switch.tally import BackendTally, Tally, tally
 
-from .comparison_filters import ComparisonFilterSet
-from .comparisons import SeeComparisonsMixin
+from .listing import SeeComparisonsMixin
 
 
 class TallyView(SeeComparisonsMixin, BaseListingView):
