@@ -6,17 +6,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.menu import MenuItem
 from wagtail.admin.viewsets.base import ViewSet, ViewSetGroup
-from wagtail.admin.viewsets.model import ModelViewSet
 
 from .admin import permissions
 from .admin.menu_items import shown_to
 from .comparisons.viewsets import CompareViewSet, ComparisonsViewSet
+from .evaluation.viewsets import QuestionSetViewSet, QuestionViewSet
 from .index.viewsets import IndexViewSet
-from .models import Question, QuestionSet
 from .prepared.viewsets import PreparedAnswerViewSet
-from .questions import question_edit_handler, question_set_edit_handler
 from .switching.viewsets import ChatBackendViewSet, SwitchViewSet
-from .views import questions
 from .views.unanswered import UnansweredView
 from .views.visitor_exchange import VisitorExchangeView
 from .views.visitor_questions import VisitorQuestionsView
@@ -52,36 +49,6 @@ def visitors_questions_report() -> MenuItem:
         name="finetune-visitors-questions",
         icon_name=VisitorQuestionsViewSet.icon,
     )
-
-
-class QuestionViewSet(ModelViewSet):
-    model = Question
-    name = "finetune_questions"
-    url_prefix = "finetune/questions"
-    icon = "help"
-    menu_label = gettext_lazy("Questions")
-    edit_handler = question_edit_handler
-    copy_view_enabled = True
-    add_to_reference_index = False
-    index_view_class = questions.QuestionIndexView
-    add_view_class = questions.QuestionCreateView
-    edit_view_class = questions.QuestionEditView
-    copy_view_class = questions.QuestionCopyView
-    search_fields = questions.QuestionIndexView.search_fields
-
-
-class QuestionSetViewSet(ModelViewSet):
-    model = QuestionSet
-    name = "finetune_question_sets"
-    url_prefix = "finetune/question-sets"
-    icon = "folder-open-inverse"
-    menu_label = gettext_lazy("Question sets")
-    edit_handler = question_set_edit_handler
-    copy_view_enabled = False
-    add_to_reference_index = False
-    index_view_class = questions.QuestionSetIndexView
-    edit_view_class = questions.QuestionSetEditView
-    search_fields = questions.QuestionSetIndexView.search_fields
 
 
 class FinetuneSwitchGroup(ViewSetGroup):

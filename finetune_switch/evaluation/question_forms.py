@@ -13,11 +13,11 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.admin.panels import FieldPanel, ObjectList, Panel
 
-from .access.visibility import page_model
-from .admin.widgets import PAGE_ID, NamedTagWidget, PagesWidget
-from .exceptions import InvalidQuestion
-from .models import QuestionSet
-from .models.exchange import clean_question
+from finetune_switch.access.visibility import page_model
+from finetune_switch.admin.widgets import PAGE_ID, NamedTagWidget, PagesWidget
+from finetune_switch.exceptions import InvalidQuestion
+from finetune_switch.models import QuestionSet
+from finetune_switch.models.exchange import clean_question
 
 MOST_SHOWN = 50
 
