@@ -7,7 +7,8 @@ from .index.exclusions import copy_ticks, save_ticks
 from .models import Switch
 from .switching.home import add_home_panel
 from .switching.panels import switch_edit_handler
-from .viewsets import FinetuneSwitchGroup, visitors_questions_report
+from .viewsets import FinetuneSwitchGroup
+from .visitor_questions.viewsets import visitors_questions_report
 
 Switch.edit_handler = switch_edit_handler
 register_setting(Switch, icon="finetune-switch", order=300)

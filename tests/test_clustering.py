@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finetune_switch.clustering import average_linkage
+from finetune_switch.visitor_questions.clustering import average_linkage
 
 
 def plainly(vectors, least):

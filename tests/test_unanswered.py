@@ -8,9 +8,9 @@ import pytest
 from django.core.cache import cache
 from wagtail.models import PageViewRestriction, Site
 
-from finetune_switch import unanswered as module
 from finetune_switch.models import EmbeddingSpace, Exchange, Outcome, PreparedAnswer, Switch
-from finetune_switch.unanswered import Missing, group_unanswered, what_was_missing
+from finetune_switch.visitor_questions.grouping import Missing, group_unanswered, what_was_missing
+from finetune_switch.visitor_questions.shown import grouping as module
 from tests.index_helpers import build
 from tests.visitor_helpers import make_exchange, unanswered
 

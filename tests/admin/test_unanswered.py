@@ -105,7 +105,7 @@ def test_the_embedding_model_is_down(reader, site, settings):
 
 
 def test_too_many_are_said_to_be(reader, site, monkeypatch):
-    monkeypatch.setattr("finetune_switch.unanswered.MOST_QUESTIONS", 1)
+    monkeypatch.setattr("finetune_switch.visitor_questions.grouping.MOST_QUESTIONS", 1)
     unanswered("One?", site)
     unanswered("Two?", site)
     assert "1 older one was left out." in look(reader).text

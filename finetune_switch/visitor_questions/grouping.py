@@ -14,18 +14,18 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy, override
 from wagtail.models import Site
 
-from .access.askers import Asker
-from .backends.embeddings import get_embedder
-from .exceptions import BackendError, EmbeddingError
-from .models import Exchange, Switch
-from .models.index import active_space
-from .passages import Passage
-from .search.readers import frozen_passages
-from .search.retrieval import retrieve
-from .text.words import content_words, language_name, share, words
+from finetune_switch.access.askers import Asker
+from finetune_switch.backends.embeddings import get_embedder
+from finetune_switch.exceptions import BackendError, EmbeddingError
+from finetune_switch.models import Exchange, Switch
+from finetune_switch.models.index import active_space
+from finetune_switch.passages import Passage
+from finetune_switch.search.readers import frozen_passages
+from finetune_switch.search.retrieval import retrieve
+from finetune_switch.text.words import content_words, language_name, share, words
 
 if TYPE_CHECKING:
-    from .backends.embeddings.base import Embedder, Vectors
+    from finetune_switch.backends.embeddings.base import Embedder, Vectors
 
 # As many as are read and compared with each other for one page: newest first.
 MOST_QUESTIONS = 1000
@@ -241,7 +241,7 @@ def _vectors(texts: Sequence[str]) -> dict[str, Any]:
     """A unit vector for each text that has a meaning."""
     if not texts:
         return {}
-    from .backends.embeddings.cache import KeptVectors
+    from finetune_switch.backends.embeddings.cache import KeptVectors
 
     space = active_space()
     embedder = get_embedder(space)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.utils.translation import override
 
-from .models import Exchange, Outcome, Switch
-from .search.readers import BATCH, frozen_passages
+from finetune_switch.models import Exchange, Outcome, Switch
+from finetune_switch.search.readers import BATCH, frozen_passages
 
 
 def text_shown(exchange: Exchange) -> str:
@@ -20,7 +20,7 @@ def text_shown(exchange: Exchange) -> str:
     if not exchange.held_back:
         return exchange.answer
     # Reading facts takes a library that no start-up should wait for.
-    from .text.fact_lock import FactLock
+    from finetune_switch.text.fact_lock import FactLock
 
     locale = exchange.locale or settings.LANGUAGE_CODE
     switch = Switch.for_question(exchange.site)

@@ -28,9 +28,8 @@ from finetune_switch.admin.widgets import admin_css
 from finetune_switch.models import Exchange, Feedback
 from finetune_switch.passages import Source
 from finetune_switch.search.readers import QuestionReader, Reader, batched, cited_sources
-from finetune_switch.visitor_questions import text_shown
-
-from .visitor_question_filters import VisitorQuestionFilterSet
+from finetune_switch.visitor_questions.filters import VisitorQuestionFilterSet
+from finetune_switch.visitor_questions.shown import text_shown
 
 TITLE_CHARACTERS = 140
 EXPORT_BATCH = 200

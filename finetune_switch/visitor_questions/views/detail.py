@@ -17,9 +17,9 @@ from finetune_switch.admin import permissions
 from finetune_switch.comparisons.views.presenting import details, passages_shown
 from finetune_switch.models import Exchange, Outcome
 from finetune_switch.search.readers import frozen_passages
-from finetune_switch.visitor_questions import pieces_said, text_shown, turns_of
+from finetune_switch.visitor_questions.shown import pieces_said, text_shown, turns_of
 
-from .visitor_questions import (
+from .listing import (
     SeeVisitorsQuestionsMixin,
     VisitorQuestionsView,
     backend_name,

@@ -22,7 +22,8 @@ from finetune_switch.comparisons.views.presenting import create_page_url
 from finetune_switch.models import Exchange
 from finetune_switch.passages import Passage
 from finetune_switch.search.retrieval import Doors
-from finetune_switch.unanswered import (
+from finetune_switch.visitor_questions.filters import UnansweredFilterSet
+from finetune_switch.visitor_questions.grouping import (
     MOST_QUESTIONS,
     Group,
     Grouping,
@@ -31,8 +32,7 @@ from finetune_switch.unanswered import (
     what_was_missing,
 )
 
-from .visitor_question_filters import UnansweredFilterSet
-from .visitor_questions import (
+from .listing import (
     SeeVisitorsQuestionsMixin,
     VisitorQuestionsView,
     compare_url,
