@@ -5,7 +5,7 @@ from django.views.decorators.cache import never_cache
 from wagtail.models import Page, Site
 
 from finetune_switch.models import Switch
-from finetune_switch.visitors import answer_visitor
+from finetune_switch.visitors.answering import answer_visitor
 
 PER_PAGE = 10
 

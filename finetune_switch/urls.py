@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from .views.visitors.about import about
-from .views.visitors.asking import ask
-from .views.visitors.conversing import converse
-from .views.visitors.description import describe
-from .views.visitors.feedback import give_feedback
-from .views.visitors.searching import results, search
+from .visitors.endpoints.about import about
+from .visitors.endpoints.ask import ask
+from .visitors.endpoints.conversation import converse
+from .visitors.endpoints.feedback import give_feedback
+from .visitors.endpoints.openapi import describe
+from .visitors.endpoints.search import results, search
 
 # The admin's views have the namespace "finetune_switch".
 app_name = "finetune_visitors"

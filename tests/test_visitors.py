@@ -19,7 +19,7 @@ from wagtail.models import PageViewRestriction
 
 import finetune_switch
 from finetune_switch.models import Exchange, Origin, Switch
-from finetune_switch.visitors import parts_of
+from finetune_switch.visitors.answering import parts_of
 from tests.helpers import make_backend, make_passages
 from tests.index_helpers import build
 
@@ -278,7 +278,7 @@ def test_citations_are_apart_from_the_words():
 def test_the_addresses_import_no_view():
     code = (
         "import django; django.setup(); import sys, finetune_switch.urls;"
-        "print('finetune_switch.views.visitors' in sys.modules,"
+        "print('finetune_switch.visitors.endpoints' in sys.modules,"
         " 'finetune_switch.text.fact_lock' in sys.modules, 'phonenumbers' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

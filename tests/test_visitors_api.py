@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 from wagtail.models import PageViewRestriction, Site
 
 from finetune_switch.models import Exchange, Feedback, Origin
-from finetune_switch.openapi import EVENTS, description
 from finetune_switch.urls import urlpatterns
+from finetune_switch.visitors.openapi import EVENTS, description
 from tests.index_helpers import build
 
 pytestmark = pytest.mark.django_db(transaction=True)

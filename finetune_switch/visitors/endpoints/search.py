@@ -20,9 +20,9 @@ from finetune_switch.access.askers import Asker
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Switch
 from finetune_switch.models.exchange import clean_question
-from finetune_switch.notices import notice_text
 from finetune_switch.search import retrieval
-from finetune_switch.visitors import Answered, answer_visitor, page_language
+from finetune_switch.visitors.answering import Answered, answer_visitor, page_language
+from finetune_switch.visitors.notices import notice_text
 
 from .guards import is_meant, refuse, visitor_endpoint
 

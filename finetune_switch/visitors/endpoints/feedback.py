@@ -14,7 +14,7 @@ from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import Exchange, Feedback, Origin
 from finetune_switch.models.feedback import MAX_COMMENT_LENGTH
 from finetune_switch.text.masking import masked
-from finetune_switch.visitors import page_language
+from finetune_switch.visitors.answering import page_language
 
 from .fields import read_json, read_text
 from .guards import refuse, visitor_endpoint

@@ -10,8 +10,8 @@ from wagtail.models import Site
 from finetune_switch import conf
 from finetune_switch.models import Switch
 from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
-from finetune_switch.notices import notice_text
-from finetune_switch.visitors import page_language
+from finetune_switch.visitors.answering import page_language
+from finetune_switch.visitors.notices import notice_text
 
 from .guards import visitor_endpoint
 

@@ -11,18 +11,18 @@ from django.utils.translation import get_language, get_supported_language_varian
 from django.utils.translation import gettext as _
 from wagtail.models import Site
 
-from . import conf
-from .access.askers import Asker
-from .answers.answer import answer
-from .answers.events import Event, event_data
-from .answers.followups import clean_turns
-from .answers.streaming import AnswerStream, stream_answer
-from .exceptions import InvalidQuestion, Refused
-from .limits import throttling
-from .models import ChatBackend, Origin, Outcome, Switch
-from .models.exchange import clean_question
-from .passages import Passage
-from .text.citations import CITATION
+from finetune_switch import conf
+from finetune_switch.access.askers import Asker
+from finetune_switch.answers.answer import answer
+from finetune_switch.answers.events import Event, event_data
+from finetune_switch.answers.followups import clean_turns
+from finetune_switch.answers.streaming import AnswerStream, stream_answer
+from finetune_switch.exceptions import InvalidQuestion, Refused
+from finetune_switch.limits import throttling
+from finetune_switch.models import ChatBackend, Origin, Outcome, Switch
+from finetune_switch.models.exchange import clean_question
+from finetune_switch.passages import Passage
+from finetune_switch.text.citations import CITATION
 
 # Which model it was, how long it took and what it cost is the team's to know.
 SHOWN_TO_VISITORS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import override
 
-from finetune_switch.visitors import page_language, stream_to_visitor
+from finetune_switch.visitors.answering import page_language, stream_to_visitor
 
 from .fields import read_json, read_text, read_turns, read_uuid
 from .guards import visitor_endpoint

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, override
 
-from . import conf
-from .models import Switch
+from finetune_switch import conf
+from finetune_switch.models import Switch
 
 
 def notice_text(switch: Switch, locale: str) -> str:

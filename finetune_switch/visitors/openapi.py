@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import __version__
-from .models import Outcome
-from .models.exchange import MAX_QUESTION_LENGTH
-from .models.feedback import MAX_COMMENT_LENGTH
+from finetune_switch import __version__
+from finetune_switch.models import Outcome
+from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
+from finetune_switch.models.feedback import MAX_COMMENT_LENGTH
 
 Schema = dict[str, Any]
 

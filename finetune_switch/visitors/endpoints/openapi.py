@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 
-from finetune_switch.openapi import description
+from finetune_switch.visitors.openapi import description
 
 from .guards import visitor_endpoint
 
