@@ -4,10 +4,10 @@ from wagtail.contrib.settings.registry import register_setting
 from .admin.log_actions import register_log_actions
 from .admin.permissions import grantable_permissions
 from .index.exclusions import copy_ticks, save_ticks
+from .menu import FinetuneSwitchGroup
 from .models import Switch
 from .switching.home import add_home_panel
 from .switching.panels import switch_edit_handler
-from .viewsets import FinetuneSwitchGroup
 from .visitor_questions.viewsets import visitors_questions_report
 
 Switch.edit_handler = switch_edit_handler
