@@ -40,10 +40,11 @@ lint: $(STAMP) ## Check style, types, templates, migrations and settings
 	@$(MAKE) --no-print-directory --jobs 2 check-types check-imports check-style check-settings
 
 check-style:
-	@echo "==> ruff and djlint"
+	@echo "==> ruff, djlint and import-linter"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/djlint --quiet --lint finetune_switch/templates templates
+	@$(BIN)/lint-imports --no-logo
 
 check-types:
 	@echo "==> mypy"

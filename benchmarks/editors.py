@@ -189,23 +189,26 @@ def _session_of(username: str) -> dict[str, str]:
 
 def _bare_requests(standin: str, backends: Sequence[Any]) -> list[Request]:
     """The same question for the model server itself, in the messages that the plugin makes."""
-    from finetune_switch.access.askers import Asker
-    from finetune_switch.answers.question import Asking
+    from finetune_switch.access import Asker
+    from finetune_switch.answers.opening import open_exchange
+    from finetune_switch.answers.question import AskedQuestion
     from finetune_switch.models import Comparison as Row
     from finetune_switch.models import Origin
 
     row = Row.objects.latest("asked_at")
     found = []
     for backend in backends:
-        asked = Asking(
-            row.question,
-            row.locale,
-            Asker.anonymous(),
-            Origin.COMPARE,
-            site=row.site,
-            backend=backend,
-            passages=row.frozen_passages,
-        ).open()
+        asked = open_exchange(
+            AskedQuestion(
+                row.question,
+                row.locale,
+                Asker.anonymous(),
+                Origin.COMPARE,
+                site=row.site,
+                backend=backend,
+                passages=row.frozen_passages,
+            )
+        )
         asked.exchange.delete()
         path, wire = (
             ("api/chat", OLLAMA)

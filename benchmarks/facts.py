@@ -109,8 +109,8 @@ def _passage(text: str) -> Passage:
 def _retrieve(question: str) -> list[Passage]:
     from wagtail.models import Site
 
-    from finetune_switch.access.askers import Asker
-    from finetune_switch.search.retrieval import retrieve
+    from finetune_switch.access import Asker
+    from finetune_switch.search import retrieve
 
     site = Site.objects.get(is_default_site=True)
     return list(retrieve(question, asker=Asker.anonymous(), site=site, locale=LANGUAGE))

@@ -96,8 +96,9 @@ def _prepare(connection: str) -> tuple[list[Any], dict[str, Any]]:
     """An active backend, passages, and what the plugin will give litellm for them."""
     from wagtail.models import Site
 
-    from finetune_switch.access.askers import Asker
-    from finetune_switch.answers.question import Asking
+    from finetune_switch.access import Asker
+    from finetune_switch.answers.opening import open_exchange
+    from finetune_switch.answers.question import AskedQuestion
     from finetune_switch.backends.calls import import_litellm
     from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
     from finetune_switch.passages import Passage, Source
@@ -117,7 +118,9 @@ def _prepare(connection: str) -> tuple[list[Any], dict[str, Any]]:
         Passage(number, text, 1 - number / 10, Source(f"Page {number}", "/", "", str(number)))
         for number, text in enumerate(TEXTS, 1)
     ]
-    asked = Asking(QUESTION, "en", Asker.anonymous(), Origin.SITE, passages=passages).open()
+    asked = open_exchange(
+        AskedQuestion(QUESTION, "en", Asker.anonymous(), Origin.SITE, passages=passages)
+    )
     Exchange.objects.all().delete()
     assert asked.backend is not None
     assert len(asked.prompt.passages) == len(TEXTS)
@@ -127,7 +130,7 @@ def _prepare(connection: str) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _answer(passages: list[Any]) -> float:
-    from finetune_switch.answers.answer import answer
+    from finetune_switch.answers import answer
     from finetune_switch.answers.events import TextEvent
 
     started, taken = time.perf_counter(), 0.0
@@ -140,7 +143,7 @@ def _answer(passages: list[Any]) -> float:
 
 
 async def _aanswer(passages: list[Any]) -> float:
-    from finetune_switch.answers.answer import aanswer
+    from finetune_switch.answers import aanswer
     from finetune_switch.answers.events import TextEvent
 
     started, taken = time.perf_counter(), 0.0

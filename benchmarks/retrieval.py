@@ -165,8 +165,8 @@ def _questions() -> Iterator[str]:
 def _retrieve(site: Any, *, text_ranking: bool) -> Ask:
     from django.conf import settings
 
-    from finetune_switch.access.askers import Asker
-    from finetune_switch.search.retrieval import retrieve
+    from finetune_switch.access import Asker
+    from finetune_switch.search import retrieve
 
     questions = _questions()
 

@@ -102,12 +102,15 @@ def _questions() -> list[str]:
 
 
 def _messages(question: str) -> Any:
-    from finetune_switch.access.askers import Asker
-    from finetune_switch.answers.question import Asking
+    from finetune_switch.access import Asker
+    from finetune_switch.answers.opening import open_exchange
+    from finetune_switch.answers.question import AskedQuestion
     from finetune_switch.models import ChatBackend, Origin
 
     backend = ChatBackend.objects.get(alias="openai")
-    opened = Asking(question, "en-gb", Asker.anonymous(), Origin.SITE, backend=backend).open()
+    opened = open_exchange(
+        AskedQuestion(question, "en-gb", Asker.anonymous(), Origin.SITE, backend=backend)
+    )
     opened.exchange.delete()
     return opened.prompt.messages
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.utils.functional import Promise
 
 if TYPE_CHECKING:
     from django.db.models import Model
 
-    from .backends.base import BackendConfig, BaseChatBackend
     from .passages import Hit
 
 
@@ -47,8 +46,11 @@ class BackendSource(Protocol):
     def declared(self) -> Mapping[str, DeclaredBackend]:
         """The backends that its settings declare now, by alias."""
 
-    def build(self, alias: str, config: BackendConfig) -> BaseChatBackend:
-        """One of them, behind our contract."""
+    def build(self, alias: str, config: Any) -> Any:
+        """One of them as a ``BaseChatBackend``, made from a ``BackendConfig``.
+
+        Both are in ``finetune_switch.backends``, which this module does not import.
+        """
 
 
 class SearchableIndex(Protocol):
@@ -110,7 +112,7 @@ def declared_backends() -> dict[str, DeclaredBackend]:
     }
 
 
-def build_backend(alias: str, config: BackendConfig) -> BaseChatBackend | None:
+def build_backend(alias: str, config: Any) -> Any | None:
     """The adapters' backend of that alias, or ``None`` where no settings declare it (any more)."""
     for source in _backend_sources:
         if alias in source.declared():

@@ -1,21 +1,16 @@
 """The only reader of ``settings.FINETUNE_SWITCH``: typed, and read at call time.
 
-Connections (addresses and keys of model servers) live here and nowhere else: never in the
-database, never in a page, never in a log line.
+Addresses and keys of model servers are in the settings alone: never in the database, in a page or
+in a log line. ``connections`` makes objects of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.utils.translation import gettext as _
-
-from .exceptions import ConnectionNotConfigured
 
 SETTING = "FINETUNE_SWITCH"
 
@@ -32,57 +27,9 @@ class Deadlines:
         """A copy in which every value that is given (not ``None``) takes the place of ours."""
         return replace(self, **{key: value for key, value in seconds.items() if value is not None})
 
-
-@dataclass(frozen=True)
-class Connection:
-    """A model server and how to sign in to it, as the settings declare it."""
-
-    alias: str
-    provider: str
-    label: str
-    data_destination: str
-    deadlines: Deadlines
-    api_base: str | Callable[[], str] | None = field(default=None, repr=False)
-    api_base_file: str | Path | None = field(default=None, repr=False)
-    api_key: str | None = field(default=None, repr=False)
-
-    @property
-    def is_ollama(self) -> bool:
-        return self.provider in ("ollama", "ollama_chat")
-
-    def get_api_base(self) -> str | None:
-        """The server's address, read anew: a callable or a file may give another one each time.
-
-        Raises :class:`ConnectionNotConfigured` when the callable fails, the file cannot be read, or
-        what they give is not an ``http(s)`` address.
-        """
-        try:
-            if self.api_base_file is not None:
-                value = Path(self.api_base_file).read_text(encoding="utf-8").strip()
-            elif callable(self.api_base):
-                value = self.api_base() or ""
-            else:
-                value = self.api_base or ""
-            parts = urlsplit(str(value))
-        except Exception as error:
-            raise ConnectionNotConfigured(
-                _("The address of the model server could not be read."),
-                code="misconfigured",
-                remedy=_('Look at API_BASE or API_BASE_FILE of the connection "%(alias)s".')
-                % {"alias": self.alias},
-            ) from error
-        if not value:
-            return None
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ConnectionNotConfigured(
-                _("The address of the model server is not a web address."),
-                code="misconfigured",
-                remedy=_(
-                    'API_BASE of the connection "%(alias)s" must begin with http:// or https://.'
-                )
-                % {"alias": self.alias},
-            )
-        return str(value).rstrip("/")
+    def with_options(self, options: Mapping[str, float] | None) -> Deadlines:
+        """A copy with the seconds that a ``DEADLINES`` setting names."""
+        return self.override(**{key.lower(): float(s) for key, s in (options or {}).items()})
 
 
 EMBEDDING_BATCH_SIZE = 64
@@ -176,49 +123,17 @@ def _get(option: str) -> Any:
     return getattr(settings, SETTING, {}).get(option, OPTIONS[option])
 
 
-def _deadlines(values: Mapping[str, float], base: Deadlines) -> Deadlines:
-    return base.override(**{key.lower(): float(value) for key, value in values.items()})
-
-
 def default_deadlines() -> Deadlines:
-    return _deadlines(_get("DEADLINES") or {}, Deadlines())
+    return Deadlines().with_options(_get("DEADLINES"))
+
+
+def declared_connections() -> Mapping[str, Any]:
+    """The options of each connection by its alias, as they are written in the settings."""
+    return _get("CONNECTIONS") or {}
 
 
 def connection_aliases() -> list[str]:
-    return list(_get("CONNECTIONS") or {})
-
-
-def connections() -> dict[str, Connection]:
-    """Every connection of the settings that is complete enough to be used, by alias."""
-    found = {}
-    for alias in connection_aliases():
-        try:
-            found[alias] = get_connection(alias)
-        except ConnectionNotConfigured:
-            continue
-    return found
-
-
-def get_connection(alias: str) -> Connection:
-    """The connection of that alias. Raises :class:`ConnectionNotConfigured` where it has left."""
-    declared = (_get("CONNECTIONS") or {}).get(alias)
-    if not isinstance(declared, Mapping) or "PROVIDER" not in declared:
-        raise ConnectionNotConfigured(
-            _("The connection that this model uses is no longer configured."),
-            code="misconfigured",
-            remedy=_('Declare FINETUNE_SWITCH["CONNECTIONS"]["%(alias)s"] in the settings again.')
-            % {"alias": alias},
-        )
-    return Connection(
-        alias=alias,
-        provider=declared["PROVIDER"],
-        label=str(declared.get("LABEL") or alias),
-        data_destination=str(declared.get("DATA_DESTINATION", "")),
-        deadlines=_deadlines(declared.get("DEADLINES") or {}, default_deadlines()),
-        api_base=declared.get("API_BASE") or None,
-        api_base_file=declared.get("API_BASE_FILE") or None,
-        api_key=declared.get("API_KEY") or None,
-    )
+    return list(declared_connections())
 
 
 def seed_backend() -> Mapping[str, Any] | None:

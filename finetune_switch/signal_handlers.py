@@ -9,7 +9,8 @@ from wagtail.signals import post_page_move
 
 from .backends.registration import synchronise_backends
 from .index import upkeep
-from .prepared.similarity import embed_before_save
+from .index.signals import index_activated
+from .prepared.similarity import embed_before_save, renew_vectors
 
 
 def synchronise_after_migrate(
@@ -63,6 +64,10 @@ def embed_examples_before_save(
         embed_before_save(instance)
 
 
+def renew_vectors_of_prepared_answers(sender: Any, **kwargs: Any) -> None:
+    renew_vectors()
+
+
 def register_signal_handlers() -> None:
     post_migrate.connect(
         synchronise_after_migrate, dispatch_uid="finetune_switch.synchronise_after_migrate"
@@ -74,5 +79,9 @@ def register_signal_handlers() -> None:
         embed_examples_before_save,
         sender="finetune_switch.PreparedAnswer",
         dispatch_uid="finetune_switch.embed_examples_before_save",
+    )
+    index_activated.connect(
+        renew_vectors_of_prepared_answers,
+        dispatch_uid="finetune_switch.renew_vectors_of_prepared_answers",
     )
     post_page_move.connect(mark_after_move, dispatch_uid="finetune_switch.mark_after_move")

@@ -16,9 +16,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from demo_site.standin import StandIn
-from finetune_switch.answers.answer import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.answers import Answer, AsyncAnswer, aanswer, answer
 from finetune_switch.answers.events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
-from finetune_switch.conf import Connection, Deadlines
+from finetune_switch.conf import Deadlines
+from finetune_switch.connections import Connection
 from finetune_switch.models import ChatBackend, Exchange
 from finetune_switch.passages import Passage, Source
 from tests.conftest import API_KEY

@@ -7,7 +7,7 @@ from typing import Any
 from wagtail import blocks
 
 from demo_site.standin import StandIn
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.index.blocks import block_text
 from finetune_switch.index.building import run_build
 from finetune_switch.index.builds import start_build
@@ -15,7 +15,7 @@ from finetune_switch.index.content import Content
 from finetune_switch.index.markup import html_to_text, tidy
 from finetune_switch.index.mentions import fill_in
 from finetune_switch.models import IndexBuild
-from finetune_switch.search.retrieval import retrieve
+from finetune_switch.search import retrieve
 
 ANYTHING = -1.0
 

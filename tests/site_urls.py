@@ -14,8 +14,8 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHt
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
-from finetune_switch.access.askers import Asker
-from finetune_switch.answers.streaming import stream_answer
+from finetune_switch.access import Asker
+from finetune_switch.answers import stream_answer
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import ChatBackend, Switch
 from finetune_switch.passages import Passage

@@ -17,10 +17,10 @@ from wagtail.models import PageViewRestriction, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.adapters import DeclaredBackend
-from finetune_switch.answers import question as asking
-from finetune_switch.answers.answer import aanswer, answer
+from finetune_switch.answers import aanswer, answer
+from finetune_switch.answers import opening
 from finetune_switch.answers.events import DoneEvent, FailedEvent, SourcesEvent, TextEvent
 from finetune_switch.backends.base import BaseChatBackend, Text
 from finetune_switch.exceptions import BackendError, InvalidQuestion
@@ -394,7 +394,7 @@ class TestText:
 
 class TestWhatNobodyForesaw:
     def test_while_passages_are_looked_for(self, backend, ask, monkeypatch, caplog):
-        monkeypatch.setattr(asking, "retrieve", broken)
+        monkeypatch.setattr(opening, "retrieve", broken)
         asked = ask(backend=backend)
         assert [type(event) for event in asked.events] == [SourcesEvent, FailedEvent]
         assert asked.failure.code == "internal"
@@ -404,7 +404,7 @@ class TestWhatNobodyForesaw:
 
     @pytest.mark.parametrize("where", ["for_question", "insert"])
     def test_where_nothing_can_be_recorded(self, options, ask, monkeypatch, caplog, where):
-        owner = Switch if where == "for_question" else asking.OpenExchange
+        owner = Switch if where == "for_question" else opening.OpenExchange
         monkeypatch.setattr(owner, where, broken)
         with override("de"):
             asked = ask(**options)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import AnonymousUser, Group, User
 from django.test import RequestFactory
 from wagtail.models import PageViewRestriction
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

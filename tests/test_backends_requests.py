@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from demo_site.standin import StandIn
-from finetune_switch.answers.answer import aanswer, answer
+from finetune_switch.answers import aanswer, answer
 from finetune_switch.answers.events import SourcesEvent, TextEvent, WaitingEvent
 from finetune_switch.backends.base import BackendConfig, BaseChatBackend
 from finetune_switch.backends.calls import aimport_litellm
@@ -242,7 +242,7 @@ def test_litellm_is_imported_by_the_first_question_alone(tmp_path):
         "import django, sys; django.setup()\n"
         "from django.core.management import call_command\n"
         "call_command('check')\n"
-        "import finetune_switch.answers.answer, finetune_switch.backends.preflight\n"
+        "import finetune_switch.answers.api, finetune_switch.backends.preflight\n"
         "from finetune_switch.backends.extractive import ExtractiveChatBackend\n"
         "print('litellm' in sys.modules, 'openai' in sys.modules)"
     )

@@ -10,7 +10,7 @@ from wagtail.models import ModelLogEntry, Page, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters
-from finetune_switch.answers import question as asking
+from finetune_switch.answers import opening
 from finetune_switch.management.subcommands import asking as subcommand
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
 from tests.helpers import make_backend, make_passages, manage
@@ -225,7 +225,7 @@ class TestAsk:
 
     def test_what_did_not_fit_is_counted(self, hosted, monkeypatch):
         found = make_passages(LAMP, f"{LAMP} " * 400)
-        monkeypatch.setattr(asking, "retrieve", lambda *args, **options: found)
+        monkeypatch.setattr(opening, "retrieve", lambda *args, **options: found)
         answered = manage("ask", QUESTION, "--backend", "hosted", "--json").json
         assert (len(answered["sources"]), answered["left_out"]) == (1, 1)
         ran = manage("ask", QUESTION, "--backend", "hosted")

@@ -13,7 +13,7 @@ from django.utils import timezone
 from wagtail.models import PageViewRestriction
 
 from demo_site.models import ArticlePage
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.comparisons.comparing import knows_names, may_read, open_comparison, reveal
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from finetune_switch import conf
+from finetune_switch.connections import connections, get_connection
 from finetune_switch.exceptions import ConnectionNotConfigured
 from finetune_switch.models import ChatBackend
 from tests.conftest import API_KEY
@@ -16,12 +17,12 @@ def declare(settings, **connection):
             "ours": {"PROVIDER": "ollama_chat", "DATA_DESTINATION": "here", **connection}
         }
     }
-    return conf.get_connection("ours")
+    return get_connection("ours")
 
 
 def test_without_any_settings(settings):
     del settings.FINETUNE_SWITCH
-    assert (conf.connection_aliases(), conf.connections(), conf.seed_backend()) == ([], {}, None)
+    assert (conf.connection_aliases(), connections(), conf.seed_backend()) == ([], {}, None)
     assert conf.default_deadlines() == conf.Deadlines(30, 20, 120)
     assert (conf.retention_days(), conf.record_visitor_questions()) == (90, True)
 
@@ -39,7 +40,7 @@ def test_the_nearest_deadline_counts(settings):
             "slow": {"PROVIDER": "x", "DATA_DESTINATION": "y", "DEADLINES": {"FIRST_TOKEN": 90}}
         },
     }
-    assert conf.get_connection("slow").deadlines == conf.Deadlines(90, 20, 60)
+    assert get_connection("slow").deadlines == conf.Deadlines(90, 20, 60)
     row = ChatBackend(connection="slow", idle_seconds=3)
     assert row.deadlines == conf.Deadlines(90, 3, 60)
     assert ChatBackend(connection="gone").deadlines == conf.Deadlines(10, 20, 60)
@@ -85,14 +86,14 @@ class TestAddresses:
 
 def test_a_connection_that_is_gone_or_incomplete(settings):
     settings.FINETUNE_SWITCH = {"CONNECTIONS": {"half": {"API_KEY": "x"}, "odd": "http://x"}}
-    assert conf.connections() == {}
+    assert connections() == {}
     for alias in ("half", "odd", "never-was"):
         with pytest.raises(ConnectionNotConfigured, match="no longer configured"):
-            conf.get_connection(alias)
+            get_connection(alias)
 
 
 def test_a_key_is_never_shown(connections):
-    connection = conf.get_connection("openai")
+    connection = get_connection("openai")
     assert connection.api_key == API_KEY
     assert API_KEY not in repr(connection) + str(connection)
     assert "http" not in repr(connection)

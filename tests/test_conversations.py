@@ -13,10 +13,9 @@ import pytest
 from django.contrib.auth.models import User
 from wagtail.models import Locale, PageViewRestriction
 
-from finetune_switch.access.askers import Asker
-from finetune_switch.answers import question as asking
-from finetune_switch.answers import rewriting
-from finetune_switch.answers.answer import aanswer, answer
+from finetune_switch.access import Asker
+from finetune_switch.answers import aanswer, answer, rewriting
+from finetune_switch.answers import opening
 from finetune_switch.answers.events import SourcesEvent, WaitingEvent
 from finetune_switch.index.site_index import SiteIndex
 from finetune_switch.messages import Turn
@@ -308,7 +307,7 @@ class TestLeaving:
     def test_while_it_is_searched_for_again(self, pages, switched, standin, monkeypatch):
         """The thread that searches is not left alone with what it records."""
         switched()
-        retrieve, is_searching, go_on = asking.retrieve, threading.Event(), threading.Event()
+        retrieve, is_searching, go_on = opening.retrieve, threading.Event(), threading.Event()
 
         def slow(question, **options):
             if question == BY_MODEL:
@@ -316,7 +315,7 @@ class TestLeaving:
                 go_on.wait(5)
             return retrieve(question, **options)
 
-        monkeypatch.setattr(asking, "retrieve", slow)
+        monkeypatch.setattr(opening, "retrieve", slow)
 
         async def leave():
             reading = asyncio.ensure_future(aanswer(FOLLOW_UP, turns=TURNS).text())

@@ -10,9 +10,9 @@ from django.test import TestCase
 from wagtail.models import Page
 
 from benchmarks import quality
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.models import Chunk
-from finetune_switch.search.retrieval import retrieve
+from finetune_switch.search import retrieve
 from tests.databases import remove_site
 
 QUESTIONS = (

@@ -119,9 +119,9 @@ class TestLiteLLM:
     def test_litellm_comes_with_the_first_text(self):
         code = (
             "import sys, django; django.setup();"
-            "from finetune_switch import conf;"
+            "from finetune_switch import conf; from finetune_switch.connections import Connection;"
             "from finetune_switch.backends.embeddings import litellm;"
-            "connection = conf.Connection('a', 'openai', '', '', conf.Deadlines());"
+            "connection = Connection('a', 'openai', '', '', conf.Deadlines());"
             "litellm.LiteLLMEmbedder(connection, 'm');"
             "assert 'litellm' not in sys.modules"
         )

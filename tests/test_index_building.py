@@ -10,7 +10,7 @@ from django.db import connection
 from wagtail.models import Page, PageViewRestriction
 
 from demo_site.models import ArticlePage
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.index import writing as documents
 from finetune_switch.index.building import run_build, update_objects

@@ -17,12 +17,12 @@ from wagtail.images.tests.utils import get_test_image_file
 from wagtail.models import Collection, Locale, Page, PageViewRestriction, Site
 
 from demo_site.models import ArticlePage, HomePage
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.index import upkeep
 from finetune_switch.models import Chunk, Document, PendingUpdate
-from finetune_switch.search.retrieval import retrieve
+from finetune_switch.search import retrieve
 from tests.index_helpers import build, counts, titles
 
 pytestmark = pytest.mark.django_db(transaction=True)

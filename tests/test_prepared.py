@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from wagtail.models import Locale, PageViewRestriction, Site
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.models import Exchange, Outcome, PreparedAnswer, Switch
 from finetune_switch.prepared.matching import find_prepared, has_phrase, plain
 from tests.helpers import make_backend

@@ -12,12 +12,12 @@ from wagtail.models import Locale, Page, PageViewRestriction, Site
 
 from demo_site.models import HomePage, SectionPage
 from finetune_switch import adapters
-from finetune_switch.access.askers import Asker
-from finetune_switch.answers.answer import aanswer, answer
+from finetune_switch.access import Asker
+from finetune_switch.answers import aanswer, answer
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Exchange, Outcome, Switch
 from finetune_switch.passages import Hit
-from finetune_switch.search.retrieval import retrieve
+from finetune_switch.search import retrieve
 from tests.helpers import make_backend, make_passages, run
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -8,7 +8,7 @@ from wagtail.models import Page, Site
 
 from benchmarks import quality
 from demo_site.loader import KINDS
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import pages_open_to
 from finetune_switch.index.content import content_of
 from finetune_switch.text.words import stems, stop_words, words

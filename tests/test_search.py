@@ -8,8 +8,8 @@ from django.template import Context, Template
 from django.test import RequestFactory
 from wagtail.models import Page, PageViewRestriction
 
-from finetune_switch.access.askers import Asker
-from finetune_switch.search.retrieval import search, similar_pages
+from finetune_switch.access import Asker
+from finetune_switch.search import search, similar_pages
 from finetune_switch.text.excerpts import EXCERPT_CHARACTERS, excerpt
 from tests.index_helpers import build
 

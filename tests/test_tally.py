@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth import get_user_model
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
+from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.comparisons.tally import tally
 from finetune_switch.judging.statistics import wilson_interval
 from finetune_switch.models import ChatBackend, Comparison, Exchange, Grade, Outcome, Question
-from finetune_switch.search.readers import Reader
 
 from .comparison_helpers import (
     answer_column,
@@ -78,7 +78,7 @@ def compare(site, models):
 
 def count(user, comparisons=None):
     found = Comparison.objects.all() if comparisons is None else comparisons
-    return tally(found, Reader(user, Asker.from_user(user)))
+    return tally(found, ComparisonReader(user, Asker.from_user(user)))
 
 
 def grades(rows):

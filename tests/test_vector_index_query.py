@@ -13,10 +13,10 @@ from wagtail_vector_index.storage.numpy.provider import NumpyIndexMixin
 from demo_site.models import ArticlePage
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters
-from finetune_switch.access.askers import Asker, asking_as
+from finetune_switch.access import Asker, asking_as
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import Exchange, Outcome, Switch
-from finetune_switch.search.retrieval import retrieve
+from finetune_switch.search import retrieve
 from tests.helpers import make_backend, run
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -16,12 +16,12 @@ from wagtail_vector_index.storage.models import Embedding
 
 from demo_site.models import ArticlePage, HomePage
 from finetune_switch import adapters
-from finetune_switch.access.askers import Asker, asking_as
+from finetune_switch.access import Asker, asking_as
 from finetune_switch.backends.embeddings.base import WrongDimensions
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.middleware import CurrentSiteMiddleware
 from finetune_switch.models import Chunk
-from finetune_switch.search.retrieval import retrieve, similar_pages
+from finetune_switch.search import retrieve, similar_pages
 from finetune_switch.vector_index.parts import is_narrow
 from tests.helpers import run
 from tests.index_helpers import ANYTHING, build

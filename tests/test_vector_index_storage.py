@@ -17,7 +17,7 @@ from wagtail_vector_index.storage.models import (
 
 from demo_site.models import ArticlePage, BoatPage
 from finetune_switch import adapters
-from finetune_switch.access.askers import Asker, asking_as
+from finetune_switch.access import Asker, asking_as
 from finetune_switch.access.visibility import VISIBILITY_HOOK
 from finetune_switch.adapters import Scope
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, Permission, User
 from wagtail import hooks
 from wagtail.models import Locale, Page, PageViewRestriction, Site
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import (
     VISIBILITY_HOOK,
     may_see,

@@ -15,7 +15,7 @@ from wagtail_vector_index.storage.models import (
     PageEmbeddableFieldsVectorIndexMixin,
 )
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.vector_index import parts, searching
 from finetune_switch.vector_index.storage import SiteStorageProvider
 from tests.helpers import run

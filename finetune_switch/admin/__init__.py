@@ -1,0 +1,1 @@
+"""What the admin screens share: permissions, widgets, filters, spreadsheets and charts."""

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from django.utils.safestring import SafeString, mark_safe
+from collections.abc import Sequence
 
-from finetune_switch.comparisons.tally import BackendTally
-from finetune_switch.models import Grade
+from django.utils.safestring import SafeString, mark_safe
 
 # As wide as a telephone leaves room for.
 WIDTH, HEIGHT = 280, 170
 
 
-def grades_chart(row: BackendTally) -> SafeString:
-    """How a backend's grades are shared out, in hundredths of all that it was given."""
+def percent_bars(bars: Sequence[tuple[float, str]]) -> SafeString:
+    """A bar for each value from 0 to 100, with its label, as an SVG element."""
     import leather
 
     chart = leather.Chart()
-    shares = [
-        (100 * count / row.graded, str(label))
-        for count, label in zip(row.grade_counts, Grade.Value.labels, strict=True)
-    ]
-    chart.add_bars(shares)
+    chart.add_bars(bars)
     chart.set_x_scale(leather.Linear(0, 100))
     chart.add_x_axis(ticks=[0, 50, 100], tick_formatter=lambda value, *_others: f"{value} %")
-    # It holds our own labels and numbers, escaped by the library: no name that somebody chose.
+    # The library escapes the labels.
     return mark_safe(chart.to_svg(width=WIDTH, height=HEIGHT))  # noqa: S308

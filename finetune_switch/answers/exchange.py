@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from finetune_switch.limits.budgets import add_cost
 from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
 from finetune_switch.models.exchange import passages_of
 from finetune_switch.passages import Passage, Source
-from finetune_switch.prepared.matching import Given
+from finetune_switch.prepared.matching import PreparedReply
 from finetune_switch.text.characters import without_harmful
 from finetune_switch.text.citations import CitationFilter, parse_citations
 
@@ -31,7 +31,7 @@ from .prompts import Prompt, is_dont_know
 if TYPE_CHECKING:
     from finetune_switch.text.fact_lock import FactLock
 
-    from .question import Asking
+    from .question import AskedQuestion
     from .rewriting import Rewriting
 
 # An exchange is given a little longer than its backend before it reads "interrupted".
@@ -40,35 +40,47 @@ GRACE = timedelta(seconds=10)
 PREPARED = "prepared"
 
 
+SearchAgain = Callable[["OpenExchange", str], "PreparedReply | Prompt | None"]
+"""Searches for the standalone question that a model made of a follow-up."""
+
+
 class OpenExchange:
     """A question that was recorded as asked, until it is recorded how it ended."""
 
-    def __init__(self, asking: Asking, row: ChatBackend, switch: Switch) -> None:
-        self.asking = asking
+    def __init__(
+        self,
+        question: AskedQuestion,
+        row: ChatBackend,
+        switch: Switch,
+        *,
+        search_again: SearchAgain | None = None,
+    ) -> None:
+        self.question = question
+        self._search_again = search_again
         self.row = row
         self.switch = switch
         self.prompt = Prompt([], [], 0)
         self.backend: BaseChatBackend | None = None
         self.rewriting: Rewriting | None = None
         """Set where a model is to make a follow-up into a question of its own first."""
-        self.nothing_found = switch.nothing_found_text(asking.locale)
+        self.nothing_found = switch.nothing_found_text(question.locale)
         self.ending: list[Event] = []
         """Set where it is over before a backend was asked: refused, nothing found, or replayed."""
         self.exchange = Exchange(
             site=switch.site_or_none,
-            locale=asking.locale,
-            origin=asking.origin,
-            user_id=asking.user_id,
-            question=asking.recorded_question,
-            conversation=asking.conversation,
-            visitor=asking.visitor,
-            retrieval=asking.retrieval and asking.messages is None,
+            locale=question.locale,
+            origin=question.origin,
+            user_id=question.user_id,
+            question=question.recorded_question,
+            conversation=question.conversation,
+            visitor=question.visitor,
+            retrieval=question.retrieval and question.messages is None,
             backend=row if row.pk else None,
-            backend_state=row.snapshot() | asking.own_wording,
+            backend_state=row.snapshot() | question.own_wording,
             deadline_at=timezone.now() + timedelta(seconds=row.deadlines.total) + GRACE,
-            **({"id": asking.exchange_id} if asking.exchange_id else {}),
+            **({"id": question.exchange_id} if question.exchange_id else {}),
         )
-        self._given: Given | None = None
+        self._reply: PreparedReply | None = None
         self._citations: CitationFilter | None = None
         self._text: list[str] = []
         self._shown: list[str] = []
@@ -97,41 +109,43 @@ class OpenExchange:
     def _take(self, prompt: Prompt, standalone: str) -> None:
         self.prompt = prompt
         # A ready prompt brings passages, if any, that only its maker knows the numbers of.
-        self._citations = CitationFilter(prompt.passages) if self.asking.messages is None else None
+        self._citations = (
+            CitationFilter(prompt.passages) if self.question.messages is None else None
+        )
         self.exchange.passages = [passage.as_dict() for passage in prompt.passages]
         self.exchange.left_out = prompt.left_out
         self.exchange.standalone_question = self._recorded(standalone)
 
     def _recorded(self, standalone: str) -> str:
-        if standalone == self.asking.question:
+        if standalone == self.question.question:
             return ""
-        masking = self.asking.masking
+        masking = self.question.masking
         return masking.hide(standalone) if masking is not None else standalone
 
-    def give(self, given: Given) -> None:
+    def give(self, reply: PreparedReply) -> None:
         """Ask no backend, and give what people have prepared. Their words need no fact lock."""
-        self._given = given
+        self._reply = reply
         self.row = ChatBackend.extractive()
-        self.prompt = Prompt([], given.passages, 0)
+        self.prompt = Prompt([], reply.passages, 0)
         self.exchange.backend = None
-        self.exchange.prepared_answer_id = given.prepared_answer_id
+        self.exchange.prepared_answer_id = reply.prepared_answer_id
         # The team reads it, in whatever language it was asked.
         with override(settings.LANGUAGE_CODE):
-            label = PreparedAnswer.Kind(given.kind).label
+            label = PreparedAnswer.Kind(reply.kind).label
         self.exchange.backend_state = self.row.snapshot() | {
             "alias": PREPARED,
             "kind": PREPARED,
             "label": str(label),
         }
-        self.exchange.passages = [passage.as_dict() for passage in given.passages]
+        self.exchange.passages = [passage.as_dict() for passage in reply.passages]
         self.exchange.left_out = 0
 
     def insert(self) -> bool:
         """Record that the question was asked; not where its id has been recorded meanwhile."""
-        if not self.asking.is_recorded:
+        if not self.question.is_recorded:
             return True
         self._mask(vars(self.exchange))
-        if self.asking.exchange_id is None:
+        if self.question.exchange_id is None:
             self.exchange.save(force_insert=True)
             return True
         try:
@@ -146,29 +160,29 @@ class OpenExchange:
     def end_early(self, error: BackendError | None) -> None:
         """Close what needs no model: a failure, a question that people have answered, or one that
         no passage speaks of."""
-        asking = self.asking
+        question = self.question
         if error is not None:
             self.rewriting = None
             self.ending = [self.fail(error)]
-        elif self._given is not None:
-            self.ending = self._say(self._given.text, is_last=True)
+        elif self._reply is not None:
+            self.ending = self._say(self._reply.text, is_last=True)
             self.ending.append(self._close_done(Outcome.COMPLETE))
         elif self.rewriting is not None:
             # What it is made into may find something yet.
             return
-        elif asking.retrieval and asking.messages is None and not self.prompt.passages:
+        elif question.retrieval and question.messages is None and not self.prompt.passages:
             self.ending = self._say(self.nothing_found, is_last=True)
             self.ending.append(self._close_done(Outcome.NO_ANSWER))
 
     @classmethod
-    def replay(cls, asking: Asking, exchange: Exchange) -> OpenExchange:
+    def replay(cls, question: AskedQuestion, exchange: Exchange) -> OpenExchange:
         """A question that was asked before under the asker's own id, with what it came to."""
         row = exchange.backend or ChatBackend.extractive()
         site = exchange.site
         # The lock lets the site's own words for "nothing found" pass; nothing else asks for them.
-        switch = Switch.for_question(site) if asking.fact_lock else Switch(site=site)
-        self = cls(asking, row, switch)
-        if not asking.may_replay(exchange):
+        switch = Switch.for_question(site) if question.fact_lock else Switch(site=site)
+        self = cls(question, row, switch)
+        if not question.may_replay(exchange):
             self.ending = [FailedEvent(_("This question's id belongs to another."), "id_taken")]
             return self
         self.exchange = exchange
@@ -199,11 +213,11 @@ class OpenExchange:
 
     def _sources_event(self) -> SourcesEvent:
         state = self.exchange.backend_state
-        with self.asking.in_its_language():
+        with self.question.in_its_language():
             data_destination = self.row.data_destination
         return SourcesEvent(
             # What nobody has written down cannot be spoken of later.
-            exchange=str(self.exchange.pk) if self.asking.is_recorded else "",
+            exchange=str(self.exchange.pk) if self.question.is_recorded else "",
             backend=state.get("alias", ""),
             label=state.get("label", ""),
             data_destination=data_destination,
@@ -232,11 +246,12 @@ class OpenExchange:
         self._usage = rewriting.usage
         before = self.prompt.passages
         standalone = rewriting.standalone
-        match self.asking.search_again(self, standalone):
-            case Given() as given:
+        found = self._search_again(self, standalone) if self._search_again else None
+        match found:
+            case PreparedReply() as reply:
                 # The question went to the model that rewrote it, and cost what it cost there.
                 row = self.row
-                self.give(given)
+                self.give(reply)
                 self.row = row
                 self.exchange.standalone_question = self._recorded(standalone)
                 self._note_found()
@@ -245,14 +260,14 @@ class OpenExchange:
                     prompt = Prompt(prompt.messages, before, prompt.left_out)
                 self._take(prompt, standalone)
                 self._note_found()
-        if self._given is None:
+        if self._reply is None:
             self._lock = self._make_lock()
         self.end_early(None)
         is_new = self.prompt.passages is not before
         return [*([self._sources_event()] if is_new else []), *self.ending]
 
     def _note_found(self) -> None:
-        if self.asking.is_recorded:
+        if self.question.is_recorded:
             found = ("passages", "left_out", "standalone_question")
             self.exchange.note(*found, "prepared_answer_id", "backend_id", "backend_state")
 
@@ -289,7 +304,7 @@ class OpenExchange:
         self._text.append(text)
         shown = text
         if self._lock is not None:
-            with self.asking.in_its_language():
+            with self.question.in_its_language():
                 shown = self._lock.feed(text) + (self._lock.finish() if is_last else "")
         if not shown:
             return []
@@ -297,12 +312,12 @@ class OpenExchange:
         return [TextEvent(shown)]
 
     def _make_lock(self) -> FactLock | None:
-        if not self.asking.fact_lock:
+        if not self.question.fact_lock:
             return None
         # Reading facts takes a library that no start-up should wait for.
         from finetune_switch.text.fact_lock import FactLock
 
-        return FactLock(self.prompt.passages, self.asking.locale or "en", [self.nothing_found])
+        return FactLock(self.prompt.passages, self.question.locale or "en", [self.nothing_found])
 
     @property
     def text(self) -> str:
@@ -320,14 +335,14 @@ class OpenExchange:
 
         What the fact lock still holds was not said to its end, and is shown to nobody.
         """
-        with self.asking.in_its_language():
+        with self.question.in_its_language():
             message = str(error)
         self._close(Outcome.FAILED, error=message, error_code=error.code)
         return FailedEvent(message, error.code, error.remedy)
 
     def crash(self, error: BaseException) -> FailedEvent:
         """It ended with a failure that nobody foresaw."""
-        return self.fail(self.asking.unforeseen(error))
+        return self.fail(self.question.unforeseen(error))
 
     def cancel(self) -> None:
         """The reader left."""
@@ -353,13 +368,13 @@ class OpenExchange:
             **values,
         }
         self._mask(recorded)
-        if is_recorded := self.asking.is_recorded:
+        if is_recorded := self.question.is_recorded:
             is_news = self.exchange.close(outcome, **recorded)
         else:
             is_news = True
             for name, value in {**recorded, "outcome": outcome}.items():
                 setattr(self.exchange, name, value)
-        if is_news and self.asking.origin == Origin.SITE:
+        if is_news and self.question.origin == Origin.SITE:
             cost = recorded["cost"]
             left = outcome == Outcome.CANCELLED and self._is_started
             if left or (outcome == Outcome.FAILED and self._first_token is not None):
@@ -369,7 +384,7 @@ class OpenExchange:
 
     def _mask(self, recorded: dict[str, Any]) -> None:
         """Take out of what is recorded of a visitor how they can be reached, and their cards."""
-        if (masking := self.asking.masking) is None:
+        if (masking := self.question.masking) is None:
             return
         recorded["answer"], recorded["held_back"] = masking.hide_repeated(
             recorded["answer"], recorded["held_back"]

@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from .answer import Answer, AsyncAnswer, aanswer, answer
+from .api import Answer, AsyncAnswer, aanswer, answer
 from .events import Event, WaitingEvent, event_data
 from .threads import release_connections
 

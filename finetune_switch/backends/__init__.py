@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finetune_switch import adapters, conf
+from finetune_switch import adapters
+from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import ConnectionNotConfigured
 
 from .base import BackendConfig, BaseChatBackend
@@ -39,7 +40,7 @@ def backend_config(row: ChatBackend) -> BackendConfig:
     """What a row says, free of the database. Raises ``ConnectionNotConfigured``."""
     connection = None
     if row.kind == row.Kind.CONNECTION:
-        connection = conf.get_connection(row.connection)
+        connection = get_connection(row.connection)
     return BackendConfig(
         alias=row.alias,
         label=row.label,

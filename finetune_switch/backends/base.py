@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from finetune_switch.conf import Connection, Deadlines
+from finetune_switch.conf import Deadlines
+from finetune_switch.connections import Connection
 from finetune_switch.messages import Message
 
 from .background import iterate

@@ -6,7 +6,6 @@ What chat backends and embedders share. litellm's own deadlines and retries are 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
 import threading
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
-from finetune_switch.conf import Connection
+from finetune_switch.connections import Connection
 from finetune_switch.exceptions import BackendError, DeadlineExceeded
 
 from . import errors
@@ -41,7 +40,8 @@ def import_litellm() -> Any:
         return _quieted
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     with _import_lock:
-        litellm: Any = importlib.import_module("litellm")
+        import litellm
+
         # It prints advice to standard output at each failure, and logs the server's words as they
         # came, keys included. What we log of a failure is enough, and without them.
         litellm.suppress_debug_info = True

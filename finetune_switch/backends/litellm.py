@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from finetune_switch.conf import Connection, Deadlines
+from finetune_switch.conf import Deadlines
+from finetune_switch.connections import Connection
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Message
 from finetune_switch.models.parameters import is_cloud_model

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from finetune_switch.conf import Connection
+from finetune_switch.connections import Connection
 from finetune_switch.exceptions import BackendError
 
 if TYPE_CHECKING:

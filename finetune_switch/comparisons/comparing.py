@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from wagtail.log_actions import log
 from wagtail.models import Site
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import (
@@ -30,7 +30,8 @@ from finetune_switch.models import (
 from finetune_switch.models.comparison import LETTERS
 from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
-from finetune_switch.search.retrieval import all_open_to, retrieve
+from finetune_switch.search import retrieve
+from finetune_switch.search.retrieval import all_open_to
 from finetune_switch.text.citations import without_citations
 
 FEWEST, MOST = 2, len(LETTERS)

@@ -15,9 +15,8 @@ from wagtail.admin.filters import WagtailFilterSet
 
 from finetune_switch.admin.filters import DaysWidget, PersonFilter
 from finetune_switch.models import ChatBackend, Column, Comparison, Exchange, Grade, Outcome
-from finetune_switch.search.readers import Reader
 
-from .reading import FAILURES
+from .reading import FAILURES, ComparisonReader
 
 
 def askers(request: Any) -> QuerySet[Any]:
@@ -71,8 +70,8 @@ class ComparisonFilterSet(WagtailFilterSet):
         return any(self.form.cleaned_data.get(name) for name in ("backend", "grade", "failed"))
 
     @cached_property
-    def reader(self) -> Reader:
-        return Reader.of(self.request)
+    def reader(self) -> ComparisonReader:
+        return ComparisonReader.of(self.request)
 
     def with_backend(self, found: QuerySet[Any], name: str, value: ChatBackend) -> QuerySet[Any]:
         columns = Column.objects.filter(comparison=OuterRef("pk"), backend=value)

@@ -10,7 +10,8 @@ from typing import Any
 from django.apps import apps
 
 from finetune_switch.models import Comparison, Question
-from finetune_switch.search.readers import Reader
+
+from .reading import ComparisonReader
 
 MOST = 10
 # How far back it is looked for questions that the reader may read.
@@ -29,7 +30,7 @@ class Suggestion:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def suggest(words: str, reader: Reader) -> list[Suggestion]:
+def suggest(words: str, reader: ComparisonReader) -> list[Suggestion]:
     """At most ten that contain the words, each text once, the three kinds taking turns."""
     words = words.replace("\x00", "").strip()
     kinds = [_saved(words), _recent(words, reader), list(_searched(words))]
@@ -44,7 +45,7 @@ def _saved(words: str) -> list[Suggestion]:
     return [Suggestion(row.text, SAVED, row.pk) for row in rows]
 
 
-def _recent(words: str, reader: Reader) -> list[Suggestion]:
+def _recent(words: str, reader: ComparisonReader) -> list[Suggestion]:
     rows = Comparison.objects.filter(question__icontains=words).select_related("site")[:LATEST]
     comparisons = list(rows)
     readable = reader.may_read(comparisons)

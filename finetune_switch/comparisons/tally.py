@@ -13,9 +13,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, prefetch_related_obj
 
 from finetune_switch.judging.statistics import wilson_interval
 from finetune_switch.models import Comparison, Exchange, Grade, Outcome, Preference
-from finetune_switch.search.readers import Reader, batched
+from finetune_switch.search.readers import batched
 
-from .reading import Seen, SeenAnswer
+from .reading import ComparisonReader, Seen, SeenAnswer
 
 ANSWERED = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 
@@ -39,6 +39,14 @@ class BackendTally:
     def grade_counts(self) -> list[int]:
         """In the order in which grades stand everywhere."""
         return [self.grades[value] for value in Grade.Value.values]
+
+    @property
+    def grade_shares(self) -> list[tuple[float, str]]:
+        """Each grade's percentage of all that was graded, with its label."""
+        return [
+            (100 * count / self.graded, str(label))
+            for count, label in zip(self.grade_counts, Grade.Value.labels, strict=True)
+        ]
 
     @property
     def tone_counts(self) -> list[int]:
@@ -128,7 +136,7 @@ def judged(comparisons: QuerySet[Comparison]) -> QuerySet[Comparison]:
     return comparisons.filter(Q(Exists(preferences)) | Q(Exists(grades)))
 
 
-def tally(comparisons: QuerySet[Comparison], reader: Reader) -> Tally:
+def tally(comparisons: QuerySet[Comparison], reader: ComparisonReader) -> Tally:
     """Adds up what the reader may know of the judged ones among these."""
     found = judged(comparisons)
     known = found.filter(reader.with_known_names())

@@ -1,0 +1,1 @@
+"""Questions worth asking again, and sets of them."""

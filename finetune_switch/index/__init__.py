@@ -1,1 +1,1 @@
-"""The site's own index: what is in it, how it is kept, and how it is searched."""
+"""The site's own index: build it, keep it current, and search it."""

@@ -19,11 +19,11 @@ from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.backends.embeddings.base import Embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate, RemovedChunk
-from finetune_switch.prepared.similarity import renew_vectors
 
 from .builds import claim
 from .content import objects_that_use
 from .heartbeat import heartbeat
+from .signals import index_activated
 from .sources import BATCH, Sources
 from .stores import get_store
 from .texts import get_text_ranking
@@ -169,7 +169,7 @@ class _Run:
         get_store().finish(space)
         PendingUpdate.objects.filter(marked_at__lt=started).delete()
         _activate(space)
-        renew_vectors()
+        index_activated.send(sender=IndexBuild, space=space)
 
     def _remove_unseen(self, writer: DocumentWriter, seen: set[Key]) -> None:
         rows = Document.objects.filter(space=writer.space).values_list("pk", "model", "object_id")

@@ -23,7 +23,7 @@ from wagtail.models import AbstractPage, ReferenceIndex, SpecificMixin, Translat
 from wagtail.rich_text import RichText
 from wagtail.search.index import Indexed, RelatedFields, SearchField
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import page_model, pages_open_to
 
 from .blocks import stream_texts

@@ -14,7 +14,7 @@ from django.db.models import CharField, Model
 from wagtail.models import AbstractPage
 from wagtail.rich_text import features
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import page_model, pages_open_to
 
 # Code points that are no characters and that no text of ours holds, see markup.clean().

@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 from finetune_switch import conf
 from finetune_switch.access.visibility import page_model
 from finetune_switch.backends.embeddings import get_embedder
+from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
 from finetune_switch.models.index import active_space
@@ -164,7 +165,7 @@ def destination_of(connection: str) -> str:
     if not connection:
         return _("this website only")
     try:
-        return conf.get_connection(connection).data_destination or "–"
+        return get_connection(connection).data_destination or "–"
     except ConnectionNotConfigured:
         return _("a server that the settings no longer name")
 

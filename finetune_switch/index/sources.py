@@ -17,7 +17,7 @@ from wagtail.models import (
 )
 
 from finetune_switch import adapters, conf
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import may_see, page_model, site_ids_of
 from finetune_switch.models import Exclusion
 

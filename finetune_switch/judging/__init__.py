@@ -1,0 +1,1 @@
+"""Statistics of judgements, and the form that grades an answer."""

@@ -1,0 +1,1 @@
+"""Limits for visitors: counters, budgets and throttling."""

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from finetune_switch import adapters, conf
 from finetune_switch.access.sites import site_name
+from finetune_switch.connections import Connection, get_connection
 from finetune_switch.exceptions import ConnectionNotConfigured
 
 from .parameters import clean_parameters, is_cloud_model
@@ -216,7 +217,7 @@ class ChatBackend(models.Model):
         if not self.model_name:
             errors["model_name"] = _("Name the model, or press “Show models”.")
         try:
-            provider = conf.get_connection(self.connection).provider
+            provider = get_connection(self.connection).provider
         except ConnectionNotConfigured:
             errors["connection"] = _(
                 "There is no connection “%(alias)s” in the settings. Choose one of: %(known)s."
@@ -272,7 +273,7 @@ class ChatBackend(models.Model):
             }
         if self.kind == self.Kind.CONNECTION:
             try:
-                conf.get_connection(self.connection)
+                get_connection(self.connection)
             except ConnectionNotConfigured:
                 return _(
                     "“%(label)s” is gone: the settings no longer declare the connection "
@@ -307,12 +308,12 @@ class ChatBackend(models.Model):
             total=self.total_seconds,
         )
 
-    def _connection(self) -> conf.Connection | None:
+    def _connection(self) -> Connection | None:
         """Its connection, if it has one: what an adapter calls by the same alias is none."""
         if self.kind != self.Kind.CONNECTION:
             return None
         try:
-            return conf.get_connection(self.connection)
+            return get_connection(self.connection)
         except ConnectionNotConfigured:
             return None
 

@@ -1,0 +1,1 @@
+"""Prepared answers: what people wrote in place of a model, and when it is given."""

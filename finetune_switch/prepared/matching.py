@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.db.models import Q
 from wagtail.models import Site
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import pages_open_to
 from finetune_switch.models import PreparedAnswer
 from finetune_switch.models.prepared import lines_of
@@ -31,7 +31,7 @@ _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9
 
 
 @dataclass(frozen=True)
-class Given:
+class PreparedReply:
     """The prepared answer that is given, as this asker reads it."""
 
     prepared_answer_id: int
@@ -70,7 +70,9 @@ _COLUMNS = (
 )
 
 
-def find_prepared(question: str, *, asker: Asker, site: Site | None, locale: str) -> Given | None:
+def find_prepared(
+    question: str, *, asker: Asker, site: Site | None, locale: str
+) -> PreparedReply | None:
     """The prepared answer to this question, on this site and in this language, if there is one.
 
     Fixed replies are looked for before corrections; of each kind, first by words, then by
@@ -82,7 +84,7 @@ def find_prepared(question: str, *, asker: Asker, site: Site | None, locale: str
     every = [row._replace(vectors=bytes(row.vectors or b"")) for row in rows]
     for row in _fitting(question, _in_language(every, locale)):
         if row.page_id is None:
-            return Given(row.pk, row.kind, row.answer.strip(), [])
+            return PreparedReply(row.pk, row.kind, row.answer.strip(), [])
         page = pages_open_to(asker, [str(row.page_id)], site=site).get(str(row.page_id))
         if page is not None:
             passage = Passage(
@@ -94,7 +96,7 @@ def find_prepared(question: str, *, asker: Asker, site: Site | None, locale: str
                 ),
                 found_by=("prepared",),
             )
-            return Given(row.pk, row.kind, _citing(row.answer.strip(), passage), [passage])
+            return PreparedReply(row.pk, row.kind, _citing(row.answer.strip(), passage), [passage])
     return None
 
 

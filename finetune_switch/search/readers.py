@@ -9,16 +9,15 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
+from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import page_id_of, page_model
-from finetune_switch.comparisons.reading import Seen, SeenAnswer
-from finetune_switch.models import Column, Comparison, Exchange, Grade, Preference, Reveal
+from finetune_switch.models import Comparison, Exchange
 from finetune_switch.passages import Passage, Source
 
 from .retrieval import Doors
@@ -40,7 +39,7 @@ class Reader:
         self.doors = Doors(asker)
 
     @classmethod
-    def of(cls, request: HttpRequest) -> Reader:
+    def of(cls, request: HttpRequest) -> Self:
         return cls(request.user, Asker.from_request(request))
 
     def may_read(self, asked: Sequence[Asked]) -> set[uuid.UUID]:
@@ -71,102 +70,6 @@ class Reader:
             if row.pk in readable
         ]
 
-    def with_known_names(self) -> Q:
-        """The comparisons of which the reader may know who answered."""
-        seen = Reveal.objects.filter(comparison=OuterRef("pk"), judge_id=self.user.pk)
-        return Q(is_blind=False) | Q(Exists(seen))
-
-    def with_others_words(self) -> Q:
-        """The comparisons of which the reader may know what others thought."""
-        own = {"judge_id": self.user.pk, "is_current": True}
-        preferred = Preference.objects.filter(comparison=OuterRef("pk"), **own)
-        graded = Grade.objects.filter(exchange__columns__comparison=OuterRef("pk"), **own)
-        return self.with_known_names() | Q(Exists(preferred)) | Q(Exists(graded))
-
-    def see(
-        self, comparisons: Sequence[Comparison], exchanges: QuerySet[Exchange] | None = None
-    ) -> list[Seen]:
-        """What there is to see of each; as many queries for one as for many.
-
-        ``exchanges`` may leave out the fields that nobody will look at.
-        """
-        readable = self.may_read(comparisons)
-        rows = [row for row in comparisons if row.pk in readable]
-        known = self._known_names(rows)
-        columns = _grouped(
-            Column.objects.filter(comparison__in=rows)
-            .select_related("backend")
-            .order_by("position"),
-            "comparison_id",
-        )
-        ids = [column.exchange_id for found in columns.values() for column in found]
-        if exchanges is None:
-            exchanges = Exchange.objects.defer("passages", "citations")
-        answered = exchanges.in_bulk(ids)
-        grades = _grouped(
-            Grade.objects.filter(exchange__in=answered, is_current=True)
-            .select_related("judge")
-            .order_by("judged_at", "pk"),
-            "exchange_id",
-        )
-        preferences = _grouped(
-            Preference.objects.filter(comparison__in=rows, is_current=True)
-            .select_related("judge", "column")
-            .order_by("judged_at", "pk"),
-            "comparison_id",
-        )
-        return [
-            self._seen(row, columns, answered, grades, preferences, row.pk in known)
-            if row.pk in readable
-            else Seen(row, may_read=False)
-            for row in comparisons
-        ]
-
-    def _known_names(self, rows: Sequence[Comparison]) -> set[uuid.UUID]:
-        seen = Reveal.objects.filter(comparison__in=rows, judge_id=self.user.pk)
-        revealed = set(seen.values_list("comparison_id", flat=True))
-        return {row.pk for row in rows if not row.is_blind or row.pk in revealed}
-
-    def _seen(
-        self,
-        row: Comparison,
-        columns: dict[Any, list[Column]],
-        answered: dict[Any, Exchange],
-        grades: dict[Any, list[Grade]],
-        preferences: dict[Any, list[Preference]],
-        knows_names: bool,
-    ) -> Seen:
-        own_columns = columns.get(row.pk, [])
-        words: list[Any] = list(preferences.get(row.pk, []))
-        for column in own_columns:
-            words += grades.get(column.exchange_id, [])
-        sees_others = knows_names or any(self._is_own(word) for word in words)
-
-        def visible(found: list[T]) -> list[T]:
-            return [word for word in found if sees_others or self._is_own(word)]
-
-        return Seen(
-            row,
-            may_read=True,
-            knows_names=knows_names,
-            sees_others=sees_others,
-            answers=[
-                SeenAnswer(
-                    column=column,
-                    name=str(column.backend or column.label) if knows_names else "",
-                    exchange=answered.get(column.exchange_id),
-                    grades=visible(grades.get(column.exchange_id, [])),
-                )
-                for column in own_columns
-            ],
-            preferences=visible(preferences.get(row.pk, [])),
-            # A judge whose account is gone counts by each of their words.
-            judges=frozenset(word.judge_id or -word.pk for word in words),
-        )
-
-    def _is_own(self, word: Any) -> bool:
-        return word.judge_id is not None and word.judge_id == self.user.pk
-
 
 def batched(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """The rows, as many at a time as one round of queries looks after."""
@@ -177,13 +80,6 @@ def batched(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 
 def _sources_of(asked: Asked) -> list[Source]:
     return [Source(**passage["source"]) for passage in asked.passages]
-
-
-def _grouped(rows: Iterable[Any], name: str) -> dict[Any, list[Any]]:
-    groups: dict[Any, list[Any]] = defaultdict(list)
-    for row in rows:
-        groups[getattr(row, name)].append(row)
-    return groups
 
 
 class QuestionReader:

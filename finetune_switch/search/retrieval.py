@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from wagtail.models import AbstractPage, Locale, Site
 
 from finetune_switch import adapters
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import objects_open_to, pages_open_to
 from finetune_switch.adapters import Scope, SearchableIndex
 from finetune_switch.exceptions import BackendError

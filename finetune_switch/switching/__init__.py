@@ -1,0 +1,1 @@
+"""Choose the chat backend of a site, and look after chat backends."""

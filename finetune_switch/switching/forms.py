@@ -15,9 +15,10 @@ from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.coreutils import get_content_languages
 from wagtail.models import Locale
 
-from finetune_switch import adapters, conf
+from finetune_switch import adapters
 from finetune_switch.admin.widgets import LocaleTextsWidget, ModelNameInput
 from finetune_switch.backends.registration import free_alias
+from finetune_switch.connections import connections
 from finetune_switch.models.parameters import (
     PARAMETERS,
     REASONING_LEVELS,
@@ -118,7 +119,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
     def _connection_choices(self) -> list[tuple[str, str]]:
         choices = [
             (alias, f"{connection.label} – {connection.data_destination}")
-            for alias, connection in conf.connections().items()
+            for alias, connection in connections().items()
         ]
         current = self.instance.connection
         if current and current not in dict(choices):
@@ -169,7 +170,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
         return value
 
     def _provider(self, alias: str) -> str:
-        connection = conf.connections().get(alias)
+        connection = connections().get(alias)
         return connection.provider if connection else ""
 
 

@@ -11,8 +11,8 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import AbstractPage, Site
 
-from finetune_switch.access.askers import Asker
-from finetune_switch.search.retrieval import similar_pages as find_similar_pages
+from finetune_switch.access import Asker
+from finetune_switch.search import similar_pages as find_similar_pages
 
 # What the widget asks, by the names of the addresses.
 ADDRESSES = ("ask", "conversation", "feedback", "results", "search", "about")

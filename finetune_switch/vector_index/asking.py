@@ -14,7 +14,7 @@ from wagtail_vector_index.storage.base import Document, QueryResponse
 
 from finetune_switch.access.askers import current_asker
 from finetune_switch.access.sites import current_request, site_for
-from finetune_switch.answers.answer import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.answers import Answer, AsyncAnswer, aanswer, answer
 from finetune_switch.answers.threads import in_database_thread as in_thread
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.backends.embeddings.base import check_vectors
@@ -23,7 +23,7 @@ from finetune_switch.index.stores.base import Vector
 from finetune_switch.index.writing import Key, chunks_of, text_of
 from finetune_switch.models import ChatBackend, Chunk, EmbeddingSpace, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.search.retrieval import retrieve
+from finetune_switch.search import retrieve
 
 from .declared import SWITCH_CLASSES, chat_backend_settings
 from .documents import documents_of

@@ -13,7 +13,7 @@ from wagtail_vector_index.ai_utils.types import (
     ChatMessage,
 )
 
-from finetune_switch.answers.answer import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.answers import Answer, AsyncAnswer, aanswer, answer
 from finetune_switch.answers.events import TextEvent
 
 # Of no consequence: the prompt is fitted to whichever backend is active. It keeps the package from

@@ -1,0 +1,1 @@
+"""The report of what visitors asked, and of what could not be answered."""

@@ -14,18 +14,17 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy, override
 from wagtail.models import Site
 
-from finetune_switch.access.askers import Asker
-from finetune_switch.backends.embeddings import get_embedder
+from finetune_switch.access import Asker
 from finetune_switch.exceptions import BackendError, EmbeddingError
 from finetune_switch.models import Exchange, Switch
-from finetune_switch.models.index import active_space
 from finetune_switch.passages import Passage
+from finetune_switch.search import retrieve
 from finetune_switch.search.readers import frozen_passages
-from finetune_switch.search.retrieval import retrieve
+from finetune_switch.search.vectors import vectors_of
 from finetune_switch.text.words import content_words, language_name, share, words
 
 if TYPE_CHECKING:
-    from finetune_switch.backends.embeddings.base import Embedder, Vectors
+    pass
 
 # As many as are read and compared with each other for one page: newest first.
 MOST_QUESTIONS = 1000
@@ -33,8 +32,6 @@ MOST_QUESTIONS = 1000
 # tests/test_unanswered.py, two thirds come together so, and none of the others; at 0.5, three
 # quarters do, and "Are dogs allowed?" with "Are dogs allowed on the boat?".
 ALIKE = 0.55
-# Longer questions are known by their beginning.
-EMBEDDED_CHARACTERS = 1000
 # Of a group, so many are looked at to say what was missing.
 LOOKED_AT = 20
 BROADER = 10
@@ -132,7 +129,7 @@ def group_unanswered(exchanges: QuerySet[Exchange]) -> Grouping:
         by_words[row.site_id, _plain(asked(row))].append(row)
     error = ""
     try:
-        vectors = _vectors([asked(alike[0]) for alike in by_words.values()])
+        vectors = vectors_of([asked(alike[0]) for alike in by_words.values()])
     except EmbeddingError as failure:
         vectors, error = {}, str(failure)
     by_site: dict[Any, list[list[Exchange]]] = defaultdict(list)
@@ -235,38 +232,3 @@ def _by_likeness(
         stacked = np.stack([vectors[asked(same[0])] for same in known])
         for rows in average_linkage(stacked, ALIKE):
             yield [exchange for row in rows for exchange in known[row]]
-
-
-def _vectors(texts: Sequence[str]) -> dict[str, Any]:
-    """A unit vector for each text that has a meaning."""
-    if not texts:
-        return {}
-    from finetune_switch.backends.embeddings.cache import KeptVectors
-
-    space = active_space()
-    embedder = get_embedder(space)
-    if not embedder.connection:
-        # In this process a thousand take less time than to ask a cache for them.
-        return _embed(embedder, texts)
-    dimensions = space.dimensions if space is not None else embedder.dimensions
-    kept = KeptVectors(f"{embedder.connection}\n{embedder.model_name}\n{dimensions}")
-    found = kept.find(texts)
-    new = _embed(embedder, [text for text in dict.fromkeys(texts) if text not in found])
-    kept.add(new)
-    return found | new
-
-
-def _embed(embedder: Embedder, texts: Sequence[str]) -> dict[str, Any]:
-    """In one batch; where one of them has no meaning, in halves until that one stands alone."""
-    if not texts:
-        return {}
-    try:
-        vectors: Vectors = embedder.embed([text[:EMBEDDED_CHARACTERS] for text in texts])
-    except EmbeddingError as error:
-        if not error.is_meaningless_text:
-            raise
-        if len(texts) == 1:
-            return {}
-        middle = len(texts) // 2
-        return _embed(embedder, texts[:middle]) | _embed(embedder, texts[middle:])
-    return dict(zip(texts, vectors, strict=True))

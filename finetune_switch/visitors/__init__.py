@@ -1,0 +1,1 @@
+"""Public endpoints, the chat widget and the search page."""

@@ -12,11 +12,11 @@ from django.utils.translation import gettext as _
 from wagtail.models import Site
 
 from finetune_switch import conf
-from finetune_switch.access.askers import Asker
-from finetune_switch.answers.answer import answer
+from finetune_switch.access import Asker
+from finetune_switch.answers import answer, stream_answer
 from finetune_switch.answers.events import Event, event_data
 from finetune_switch.answers.followups import clean_turns
-from finetune_switch.answers.streaming import AnswerStream, stream_answer
+from finetune_switch.answers.streaming import AnswerStream
 from finetune_switch.exceptions import InvalidQuestion, Refused
 from finetune_switch.limits import throttling
 from finetune_switch.models import ChatBackend, Origin, Outcome, Switch

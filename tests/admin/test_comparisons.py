@@ -14,10 +14,10 @@ from openpyxl import load_workbook
 from wagtail.models import Page, PageViewRestriction
 
 from demo_site.models import ArticlePage
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.comparisons.comparing import knows_names, may_read
+from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference
-from finetune_switch.search.readers import Reader
 from tests.comparison_helpers import bar, column_of, grade, make_comparison, prefer, show_names
 
 from .pages import address
@@ -414,7 +414,7 @@ class TestWhoMayNotOpenThePages:
         for user in (member, make_user("comparer"), make_user("superuser")):
             asker = Asker.from_user(user)
             every = list(Comparison.objects.select_related("site"))
-            seen = Reader(user, asker).see(every)
+            seen = ComparisonReader(user, asker).see(every)
             for one in seen:
                 expected_readable[one.may_read] += 1
                 assert one.may_read == may_read(asker, one.comparison), one.comparison

@@ -19,7 +19,7 @@ if __name__ == "__main__":
     django.setup()
     from django.core.management import call_command
 
-    from finetune_switch.answers.answer import aanswer, answer
+    from finetune_switch.answers import aanswer, answer
     from finetune_switch.models import Exchange
     from finetune_switch.passages import Passage, Source
 

@@ -20,7 +20,7 @@ if __name__ == "__main__":
     from django.core.management import call_command
     from wagtail.models import Site
 
-    from finetune_switch.answers.answer import answer
+    from finetune_switch.answers import answer
 
     home = Site.objects.get(is_default_site=True).root_page
     opening = "<p>The harbour opens at nine on every day but Christmas.</p>"

@@ -22,7 +22,7 @@ if __name__ == "__main__":
     from wagtail.models import Site
     from wagtail_vector_index.ai import get_chat_backend
 
-    from finetune_switch.answers.answer import answer
+    from finetune_switch.answers import answer
 
     for alias in sys.argv[1:]:
         call_command("finetune_switch", "use", alias, stdout=StringIO())

@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.models import Exchange, PreparedAnswer
-from finetune_switch.search.retrieval import retrieve
+from finetune_switch.search import retrieve
 from tests.index_helpers import build
 
 QUESTION = "When does the lighthouse open?"

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from demo_site.content import read_prepared, read_questions
 from demo_site.models import HomePage
-from finetune_switch import conf
 from finetune_switch.backends.registration import free_alias, synchronise_backends
 from finetune_switch.backends.servers import ModelServer
+from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import ChatBackend, PreparedAnswer, Question, QuestionSet
 
@@ -119,7 +119,7 @@ class Command(BaseCommand):
     def _use_real_ollama(self) -> None:
         """What the server has takes the stand-ins' place, an active one's included."""
         try:
-            models = [m.name for m in ModelServer(conf.get_connection("ollama")).models()]
+            models = [m.name for m in ModelServer(get_connection("ollama")).models()]
         except BackendError as error:
             self.stderr.write(f"Ollama at OLLAMA_API_BASE: {error} {error.remedy}")
             return

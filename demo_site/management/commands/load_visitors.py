@@ -11,7 +11,7 @@ from django.utils.translation import override
 from demo_site.content import read_visitors
 from demo_site.models import HomePage
 from finetune_switch import conf
-from finetune_switch.answers.answer import Answer, answer
+from finetune_switch.answers import Answer, answer
 from finetune_switch.messages import Turn
 from finetune_switch.models import Exchange, Feedback, Origin
 

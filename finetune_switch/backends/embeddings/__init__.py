@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_switch import conf
+from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import ConnectionNotConfigured, EmbeddingError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _build(wanted: conf.EmbeddingSettings | None, *, expected: int | None = None
     from .litellm import LiteLLMEmbedder
 
     try:
-        connection = conf.get_connection(wanted.connection)
+        connection = get_connection(wanted.connection)
     except ConnectionNotConfigured as error:
         raise EmbeddingError(
             gettext_lazy("Embeddings: the connection of the embedding model is not configured."),

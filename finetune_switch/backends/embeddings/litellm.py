@@ -24,7 +24,8 @@ from finetune_switch.backends.calls import (
     insist,
     key_for,
 )
-from finetune_switch.conf import EMBEDDING_BATCH_SIZE, EMBEDDING_MAX_TOKENS, Connection
+from finetune_switch.conf import EMBEDDING_BATCH_SIZE, EMBEDDING_MAX_TOKENS
+from finetune_switch.connections import Connection
 from finetune_switch.exceptions import BackendError, DeadlineExceeded, EmbeddingError
 from finetune_switch.models.parameters import is_cloud_model
 

@@ -15,10 +15,11 @@ from django.views.generic import FormView
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.admin import permissions
 from finetune_switch.comparisons.comparing import may_read, open_comparison
 from finetune_switch.comparisons.forms import CompareForm
+from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.comparisons.suggestions import suggest
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Comparison, Exchange, Question, Switch, SystemPrompt
@@ -109,7 +110,7 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
         may_add = self.request.user.has_perm(permissions.ADD_BACKEND)
         return {
             **super().get_context_data(**kwargs),
-            "suggestions": suggest("", Reader.of(self.request))[:EXAMPLES],
+            "suggestions": suggest("", ComparisonReader.of(self.request))[:EXAMPLES],
             "active": Switch.for_question(Site.find_for_request(self.request)).backend,
             "backends": backends,
             "controls": _controls(backends, may_add=may_add),

@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.admin import permissions
+from finetune_switch.admin.presenting import create_page_url, passages_shown
+from finetune_switch.answers import stream_answer
 from finetune_switch.answers.events import Event, TextEvent
-from finetune_switch.answers.streaming import stream_answer
 from finetune_switch.comparisons.comparing import (
     asker_of,
     is_settled,
@@ -29,13 +30,7 @@ from finetune_switch.judging.forms import GradeForm
 from finetune_switch.models import Column, Comparison, Grade, Origin, Preference
 
 from .ask import ComparerMixin, CompareView
-from .presenting import (
-    columns_shown,
-    create_page_url,
-    passages_shown,
-    verdict_shown,
-    waking_seconds,
-)
+from .presenting import columns_shown, verdict_shown, waking_seconds
 
 PARTIAL = "XMLHttpRequest"
 

@@ -25,11 +25,11 @@ from finetune_switch.admin import permissions
 from finetune_switch.admin.spreadsheets import SafeSpreadsheetMixin
 from finetune_switch.admin.widgets import admin_css
 from finetune_switch.comparisons.filters import ComparisonFilterSet
-from finetune_switch.comparisons.reading import Seen, SeenAnswer
+from finetune_switch.comparisons.reading import ComparisonReader, Seen, SeenAnswer
 from finetune_switch.comparisons.suggestions import suggest
 from finetune_switch.models import Column as ComparisonColumn
 from finetune_switch.models import Comparison, Exchange, Origin
-from finetune_switch.search.readers import Reader, batched
+from finetune_switch.search.readers import batched
 
 TITLE_CHARACTERS = 140
 EXPORT_BATCH = 200
@@ -49,8 +49,8 @@ class SeeComparisonsMixin:
         return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
     @cached_property
-    def reader(self) -> Reader:
-        return Reader.of(self.request)
+    def reader(self) -> ComparisonReader:
+        return ComparisonReader.of(self.request)
 
     def filtered(self, comparisons: QuerySet[Comparison]) -> QuerySet[Comparison]:
         """What the filters leave; what a filter says of answers, it says to those who may read."""
@@ -241,7 +241,9 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
         return context
 
 
-def export_rows(comparisons: QuerySet[Comparison], reader: Reader) -> Iterator[dict[str, Any]]:
+def export_rows(
+    comparisons: QuerySet[Comparison], reader: ComparisonReader
+) -> Iterator[dict[str, Any]]:
     """A row for each answer, read in batches; one for a comparison that may not be read."""
     # An iterator of the database's would stay open as long as the reader takes to download.
     keys = comparisons.values_list("pk", flat=True)
@@ -250,7 +252,7 @@ def export_rows(comparisons: QuerySet[Comparison], reader: Reader) -> Iterator[d
         yield from _export_batch([found[pk] for pk in ids if pk in found], reader)
 
 
-def _export_batch(rows: list[Comparison], reader: Reader) -> Iterable[dict[str, Any]]:
+def _export_batch(rows: list[Comparison], reader: ComparisonReader) -> Iterable[dict[str, Any]]:
     for seen in reader.see(rows):
         asked = {
             "question": seen.comparison.question,
@@ -342,5 +344,5 @@ class SuggestionsView(View):
 
     def get(self, request: HttpRequest) -> JsonResponse:
         words = request.GET.get("q", "")[:MOST_CHARACTERS]
-        found = suggest(words, Reader.of(request))
+        found = suggest(words, ComparisonReader.of(request))
         return JsonResponse([one.as_dict() for one in found], safe=False)

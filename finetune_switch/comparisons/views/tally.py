@@ -12,7 +12,7 @@ from wagtail.admin.views.generic.base import BaseListingView
 from wagtail.admin.widgets.button import HeaderButton
 
 from finetune_switch.admin import permissions
-from finetune_switch.admin.charts import grades_chart
+from finetune_switch.admin.charts import percent_bars
 from finetune_switch.admin.widgets import admin_css
 from finetune_switch.comparisons.filters import ComparisonFilterSet
 from finetune_switch.comparisons.tally import BackendTally, Tally, tally
@@ -58,7 +58,7 @@ class TallyView(SeeComparisonsMixin, BaseListingView):
             **context,
             "tally": self.tally,
             "charts": [
-                (row.name, row.graded, grades_chart(row))
+                (row.name, row.graded, percent_bars(row.grade_shares))
                 for row in self.tally.backends
                 if row.graded
             ],

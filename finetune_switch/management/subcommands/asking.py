@@ -9,15 +9,15 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import get_language
 
-from finetune_switch.access.askers import Asker
-from finetune_switch.answers.answer import Answer, answer
+from finetune_switch.access import Asker
+from finetune_switch.answers import Answer, answer
 from finetune_switch.answers.events import SourcesEvent, TextEvent
 from finetune_switch.backends.calls import import_litellm
 from finetune_switch.backends.preflight import check_backend
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Origin, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.search.retrieval import retrieve
+from finetune_switch.search import retrieve
 
 from .base import Subcommand, add_site_argument, find_backend, find_site
 
@@ -173,7 +173,7 @@ def _as_dict(backend: ChatBackend, pending: Answer) -> dict[str, Any]:
     return {
         "backend": backend.alias,
         "model": backend.model_name,
-        "question": pending.asking.question,
+        "question": pending.question.question,
         "answer": pending.text_so_far,
         "outcome": done.outcome if done else "failed",
         "error": {"code": failure.code, "message": failure.message} if failure else None,

@@ -9,10 +9,11 @@ from django.core.management.base import CommandError
 from django.utils.text import capfirst
 from tqdm import tqdm
 
-from finetune_switch import adapters, conf
+from finetune_switch import adapters
 from finetune_switch.access.visibility import page_model
 from finetune_switch.answers.costs import embedding_cost
 from finetune_switch.backends.embeddings import get_embedder
+from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import BackendError, IndexBusy
 from finetune_switch.index.building import run_build, update_objects
 from finetune_switch.index.builds import start_build
@@ -160,7 +161,7 @@ class Index(Subcommand):
         destination: str = "nowhere: they are embedded in this process"
         cost: float | None = 0.0
         if embedder.connection:
-            connection = conf.get_connection(embedder.connection)
+            connection = get_connection(embedder.connection)
             destination = connection.data_destination
             cost = embedding_cost(connection.provider, embedder.model_name, tokens)
         if options["json"]:

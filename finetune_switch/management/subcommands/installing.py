@@ -18,6 +18,7 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.backends.preflight import run_check
+from finetune_switch.connections import connections as model_servers
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import upkeep
 from finetune_switch.models import ChatBackend, Exchange, Switch
@@ -183,7 +184,7 @@ def _examine_settings() -> Iterator[Finding]:
             place = where.removeprefix("settings: ")
             yield Finding("settings", False, f"{place} lacks a line.", f"{place}:\n{lines}")
     if not messages:
-        yield Finding("settings", True, f"Connections: {', '.join(conf.connections()) or 'none'}.")
+        yield Finding("settings", True, f"Connections: {', '.join(model_servers()) or 'none'}.")
 
 
 def _examine_switches(ask_backends: bool) -> Iterator[Finding]:

@@ -16,11 +16,11 @@ from wagtail.admin import messages
 from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.log_actions import log
 
-from finetune_switch import conf
 from finetune_switch.admin import permissions
 from finetune_switch.backends.preflight import corrected_modelfile, run_check
 from finetune_switch.backends.registration import free_alias
 from finetune_switch.backends.servers import ModelServer
+from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import ChatBackend, SystemPrompt
 
@@ -192,7 +192,7 @@ class ModelsView(View):
 
     def get(self, request: HttpRequest) -> JsonResponse:
         try:
-            connection = conf.get_connection(request.GET.get("connection", ""))
+            connection = get_connection(request.GET.get("connection", ""))
         except ConnectionNotConfigured:
             return JsonResponse({"message": _("Choose a connection first.")}, status=400)
         try:

@@ -14,7 +14,7 @@ from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.coreutils import get_content_languages
 
 from finetune_switch.admin import permissions
-from finetune_switch.comparisons.views.presenting import details, passages_shown
+from finetune_switch.admin.presenting import details, passages_shown
 from finetune_switch.models import Exchange, Outcome
 from finetune_switch.search.readers import frozen_passages
 from finetune_switch.visitor_questions.shown import pieces_said, text_shown, turns_of

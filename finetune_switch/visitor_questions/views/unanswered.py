@@ -15,10 +15,10 @@ from wagtail.coreutils import get_content_languages
 from wagtail.models import Site
 
 from finetune_switch import conf
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.visibility import page_id_of, page_model
+from finetune_switch.admin.presenting import create_page_url
 from finetune_switch.admin.widgets import admin_css
-from finetune_switch.comparisons.views.presenting import create_page_url
 from finetune_switch.models import Exchange
 from finetune_switch.passages import Passage
 from finetune_switch.search.retrieval import Doors

@@ -17,7 +17,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import Site
 
-from finetune_switch.access.askers import Asker
+from finetune_switch.access import Asker
 from finetune_switch.access.sites import current_request
 from finetune_switch.backends.base import Silence
 from finetune_switch.exceptions import BackendError
@@ -26,7 +26,9 @@ from finetune_switch.models import ChatBackend, Origin, Switch
 from finetune_switch.passages import Passage
 
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
-from .question import Asking, OpenExchange
+from .exchange import OpenExchange
+from .opening import open_exchange
+from .question import AskedQuestion
 from .threads import in_database_thread, release_connections
 
 T = TypeVar("T")
@@ -67,15 +69,15 @@ def answer(question: str, **options: Any) -> Answer:
     Raises :class:`~finetune_switch.exceptions.InvalidQuestion` at once where there is nothing to
     ask. Every later failure is an event.
     """
-    return Answer(_asking(question, **options))
+    return Answer(_asked_question(question, **options))
 
 
 def aanswer(question: str, **options: Any) -> AsyncAnswer:
     """The same for ``async for``; see :func:`answer`."""
-    return AsyncAnswer(_asking(question, **options))
+    return AsyncAnswer(_asked_question(question, **options))
 
 
-def _asking(
+def _asked_question(
     question: str,
     *,
     indexes: Sequence[str] | None = None,
@@ -96,8 +98,8 @@ def _asking(
     turns: Sequence[Turn] = (),
     switch: Switch | None = None,
     visitor: str = "",
-) -> Asking:
-    return Asking(
+) -> AskedQuestion:
+    return AskedQuestion(
         question=question,
         indexes=indexes,
         site=site,
@@ -124,8 +126,8 @@ def _asking(
 class _BaseAnswer:
     """What both kinds of answer share: the events so far, and what they come to."""
 
-    def __init__(self, asking: Asking) -> None:
-        self.asking = asking
+    def __init__(self, question: AskedQuestion) -> None:
+        self.question = question
         self._events: list[Event] = []
         self._sources: SourcesEvent | None = None
         self._started = False
@@ -181,7 +183,7 @@ class _BaseAnswer:
         self.raise_failure()
         if self.done is None:
             # Somebody left the iteration before its end, and what came until then is no answer.
-            with self.asking.in_its_language():
+            with self.question.in_its_language():
                 raise BackendError(_("This answer was broken off. Ask again."), code="interrupted")
         return self.text_so_far
 
@@ -205,13 +207,13 @@ class Answer(_BaseAnswer):
     def _ask(self, heartbeat: float | None) -> Generator[Event, None, None]:
         asked: OpenExchange | Exception
         try:
-            asked = self._asked = self.asking.open()
+            asked = self._asked = open_exchange(self.question)
         except Exception as error:
             asked = error
         finally:
             release_connections()
         if isinstance(asked, Exception):
-            yield self.asking.could_not_open(asked)
+            yield self.question.could_not_open(asked)
             return
         try:
             yield from asked.opening_events()
@@ -274,7 +276,7 @@ class AsyncAnswer(_BaseAnswer):
         except Exception as error:
             asked = error
         if isinstance(asked, Exception):
-            yield self.asking.could_not_open(asked)
+            yield self.question.could_not_open(asked)
             return
         try:
             for event in asked.opening_events():
@@ -302,7 +304,7 @@ class AsyncAnswer(_BaseAnswer):
             raise
 
     async def _open(self) -> OpenExchange:
-        opening = asyncio.ensure_future(in_database_thread(self.asking.open))
+        opening = asyncio.ensure_future(in_database_thread(open_exchange, self.question))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
