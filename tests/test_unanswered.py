@@ -10,7 +10,7 @@ from wagtail.models import PageViewRestriction, Site
 
 from finetune_switch.models import EmbeddingSpace, Exchange, Outcome, PreparedAnswer, Switch
 from finetune_switch.visitor_questions.grouping import Missing, group_unanswered, what_was_missing
-from finetune_switch.visitor_questions.shown import grouping as module
+from finetune_switch.visitor_questions import grouping as module
 from tests.index_helpers import build
 from tests.visitor_helpers import make_exchange, unanswered
 

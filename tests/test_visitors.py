@@ -259,7 +259,7 @@ class TestWidget:
         )
 
 
-SCRIPT = Path(finetune_switch.__file__).parent / "static/finetune_switch/js/finetune-chat.js"
+SCRIPT = Path(finetune_switch.__file__).parent / "static/finetune_switch/visitors/finetune-chat.js"
 SEARCH_SCRIPT = SCRIPT.with_name("finetune-search.js")
 
 

@@ -18,7 +18,7 @@ PAGE_ID = re.compile(r"[0-9]{1,18}")
 
 
 def admin_css() -> forms.Media:
-    return forms.Media(css={"all": [versioned_static("finetune_switch/css/admin.css")]})
+    return forms.Media(css={"all": [versioned_static("finetune_switch/admin/admin.css")]})
 
 
 class ModelNameInput(forms.TextInput):
@@ -38,7 +38,7 @@ class ModelNameInput(forms.TextInput):
     @property
     def media(self) -> forms.Media:
         return admin_css() + forms.Media(
-            js=[versioned_static("finetune_switch/js/finetune-models.js")]
+            js=[versioned_static("finetune_switch/admin/finetune-models.js")]
         )
 
 
@@ -92,7 +92,7 @@ class PagesWidget(forms.Widget):
         return admin_css() + forms.Media(
             js=[
                 versioned_static("wagtailadmin/js/page-chooser-modal.js"),
-                versioned_static("finetune_switch/js/finetune-pages.js"),
+                versioned_static("finetune_switch/admin/finetune-pages.js"),
             ]
         )
 

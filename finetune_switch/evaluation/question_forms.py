@@ -76,7 +76,7 @@ class QuestionsPanel(Panel):
     """The questions of a set, newest first."""
 
     class BoundPanel(Panel.BoundPanel):
-        template_name = "finetune_switch/admin/panels/questions.html"
+        template_name = "finetune_switch/evaluation/panels/questions.html"
         instance: QuestionSet
 
         def is_shown(self) -> bool:

@@ -44,7 +44,7 @@ class ExclusionPanel(Panel):
     """The ticks, within the form of a page."""
 
     class BoundPanel(Panel.BoundPanel):
-        template_name = "finetune_switch/admin/panels/exclusion.html"
+        template_name = "finetune_switch/index/panels/exclusion.html"
         instance: AbstractPage
 
         def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:

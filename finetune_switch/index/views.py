@@ -49,7 +49,7 @@ class IndexMixin:
 class IndexView(IndexMixin, WagtailAdminTemplateMixin, TemplateView):
     """What of the site is indexed, since when and by what, and what is to be done about it."""
 
-    template_name = "finetune_switch/admin/index.html"
+    template_name = "finetune_switch/index/index.html"
     page_title = gettext_lazy("Index")
     header_icon = "list-ul"
 

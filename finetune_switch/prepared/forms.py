@@ -107,13 +107,13 @@ class LikenessPanel(Panel):
     """Shows which of the questions that were really asked would get this answer."""
 
     class BoundPanel(Panel.BoundPanel):
-        template_name = "finetune_switch/admin/panels/likeness.html"
+        template_name = "finetune_switch/prepared/panels/similarity.html"
 
         @property
         def media(self) -> forms.Media:
             return admin_css() + forms.Media(
-                css={"all": [versioned_static("finetune_switch/css/prepared.css")]},
-                js=[versioned_static("finetune_switch/js/finetune-likeness.js")],
+                css={"all": [versioned_static("finetune_switch/prepared/prepared.css")]},
+                js=[versioned_static("finetune_switch/prepared/finetune-similarity.js")],
             )
 
         def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:

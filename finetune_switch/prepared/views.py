@@ -93,7 +93,7 @@ class SiteColumn(Column):
 
 
 class ReviewColumn(DateColumn):
-    cell_template_name = "finetune_switch/admin/prepared_review.html"
+    cell_template_name = "finetune_switch/prepared/review.html"
 
     def get_value(self, instance: PreparedAnswer) -> Any:
         return instance.review_on
@@ -102,7 +102,7 @@ class ReviewColumn(DateColumn):
 class StateColumn(Column):
     """Whether it is given, and what hinders it."""
 
-    cell_template_name = "finetune_switch/admin/prepared_state.html"
+    cell_template_name = "finetune_switch/prepared/state.html"
 
     def get_value(self, instance: PreparedAnswer) -> str:
         return _("In use") if instance.is_on else _("Not in use")
@@ -281,7 +281,7 @@ class LikenessView(View):
             "threshold": drafted.threshold,
             "sees_visitors": sees_visitors,
         }
-        return render(request, "finetune_switch/admin/prepared_likeness.html", context)
+        return render(request, "finetune_switch/prepared/similarity.html", context)
 
 
 def _drafted(request: HttpRequest) -> PreparedAnswer:

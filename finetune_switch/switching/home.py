@@ -27,7 +27,7 @@ class ActiveBackendPanel(Component):
     """What answers, how it stands, questions today, and the next thing worth doing."""
 
     name = "finetune_active_backend"
-    template_name = "finetune_switch/admin/home_panel.html"
+    template_name = "finetune_switch/switching/home_panel.html"
     order = 130
 
     @property

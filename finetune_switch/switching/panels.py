@@ -19,7 +19,7 @@ class ActiveBackendPanel(Panel):
     """Says, above the settings of a site's answers, what answers there, and leads to the switch."""
 
     class BoundPanel(Panel.BoundPanel):
-        template_name = "finetune_switch/admin/panels/active_backend.html"
+        template_name = "finetune_switch/switching/panels/active_backend.html"
         instance: Switch
 
         def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class BaseModelPanel(Panel):
     """Offers to add the model that a fine-tune came from, where its server tells."""
 
     class BoundPanel(Panel.BoundPanel):
-        template_name = "finetune_switch/admin/panels/base_model.html"
+        template_name = "finetune_switch/switching/panels/base_model.html"
         instance: ChatBackend
 
         def is_shown(self) -> bool:

@@ -58,7 +58,7 @@ class ChatBackendViewSet(ModelViewSet):
     copy_view_class = backends.BackendCopyView
     delete_view_class = backends.BackendDeleteView
     inspect_view_class = backends.BackendInspectView
-    delete_template_name = "finetune_switch/admin/delete_backend.html"
+    delete_template_name = "finetune_switch/switching/delete_backend.html"
     inspect_view_fields = [
         "label",
         "alias",

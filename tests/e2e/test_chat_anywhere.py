@@ -52,10 +52,10 @@ def test_a_page_of_another_origin_asks_as_nobody_in_particular(visitor, lighthou
     }
     page = lighthouse
     log_in(page, visitor.address, get_user_model().objects.create_user("ada"))
-    script = page.request.get(f"{visitor.address}/static/finetune_switch/js/finetune-chat.js")
+    script = page.request.get(f"{visitor.address}/static/finetune_switch/visitors/finetune-chat.js")
     element = page.request.get(f"{visitor.address}/lighthouse/").text()
     element = "<finetune-chat" + element.partition("<finetune-chat")[2].partition("</script>")[0]
-    element = element.replace("/static/finetune_switch/js/", "/")
+    element = element.replace("/static/finetune_switch/visitors/", "/")
     for name in ("ask", "conversation", "feedback", "results", "search", "about"):
         element = element.replace(f'data-{name}="', f'data-{name}="{visitor.address}')
     html = f"<!doctype html><html lang=en><title>Elsewhere</title><body>{element}</script>"

@@ -73,7 +73,7 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
     """A comparison at its address: what was given, what was answered, what people thought."""
 
     is_for_readers = True
-    template_name = "finetune_switch/admin/comparison.html"
+    template_name = "finetune_switch/comparisons/detail.html"
     page_title = gettext_lazy("Comparison")
     header_icon = "finetune-switch"
 
@@ -120,7 +120,7 @@ class ColumnView(ComparisonMixin, TemplateView):
     """One column as it is now, as a part of the page."""
 
     is_for_readers = True
-    template_name = "finetune_switch/admin/compare_column.html"
+    template_name = "finetune_switch/comparisons/column.html"
     http_method_names = ["get"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class PartView(ComparisonMixin, View):
     """
 
     http_method_names = ["post"]
-    template_name = "finetune_switch/admin/compare_column.html"
+    template_name = "finetune_switch/comparisons/column.html"
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         self.must_read()
@@ -223,7 +223,7 @@ class GradeView(PartView):
 class VerdictPartView(ComparisonMixin, TemplateView):
     """The bar beneath the columns."""
 
-    template_name = "finetune_switch/admin/compare_verdict.html"
+    template_name = "finetune_switch/comparisons/verdict.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         columns = list(self.comparison.columns.select_related("backend"))

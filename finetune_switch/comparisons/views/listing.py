@@ -81,11 +81,11 @@ class SeenColumn(Column):
 
 
 class AnswersColumn(SeenColumn):
-    cell_template_name = "finetune_switch/admin/comparisons_answers.html"
+    cell_template_name = "finetune_switch/comparisons/listing_answers.html"
 
 
 class JudgedColumn(SeenColumn):
-    cell_template_name = "finetune_switch/admin/comparisons_judged.html"
+    cell_template_name = "finetune_switch/comparisons/listing_judged.html"
 
     def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
         context = super().get_cell_context_data(instance, parent_context)
@@ -120,7 +120,7 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
     any_permission_required = None
     index_url_name = "finetune_comparisons:index"
     index_results_url_name = "finetune_comparisons:index_results"
-    results_template_name = "finetune_switch/admin/comparisons_results.html"
+    results_template_name = "finetune_switch/comparisons/listing_results.html"
     list_display = [
         "__str__",
         AnswersColumn("answers", label=gettext_lazy("Backends")),

@@ -26,7 +26,7 @@ class TallyView(SeeComparisonsMixin, BaseListingView):
 
     page_title = gettext_lazy("Tally")
     header_icon = "table"
-    results_template_name = "finetune_switch/admin/tally_results.html"
+    results_template_name = "finetune_switch/comparisons/tally_results.html"
     index_url_name = "finetune_comparisons:tally"
     index_results_url_name = "finetune_comparisons:tally_results"
     filterset_class = ComparisonFilterSet

@@ -63,7 +63,7 @@ class OneBackendMixin:
 class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
     """What the last check found, step by step, and the button for another."""
 
-    template_name = "finetune_switch/admin/check.html"
+    template_name = "finetune_switch/switching/check.html"
     page_title = gettext_lazy("Check connection")
     # No tick: it would stand above a check that failed.
     header_icon = "link"
@@ -145,7 +145,7 @@ class ModelfileView(OneBackendMixin, View):
 class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
     """Every wording that a backend's instructions have had; an earlier one can be taken again."""
 
-    template_name = "finetune_switch/admin/prompts.html"
+    template_name = "finetune_switch/switching/prompts.html"
     page_title = gettext_lazy("Earlier instructions")
     header_icon = "history"
 

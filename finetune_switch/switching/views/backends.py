@@ -168,7 +168,7 @@ class BackendEditView(BackendButtonsMixin, generic.EditView):
 
 
 class BackendInspectView(BackendButtonsMixin, generic.InspectView):
-    template_name = "finetune_switch/admin/inspect_backend.html"
+    template_name = "finetune_switch/switching/inspect_backend.html"
 
     def get_field_label(self, field_name: str, field: Any) -> str:
         own = {
@@ -196,7 +196,7 @@ class BackendInspectView(BackendButtonsMixin, generic.InspectView):
 
 
 class BackendDeleteView(generic.DeleteView):
-    template_name = "finetune_switch/admin/delete_backend.html"
+    template_name = "finetune_switch/switching/delete_backend.html"
 
     def get_object(self, queryset: Any = None) -> ChatBackend:
         row = super().get_object(queryset)

@@ -74,7 +74,7 @@ class SiteMixin:
 class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
     """What answers on a site, and everything that could."""
 
-    template_name = "finetune_switch/admin/switch.html"
+    template_name = "finetune_switch/switching/switch.html"
     page_title = gettext_lazy("Switch")
     header_icon = "finetune-switch"
 
@@ -113,7 +113,7 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
     """Turns the switch; asks first where the new backend did not pass its last check."""
 
     must_be_allowed_to_switch = True
-    template_name = "finetune_switch/admin/confirm_switch.html"
+    template_name = "finetune_switch/switching/confirm_switch.html"
     page_title = gettext_lazy("Switch")
     header_icon = "warning"
     http_method_names = ["post"]

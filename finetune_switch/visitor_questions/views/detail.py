@@ -37,7 +37,7 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, 
     What they may do next is to compare backends on it, and to write the answer themselves.
     """
 
-    template_name = "finetune_switch/admin/visitor_exchange.html"
+    template_name = "finetune_switch/visitor_questions/detail.html"
     page_title = gettext_lazy("A visitor's question")
     header_icon = "help"
 

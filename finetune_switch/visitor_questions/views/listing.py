@@ -95,7 +95,7 @@ class SeenColumn(Column):
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
-        self.cell_template_name = f"finetune_switch/admin/visitor_questions_{name}.html"
+        self.cell_template_name = f"finetune_switch/visitor_questions/listing_{name}.html"
 
     def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
         context = super().get_cell_context_data(instance, parent_context)
@@ -113,7 +113,7 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
     header_icon = "help"
     index_url_name = "finetune_visitor_questions:index"
     index_results_url_name = "finetune_visitor_questions:index_results"
-    results_template_name = "finetune_switch/admin/visitor_questions_results.html"
+    results_template_name = "finetune_switch/visitor_questions/listing_results.html"
     filterset_class = VisitorQuestionFilterSet
     is_searchable = True
     default_ordering = "-opened_at"

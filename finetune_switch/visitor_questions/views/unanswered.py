@@ -49,7 +49,7 @@ class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
 
     page_title = gettext_lazy("What visitors asked and we could not answer")
     header_icon = "help"
-    results_template_name = "finetune_switch/admin/unanswered_results.html"
+    results_template_name = "finetune_switch/visitor_questions/unanswered_results.html"
     index_url_name = "finetune_visitor_questions:unanswered"
     index_results_url_name = "finetune_visitor_questions:unanswered_results"
     filterset_class = UnansweredFilterSet
