@@ -69,8 +69,8 @@ WORKERS := 4
 
 # Long, the same on every database, and in no hurry: beside what measures seconds, they take what
 # that leaves of the processors.
-PATIENT := tests/test_wheel.py tests/test_without_vector_index.py tests/e2e/test_bare_project.py \
-	tests/test_facts.py tests/test_grounding.py tests/admin/test_markup.py \
+PATIENT := tests/packaging/test_wheel.py tests/packaging/test_without_vector_index.py tests/e2e/test_bare_project.py \
+	tests/text/test_facts.py tests/text/test_grounding.py tests/admin/test_markup.py \
 	tests/admin/test_permissions.py
 
 # Servers are the same on every database: `make test-all` runs them on SQLite as well.
@@ -81,11 +81,11 @@ unit: $(STAMP) ## Run the tests on SQLite
 	@DATABASE_URL= $(BIN)/python -m pytest -q -n $(WORKERS) $(ELSEWHERE) $(PYTEST_ARGS)
 
 # What touches the database in earnest; the rest is the same on every database.
-ON_POSTGRES := tests/test_commands.py tests/test_comparing.py \
-	tests/test_tally.py tests/test_unanswered.py tests/test_prepared.py \
-	tests/test_throttling.py tests/admin/test_comparisons.py tests/admin/test_visitor_questions.py \
-	tests/test_exchange.py tests/test_index_*.py tests/test_migrations.py tests/test_retrieval.py \
-	tests/test_search.py tests/test_switch.py tests/test_vector_index*.py tests/test_visibility.py \
+ON_POSTGRES := tests/management/test_commands.py tests/comparisons/test_comparing.py \
+	tests/comparisons/test_tally.py tests/visitor_questions/test_grouping.py tests/prepared/test_matching.py \
+	tests/limits/test_throttling.py tests/comparisons/test_listing.py tests/visitor_questions/test_listing.py \
+	tests/answers/test_exchange.py tests/index tests/models/test_migrations.py tests/search/test_retrieval.py \
+	tests/search/test_search.py tests/models/test_switch.py tests/vector_index tests/access/test_visibility.py \
 	tests/servers $(PATIENT)
 
 # Three workers, and one for each of the two patient groups.

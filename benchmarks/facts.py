@@ -45,7 +45,7 @@ class Tally:
 def measure_labelled(name: str) -> Tally:
     """What becomes of the sentences of a file of ``tests/``."""
     tally = Tally(f"tests/{name}")
-    for page in tomllib.loads((ROOT / "tests" / name).read_text("utf-8"))["pages"]:
+    for page in tomllib.loads((ROOT / "tests" / "text" / name).read_text("utf-8"))["pages"]:
         passages = [_passage(page["text"])]
         for said in page["true"]:
             tally.true += 1
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with demo_database():
         tell("facts: sentences that people have labelled")
-        tallies = [measure_labelled(name) for name in SETS if (ROOT / "tests" / name).exists()]
+        tallies = [measure_labelled(name) for name in SETS]
         tell("facts: the demo's pages into a database of their own, and its questions")
         build_demo()
         tallies += measure_demo()

@@ -20,6 +20,8 @@ from tests.side_by_side import SideBySide, group_of, patient_groups
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
+pytest_plugins = ["tests.screens"]
+
 LOW_PRIORITY = 10
 PATIENT_GROUPS = pytest.StashKey[set[str]]()
 
@@ -129,7 +131,7 @@ def connections(settings: Any, standin: StandIn) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def site(transactional_db: None, settings: Any) -> Any:
+def site(db: None, settings: Any) -> Any:
     """The default site with a home page, and the rows that ``migrate`` makes without a seed."""
     from django.core.cache import cache
 

@@ -1,6 +1,6 @@
 """``python -m tests.matrix [name …]``: the tests on each Python, Django and Wagtail supported.
 
-``--tests tests/test_prompts.py`` runs only those, for a first look.
+``--tests tests/answers/test_prompts.py`` runs only those, for a first look.
 
 Each combination gets an environment in ``.venvs/``, for the Pythons that are on this machine: on
 the path, or among pyenv's versions. Ends with a table, and with 1 where one of them failed.
@@ -35,12 +35,12 @@ TESTS = "not browser and not wheel and not servers"
 # About model servers and litellm, which are the same whatever Django and Wagtail are.
 ELSEWHERE = (
     "tests/standin",
-    "tests/test_backends_contract.py",
-    "tests/test_backends_faults.py",
-    "tests/test_backends_requests.py",
-    "tests/test_embeddings.py",
-    "tests/test_embeddings_litellm.py",
-    "tests/test_retrieval_quality.py",
+    "tests/backends/test_contract.py",
+    "tests/backends/test_faults.py",
+    "tests/backends/test_requests.py",
+    "tests/backends/test_embeddings.py",
+    "tests/backends/test_embeddings_litellm.py",
+    "tests/search/test_retrieval_quality.py",
 )
 # They wait more than they work.
 PYTEST = ("pytest", "-q", "-n", "4", "-p", "no:cacheprovider")

@@ -21,15 +21,15 @@ GROUPS = {
     "tests/servers/timed/": TIMED,
     "tests/servers/": "servers",
     "tests/e2e/test_bare_project.py": "environments",
-    "tests/test_without_vector_index.py": "environments",
-    "tests/test_wheel.py": "environments",
+    "tests/packaging/test_without_vector_index.py": "environments",
+    "tests/packaging/test_wheel.py": "environments",
     "tests/admin/test_markup.py": "thorough",
     "tests/admin/test_permissions.py": "thorough",
-    "tests/test_facts.py": "thorough",
-    "tests/test_grounding.py": "thorough",
-    "tests/test_demo_site.py": "demo",
-    "tests/test_demo_anchors.py": "demo",
-    "tests/test_retrieval_quality.py": "demo",
+    "tests/text/test_facts.py": "thorough",
+    "tests/text/test_grounding.py": "thorough",
+    "tests/demo_site/test_demo_site.py": "demo",
+    "tests/demo_site/test_anchors.py": "demo",
+    "tests/search/test_retrieval_quality.py": "demo",
 }
 
 

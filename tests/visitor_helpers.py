@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,8 @@ from wagtail.models import Site
 
 from finetune_switch.models import Exchange, Feedback, Origin, Outcome
 from finetune_switch.passages import Passage, Source
+
+HERE = {"headers": {"sec-fetch-site": "same-origin"}}
 
 
 def make_exchange(
@@ -62,3 +65,15 @@ def make_exchange(
 def unanswered(question: str, site: Site | None, **values: Any) -> Exchange:
     values = {"outcome": Outcome.NO_ANSWER, "answer": "I don't know.", "citations": [], **values}
     return make_exchange(question, site, **values)
+
+
+def events(response):
+    body = b"".join(response.streaming_content).decode()
+    blocks = [block for block in body.split("\n\n") if block.startswith("event: ")]
+    return [(block.split("\n")[0][7:], json.loads(block.split("\n")[1][6:])) for block in blocks]
+
+
+def ask_visitor(
+    client, question="When does the lighthouse open?", *, headers=HERE["headers"], **data
+):
+    return client.post("/answers/ask/", {"q": question, **data}, headers=headers)

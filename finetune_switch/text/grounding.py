@@ -20,9 +20,10 @@ from .facts import REGIONS, Fact, find_facts, read_passages
 from .facts.base import blank_out
 from .words import language_name, stems, stop_words, words
 
-# Of the 75 sentences of tests/grounding.toml, English and German, many of the unsupported ones in
-# the pages' own words, this judges 70 as their reader did: it takes 2 of 32 for supported that are
-# not, and misses 3 of 33 that are. 0.4 takes 5 and misses 1, 0.65 takes none and misses 6.
+# Of the 75 sentences of tests/text/grounding.toml, English and German, many of the unsupported
+# ones in the pages' own words, this judges 70 as their reader did: it takes 2 of 32 for supported
+# that are not, and misses 3 of 33 that are. 0.4 takes 5 and misses 1, 0.65 takes none and misses
+# 6.
 MIN_SHARE = 0.5
 
 _END = re.compile(

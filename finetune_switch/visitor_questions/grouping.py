@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 # As many as are read and compared with each other for one page: newest first.
 MOST_QUESTIONS = 1000
 # The cosine similarity of two groups' questions on average. Of the pairs of questions to one end in
-# tests/test_unanswered.py, two thirds come together so, and none of the others; at 0.5, three
-# quarters do, and "Are dogs allowed?" with "Are dogs allowed on the boat?".
+# tests/visitor_questions/test_grouping.py, two thirds come together so, and none of the others; at
+# 0.5, three quarters do, and "Are dogs allowed?" with "Are dogs allowed on the boat?".
 ALIKE = 0.55
 # Of a group, so many are looked at to say what was missing.
 LOOKED_AT = 20

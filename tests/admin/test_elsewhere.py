@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Group
 from wagtail.users.models import UserProfile
 
-from .pages import address, form_values
+from tests.pages import address, form_values
 
 
 def test_every_switch_reads_in_the_site_history(site, switch, hosted, tuned, switcher, admin):

@@ -11,6 +11,7 @@ from finetune_switch.backends.preflight import run_check
 from finetune_switch.models import ChatBackend
 from tests.conftest import API_KEY
 from tests.index_states import STATES, IndexStates
+from tests.pages import inline_in
 
 SCREENS = (
     "switch:index",
@@ -113,18 +114,6 @@ def test_nothing_is_inline(shown):
     """So that a strict Content-Security-Policy passes."""
     found = {screen: inline for screen in HTML if (inline := inline_in(shown(screen).main))}
     assert found == {}
-
-
-def inline_in(main):
-    scripts = [
-        script
-        for script in main.select("script:not([src])")
-        # Wagtail's own: the dates in the filters of its reports.
-        if script.get("type") != "application/json" and "initDateChooser" not in script.text
-    ]
-    styled = main.select('style, [style], [href^="javascript:"]')
-    handled = [tag for tag in main.find_all(True) if any(name[:2] == "on" for name in tag.attrs)]
-    return scripts + styled + handled
 
 
 def test_every_page_says_what_it_is(shown):

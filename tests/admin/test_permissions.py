@@ -26,10 +26,9 @@ from finetune_switch.models import (
     SystemPrompt,
 )
 from tests.comparison_helpers import make_comparison, prefer
+from tests.pages import address
+from tests.roles import BACKEND_PERMISSIONS, ROLES, make_user
 from tests.visitor_helpers import unanswered
-
-from .pages import address
-from .roles import BACKEND_PERMISSIONS, ROLES, make_user
 
 SETTINGS = {"settings", "switcher", "superuser"}
 SWITCHERS = {"switcher", "superuser"}

@@ -15,8 +15,10 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from finetune_switch.models import ChatBackend, Switch
+from tests.index_helpers import build
 
 from .browser import chromium, find_chromium
+from .chatting import SAID
 from .person import Person
 
 # Playwright keeps an event loop running in the thread of the tests.
@@ -125,3 +127,13 @@ def behave(standin: Any) -> Callable[..., str]:
         return name
 
     return behave
+
+
+@pytest.fixture
+def lighthouse(visitor: Person, site, make_page, backends, behave) -> Page:
+    """The home page, where the widget stands in its place."""
+    make_page("Lighthouse", "The lighthouse opens at 9am, and a ticket costs £24.")
+    build()
+    behave(backends["hosted"], answer=SAID)
+    visitor.page.goto(visitor.address)
+    return visitor.page

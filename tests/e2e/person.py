@@ -53,3 +53,25 @@ class Person:
 
     def sees(self, text: str) -> None:
         expect(self.page.locator("main")).to_contain_text(text)
+
+
+def tab_to(page, name, described_by=""):
+    """Press Tab until the focus is on a button, and see that one can see it there."""
+    for _press in range(80):
+        page.keyboard.press("Tab")
+        focus = page.evaluate(
+            """() => {
+              const element = document.activeElement;
+              const by = element.getAttribute('aria-describedby');
+              const style = getComputedStyle(element);
+              return {
+                name: element.textContent.trim().replace(/\\s+/g, ' '),
+                description: by ? document.getElementById(by)?.textContent.trim() : '',
+                outline: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0,
+              };
+            }"""
+        )
+        if focus["name"] == name and described_by in (focus["description"] or ""):
+            assert focus["outline"], "nobody sees where the focus is"
+            return
+    raise AssertionError(f"Tab never reaches “{name}”")

@@ -10,51 +10,14 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from finetune_switch.models import Exchange, Feedback, Outcome, Switch
-from tests.index_helpers import build
 
+from .chatting import QUESTION, SAID, SLOW, ask, button, chat, field, is_answered
 from .conftest import log_in
-from .person import Person
 
-SLOW = {"answer": " ".join(["Ahoy."] * 200), "tokens_per_second": 8}
-SAID = "It opens at nine. [1]"
 HOSTILE = (
     'It opens at nine. [1] <img src="x" onerror="alert()"> [Here](javascript:alert()) you are. '
     "A dog pays £7. [1] Bye."
 )
-QUESTION = "When does the lighthouse open?"
-
-
-@pytest.fixture
-def lighthouse(visitor: Person, site, make_page, backends, behave) -> Page:
-    """The home page, where the widget stands in its place."""
-    make_page("Lighthouse", "The lighthouse opens at 9am, and a ticket costs £24.")
-    build()
-    behave(backends["hosted"], answer=SAID)
-    visitor.page.goto(visitor.address)
-    return visitor.page
-
-
-def chat(page: Page):
-    return page.locator("finetune-chat")
-
-
-def field(page: Page):
-    return chat(page).locator("#question")
-
-
-def button(page: Page, name: str):
-    return chat(page).get_by_role("button", name=name, exact=True)
-
-
-def ask(page: Page, question: str = QUESTION) -> None:
-    field(page).fill(question)
-    page.keyboard.press("Enter")
-
-
-def is_answered(page: Page, count: int = 1) -> None:
-    expect(chat(page).locator(".text")).to_have_count(count)
-    expect(chat(page).locator(".text").last).to_contain_text("[1]")
-    expect(button(page, "Start again")).to_be_visible()
 
 
 def is_cancelled(page: Page) -> None:

@@ -9,10 +9,8 @@ from playwright.sync_api import expect
 from finetune_switch.models import Exchange, Outcome
 from tests.index_helpers import build
 
+from .chatting import QUESTION, ask, button, chat, is_answered
 from .conftest import log_in
-from .test_chat import QUESTION, ask, button, chat, is_answered, lighthouse
-
-__all__ = ["lighthouse"]
 
 
 def test_one_cached_page_serves_everybody(browser, visitor, lighthouse, make_page):

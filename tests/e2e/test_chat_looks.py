@@ -7,10 +7,8 @@ from playwright.sync_api import Page, expect
 
 from finetune_switch.models import Switch
 
+from .chatting import SAID, SLOW, ask, button, chat, field, is_answered
 from .looking import look
-from .test_chat import SAID, SLOW, ask, button, chat, field, is_answered, lighthouse
-
-__all__ = ["lighthouse"]
 
 
 def see(page: Page, state: str) -> list[str]:

@@ -21,7 +21,7 @@ from .comparing import (
     status,
     times_asked,
 )
-from .test_switching import tab_to
+from .person import tab_to
 
 
 def chosen(page, value: str):

@@ -1,7 +1,7 @@
 """Hostile pages and questions in a real browser: widget and search page, with a model that obeys.
 
 Several cases make one question, and one answer. What the visitor reads of each is in
-tests/test_hostile.py.
+tests/answers/test_hostile.py.
 """
 
 from __future__ import annotations

@@ -6,10 +6,8 @@ from playwright.sync_api import Page, expect
 
 from finetune_switch.models import Exchange
 
+from .chatting import QUESTION, SAID, SLOW, ask, button, chat, is_answered
 from .looking import look
-from .test_chat import QUESTION, SAID, SLOW, ask, button, chat, is_answered, lighthouse
-
-__all__ = ["lighthouse"]
 
 
 def search(page: Page, address: str, question: str = QUESTION) -> None:

@@ -8,6 +8,8 @@ from playwright.sync_api import expect
 from finetune_switch.backends.preflight import run_check
 from finetune_switch.models import ChatBackend, Switch
 
+from .person import tab_to
+
 
 def active(site):
     return Switch.for_question(site).backend.alias
@@ -59,28 +61,6 @@ def test_with_the_keyboard_alone(lead, site):
     page.keyboard.press("Enter")
     lead.sees_active("The hosted model")
     assert active(site) == "hosted"
-
-
-def tab_to(page, name, described_by=""):
-    """Press Tab until the focus is on a button, and see that one can see it there."""
-    for _press in range(80):
-        page.keyboard.press("Tab")
-        focus = page.evaluate(
-            """() => {
-              const element = document.activeElement;
-              const by = element.getAttribute('aria-describedby');
-              const style = getComputedStyle(element);
-              return {
-                name: element.textContent.trim().replace(/\\s+/g, ' '),
-                description: by ? document.getElementById(by)?.textContent.trim() : '',
-                outline: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0,
-              };
-            }"""
-        )
-        if focus["name"] == name and described_by in (focus["description"] or ""):
-            assert focus["outline"], "nobody sees where the focus is"
-            return
-    raise AssertionError(f"Tab never reaches “{name}”")
 
 
 def test_a_page_that_stayed_open_while_a_colleague_switched(lead, site, backends):

@@ -1,0 +1,273 @@
+"""What the index reads of pages, snippets and other objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError, models
+from django.test.utils import isolate_apps
+from django.utils.safestring import mark_safe
+from wagtail.fields import RichTextField
+from wagtail.models import Page
+from wagtail.search import index
+
+from demo_site.models import ArticlePage, HomePage, PersonPage
+from finetune_switch.index.content import Content, Section, content_of
+from finetune_switch.index.markup import html_to_text
+from tests.index_helpers import texts_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class TestPages:
+    def test_title_and_every_search_field_once(self, make_page: Any) -> None:
+        content = content_of(make_page("Tide mill", "The mill grinds."))
+        assert content.title == "Tide mill"
+        # Introduction and body say the same here: a visitor should read it once.
+        assert texts_of(content) == ["The mill grinds."]
+
+    def test_fields_in_the_order_they_are_declared(self, site: Any) -> None:
+        assert texts_of(content_of(site.root_page.specific)) == ["A harbour with boats.", "Boats"]
+
+    def test_the_most_specific_type_is_read(self, make_page: Any) -> None:
+        page = make_page("Tide mill", "The mill grinds.")
+        assert content_of(Page.objects.get(pk=page.pk)) == content_of(page)
+
+    def test_a_page_that_says_nothing_else_has_its_title(self, site: Any) -> None:
+        bare = site.root_page.add_child(instance=Page(title="Only a title", slug="only"))
+        assert content_of(bare) == Content("Only a title", ())
+
+    def test_properties_are_read(self, site: Any) -> None:
+        person = PersonPage(
+            title="Ada", role="Rigger", introduction="Hello.", body="<p>Ropes.</p>", slug="ada"
+        )
+        site.root_page.add_child(instance=person)
+        assert texts_of(content_of(person)) == ["Hello.", "Ropes.", "Ada: Rigger."]
+
+    def test_autocomplete_and_filter_fields_are_no_text(
+        self, make_page: Any, monkeypatch: Any
+    ) -> None:
+        fields = [index.AutocompleteField("introduction"), index.FilterField("slug")]
+        monkeypatch.setattr(ArticlePage, "search_fields", fields)
+        assert texts_of(content_of(make_page("Tide mill", "The mill grinds."))) == []
+
+    def test_the_digest_changes_with_anything(self, make_page: Any) -> None:
+        page = make_page("Tide mill", "The mill grinds.")
+        digests = {content_of(page).digest}
+        page.title = "Wind mill"
+        digests.add(content_of(page).digest)
+        page.introduction = "Flour."
+        digests.add(content_of(page).digest)
+        digests.add(content_of(page, block_anchor="b-{id}").digest)
+        assert len(digests) == 4
+        assert content_of(page).digest == content_of(page).digest
+
+    def test_text_does_not_depend_on_who_asks(self, site: Any, monkeypatch: Any) -> None:
+        """An editor who works in French publishes: the words stay those of the page's locale."""
+        import datetime
+
+        from django.utils import translation
+        from django.utils.formats import date_format
+
+        monkeypatch.setattr(
+            HomePage, "opened", lambda self: date_format(datetime.date(1901, 5, 3)), raising=False
+        )
+        monkeypatch.setattr(HomePage, "search_fields", [index.SearchField("opened")])
+        home = site.root_page.specific
+        with translation.override("fr"):
+            assert texts_of(content_of(home)) == ["3 May 1901"]
+
+
+class TestFields:
+    def test_a_field_that_cannot_be_read_is_left_out(
+        self, make_page: Any, monkeypatch: Any, caplog: Any
+    ) -> None:
+        def broken(self: Any) -> str:
+            raise RuntimeError("no tide table")
+
+        monkeypatch.setattr(ArticlePage, "tides", broken, raising=False)
+        monkeypatch.setattr(
+            ArticlePage, "search_fields", [index.SearchField("tides"), *ArticlePage.search_fields]
+        )
+        page = make_page("Tide mill", "The mill grinds.")
+        assert texts_of(content_of(page)) == ["The mill grinds."]
+        assert "tides" in caplog.text
+        assert str(page.pk) in caplog.text
+
+    def test_a_page_does_not_lose_its_text_because_the_database_restarts(
+        self, make_page: Any, monkeypatch: Any
+    ) -> None:
+        def gone(self: Any) -> str:
+            raise OperationalError("server closed the connection")
+
+        monkeypatch.setattr(ArticlePage, "tides", gone, raising=False)
+        monkeypatch.setattr(ArticlePage, "search_fields", [index.SearchField("tides")])
+        page = make_page("Tide mill", "The mill grinds.")
+        with pytest.raises(OperationalError):
+            content_of(page)
+
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            (None, None),
+            ("", None),
+            (True, None),
+            (1234.5, "1234.5"),
+            (mark_safe("<p>One</p><p>Two &amp; three</p>"), "One\n\nTwo & three"),
+            ("5 < 6 <b>", "5 < 6 <b>"),
+            (["a", None, "b"], "a\nb"),
+            ({"x": "a"}, "a"),
+            (b"\x00", None),
+            (object(), None),
+            ("har\x00bour\u0007 \u00a0 wall\r\n\r\n\r\n\r\nsea\ud800", "harbour wall\n\nsea"),
+            ("⛵️ 👩‍👩‍👧‍👦", "⛵️ 👩‍👩‍👧‍👦"),
+            ("مرحبا\u200f بالعالم", "مرحبا\u200f بالعالم"),
+        ],
+    )
+    def test_what_a_method_may_give(
+        self, make_page: Any, monkeypatch: Any, value: Any, text: str | None
+    ) -> None:
+        monkeypatch.setattr(ArticlePage, "extra", lambda self: value, raising=False)
+        monkeypatch.setattr(ArticlePage, "search_fields", [index.SearchField("extra")])
+        assert texts_of(content_of(make_page("T", "x"))) == ([] if text is None else [text])
+
+    def test_a_megabyte(self, make_page: Any) -> None:
+        page = make_page("Long", "x")
+        page.introduction = "rope " * 200_000
+        page.body = [("paragraph", "<p>sail</p>" * 100_000)]
+        introduction, body = texts_of(content_of(page))
+        assert introduction.count("rope") == 200_000
+        assert body.count("\n\n") == 99_999
+
+    def test_markup_that_never_ends(self) -> None:
+        """Each of these once took minutes in an HTML parser of the standard library."""
+        for part in ("<a ", "<!--", '<a href="', "<![CDATA[", "<"):
+            html_to_text("before " + part * 100_000)
+
+
+class TestOtherModels:
+    @isolate_apps("tests")
+    def test_a_model_without_search_fields(self) -> None:
+        class Tide(models.Model):  # noqa: DJ008
+            slug = models.SlugField()
+            name = models.CharField(max_length=50)
+            note = models.TextField()
+            height = models.IntegerField()
+            level = models.CharField(max_length=1, choices=[("h", "High water")])
+            password = models.CharField(max_length=9)
+            secret = models.TextField(editable=False)
+            story = RichTextField()
+
+            class Meta:
+                app_label = "tests"
+
+        tide = Tide(
+            slug="spring",
+            name="Spring tide",
+            note="Twice a month.",
+            height=4,
+            level="h",
+            password="hunter2",
+            secret="x",
+            story="<p>Moon</p>",
+        )
+        content = content_of(tide)
+        assert content.title == "Spring tide"
+        assert texts_of(content) == ["Twice a month.", "High water", "Moon"]
+        assert texts_of(content_of(tide, excluded_fields=["TESTS.tide.note"])) == [
+            "High water",
+            "Moon",
+        ]
+
+    @isolate_apps("tests")
+    def test_an_object_whose_name_is_no_field(self) -> None:
+        class Buoy(index.Indexed, models.Model):
+            number = models.IntegerField()
+            search_fields = (index.SearchField("number"),)
+
+            class Meta:
+                app_label = "tests"
+
+            def __str__(self) -> str:
+                return f"Buoy {self.number}"
+
+        assert content_of(Buoy(number=7)) == Content("Buoy 7", (Section("7"),))
+
+    @isolate_apps("tests")
+    def test_related_objects(self) -> None:
+        class Harbour(models.Model):  # noqa: DJ008
+            name = models.CharField(max_length=50)
+            story = RichTextField()
+            code = models.CharField(max_length=5)
+
+            class Meta:
+                app_label = "tests"
+
+        class Boat(index.Indexed, models.Model):  # noqa: DJ008
+            name = models.CharField(max_length=50)
+            harbour = models.ForeignKey(Harbour, models.CASCADE, null=True)
+            search_fields = (
+                index.SearchField("harbour"),
+                index.RelatedFields(
+                    "harbour",
+                    [
+                        index.SearchField("name"),
+                        index.FilterField("code"),
+                        index.SearchField("story"),
+                    ],
+                ),
+            )
+
+            class Meta:
+                app_label = "tests"
+
+        boat = Boat(name="Coble", harbour=Harbour(pk=12, name="Craster", story="<p>Small.</p>"))
+        assert texts_of(content_of(boat)) == ["Craster\nSmall."]
+        for left_out in ("tests.Boat.harbour.story", "tests.Harbour.story"):
+            assert texts_of(content_of(boat, excluded_fields=[left_out])) == ["Craster"]
+        assert texts_of(content_of(boat, excluded_fields=["tests.boat.harbour"])) == []
+        assert texts_of(content_of(Boat(name="Adrift"))) == []
+
+    def test_tags_of_an_image(self, image: Any) -> None:
+        photo = image("Mary Ann")
+        photo.tags.add("coble", "1908")
+        content = content_of(photo)
+        assert content.title == "Mary Ann"
+        assert sorted(texts_of(content)) == ["1908", "coble"]
+
+
+class TestLeftOut:
+    def test_fields_also_by_their_base_class_and_blocks_at_any_depth(self, make_page: Any) -> None:
+        page = make_page("Mill", "Grinds.")
+        page.body = [
+            ("quote", {"text": "Flour!", "attribution": "A miller"}),
+            ("faq", {"question": "When?", "answer": "<p>Daily.</p>"}),
+        ]
+
+        def read(*excluded: str) -> list[str]:
+            return texts_of(content_of(page, excluded_fields=excluded))
+
+        assert read() == ["Grinds.", "Flour!\nA miller", "When?\nDaily."]
+        assert read("demo_site.ArticlePage.introduction")[0] == "Flour!\nA miller"
+        assert read("Demo_Site.introducedpage.introduction")[0] == "Flour!\nA miller"
+        assert read("demo_site.HomePage.introduction")[0] == "Grinds."
+        assert read("demo_site.ArticlePage.body") == ["Grinds."]
+        assert read("demo_site.ArticlePage.body.faq") == ["Grinds.", "Flour!\nA miller"]
+        assert read(
+            "demo_site.ArticlePage.body.attribution", "demo_site.ArticlePage.body.answer"
+        ) == ["Grinds.", "Flour!", "When?"]
+
+    def test_a_block_that_speaks_for_itself_does_not_say_what_is_left_out(
+        self, make_page: Any
+    ) -> None:
+        page = make_page("Ask", "Us.")
+        page.body = [
+            (
+                "contact",
+                {"name": "Ada", "role": "Rigger", "phone": "01665 5", "email": "", "address": ""},
+            )
+        ]
+        assert "telephone 01665 5" in texts_of(content_of(page))[1]
+        left = content_of(page, excluded_fields=["demo_site.ArticlePage.body.phone"])
+        assert texts_of(left)[1] == "Ada\nRigger"

@@ -1,0 +1,329 @@
+"""The page about the index, as an editor finds it: empty, at work, full, failed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from wagtail.models import ModelLogEntry, Page
+
+from finetune_switch.index import tasks
+from finetune_switch.index.building import run_build
+from finetune_switch.index.builds import start_build
+from finetune_switch.index.exclusions import set_exclusion
+from finetune_switch.models import Document, IndexBuild, PendingUpdate
+from tests.pages import address
+from tests.screens import add_page
+
+Status = IndexBuild.Status
+DATABASE_TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+IMMEDIATE = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
+
+
+def make_build(status, **values):
+    return IndexBuild.objects.create(status=status, **values)
+
+
+class TestEmpty:
+    def test_it_says_so_and_offers_the_first_build(self, site, admin):
+        page = admin.get("index:index")
+        assert "Nothing is indexed yet" in page.text
+        assert "Texts go to this website only" in page.text
+        assert page.buttons == ["Build the whole index"]
+        assert "Last builds" not in page.text
+
+    def test_it_says_where_texts_would_go(self, site, admin, another_model):
+        page = admin.get("index:index")
+        assert "embed-large" in page.text
+        assert "Texts go to a test of OpenAI" in page.text
+        assert "this website only" not in page.text
+
+    def test_progress(self, site, admin):
+        found = admin.get("index:progress").response.json()
+        assert (found["status"], found["is_at_work"]) == ("none", False)
+
+
+class TestFull:
+    def test_what_is_indexed(self, full, site, admin):
+        page = admin.get("index:index")
+        assert "3 documents" in page.text
+        assert "1 of them: only who may open it finds it" in page.text
+        rows = {
+            row.select_one("th").text: [cell.text for cell in row.select("td")]
+            for row in page.main.select(".finetune-types tbody tr")
+        }
+        assert rows == {"Articles": ["2", "1"], "Home pages": ["1", "0"]}, rows
+        assert "wordllama-256 (built in)" in page.text
+        assert "Changes that wait none: all is up to date" in page.text
+        assert "Complete" in page.text
+        assert "3 added or changed, 0 kept, 0 removed" in page.text
+        assert page.buttons == ["Build the whole index"]
+
+    def test_what_is_left_out(self, full, site, admin, settings):
+        boats = Page.objects.get(title="Boats")
+        set_exclusion(boats, left_out=True)
+        page = admin.get("index:index")
+        assert "Left out 1 live page" in page.text
+        assert page.links("Boats") == [address("wagtailadmin_pages:edit", boats.pk)]
+
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {"EXCLUDE_PAGE_TYPES": ["demo_site.HomePage"]},
+        }
+        assert "Left out 2 live pages" in admin.get("index:index").text
+
+    def test_titles_are_for_those_who_may_edit_them(self, full, site, log_in):
+        set_exclusion(Page.objects.get(title="Wages"), left_out=True)
+        page = log_in("indexer").get("index:index")
+        assert page.status == 200
+        assert "Wages" not in page.text
+
+    def test_changes_wait(self, full, site, admin):
+        add_page(site, "New")
+        page = admin.get("index:index")
+        assert "Changes that wait 1 , the oldest:" in page.text
+        assert page.buttons == ["Bring up to date", "Build the whole index"]
+
+    def test_who_may_only_look_has_no_buttons(self, full, site, log_in):
+        add_page(site, "New")
+        page = log_in("settings").get("index:index")
+        assert page.buttons == []
+        assert "You may see how the index stands, but not build it." in page.text
+
+    def test_a_title_of_a_page_is_text(self, full, site, admin):
+        evil = '<img src=x onerror="alert(1)">'
+        set_exclusion(add_page(site, evil, slug="evil"), left_out=True)
+        page = admin.get("index:index")
+        assert page.soup.select("img[onerror]") == []
+        assert evil in page.text
+
+    def test_it_asks_no_more_of_the_database_with_more_pages(
+        self, full, site, admin, django_assert_max_num_queries
+    ):
+        for number in range(30):
+            set_exclusion(add_page(site, f"More {number}"), left_out=True)
+        run_build(start_build())
+        admin.get("index:index")
+        with django_assert_max_num_queries(45):
+            assert admin.get("index:index").status == 200
+
+
+class TestRebuild:
+    def test_another_embedding_model(self, full, site, admin, another_model):
+        page = admin.get("index:index")
+        assert "A rebuild is needed." in page.text
+        assert "The settings name another embedding model, embed-large." in page.text
+        assert "For that, texts go to: a test of OpenAI." in page.text
+        # What answers now is still the old one.
+        assert "wordllama-256" in page.text
+        assert "Texts go to this website only" in page.text
+
+    def test_a_connection_that_is_gone(self, full, site, admin, settings):
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {"EMBEDDINGS": {"CONNECTION": "left", "MODEL_NAME": "m"}},
+        }
+        page = admin.get("index:index")
+        assert page.status == 200
+        assert "the connection of the embedding model is not configured" in page.text
+        assert 'Declare FINETUNE_SWITCH["CONNECTIONS"]["left"]' in page.text
+
+    def test_no_rebuild_for_the_model_that_made_it(self, full, admin):
+        assert "rebuild" not in admin.get("index:index").text.lower()
+
+
+class TestFailed:
+    def test_the_reason_of_the_last_build(self, full, admin):
+        make_build(Status.FAILED, error="The service said no.", failed=200)
+        page = admin.get("index:index")
+        assert (
+            "The last build failed. The service said no. What was indexed before goes on "
+            "answering." in page.text
+        )
+        assert "200 failed" in page.text
+
+    def test_changes_that_failed(self, full, admin):
+        for number in (1, 2):
+            PendingUpdate.objects.create(model="a.b", object_id=str(number), error="It is down.")
+        page = admin.get("index:index")
+        assert "2 changes could not be indexed. It is down. Out of date since:" in page.text
+
+    def test_what_waits_for_too_long(self, full, site, admin):
+        add_page(site, "New")
+        assert "Is a worker running?" not in admin.get("index:index").text
+        PendingUpdate.objects.update(marked_at=timezone.now() - timedelta(hours=1))
+        page = admin.get("index:index")
+        assert "1 change waits to be indexed. Is a worker running? Your developer knows." in (
+            page.text
+        )
+
+    def test_a_build_that_was_killed(self, full, admin):
+        long_ago = timezone.now() - IndexBuild.SILENCE - timedelta(seconds=1)
+        build = make_build(Status.RUNNING, total=9, done=3, heard_of_at=long_ago)
+        page = admin.get("index:index")
+        assert "It was broken off. Start it again" in page.text
+        assert "Build the whole index" in page.buttons
+        assert admin.get("index:progress").response.json()["status"] == "failed"
+        # Looking changes nothing.
+        build.refresh_from_db()
+        assert build.status == Status.RUNNING
+
+    def test_a_build_that_nobody_began(self, site, admin):
+        """A worker may come; meanwhile it can be asked for once more, and is one build still."""
+        make_build(Status.QUEUED, queued_at=timezone.now() - timedelta(hours=2), changed_only=True)
+        page = admin.get("index:index")
+        assert "It still waits for a worker. Is one running?" in page.text
+        assert "The last build failed." not in page.text
+        assert page.buttons == ["Build the whole index"]
+        page = build_now(admin)
+        assert "Waiting for a worker to begin…" in page.text
+        assert page.buttons == []
+        build = IndexBuild.objects.get()
+        assert (build.changed_only, build.started_by) == (False, admin.user)
+
+    def test_a_queue_that_is_down(
+        self, site, admin, monkeypatch, django_capture_on_commit_callbacks
+    ):
+        def refuse(task, build_id):
+            raise ConnectionError("redis://secret@queue")
+
+        monkeypatch.setattr(type(tasks.build_index), "enqueue", refuse)
+        with django_capture_on_commit_callbacks(execute=True):
+            build_now(admin)
+        build = IndexBuild.objects.get()
+        assert build.status == Status.FAILED
+        page = admin.get("index:index")
+        assert "could not be given to a worker" in page.text
+        assert "secret" not in page.html
+
+    def test_a_queue_that_is_down_stops_no_build_that_was_begun(
+        self, site, admin, monkeypatch, django_capture_on_commit_callbacks
+    ):
+        def refuse(task, build_id):
+            IndexBuild.objects.update(status=Status.RUNNING)
+            raise ConnectionError
+
+        start_build()
+        monkeypatch.setattr(type(tasks.build_index), "enqueue", refuse)
+        with django_capture_on_commit_callbacks(execute=True):
+            build_now(admin)
+        assert IndexBuild.objects.get().status == Status.RUNNING
+
+    def test_the_build_is_given_to_a_worker_once_it_is_committed(
+        self, site, admin, monkeypatch, django_capture_on_commit_callbacks
+    ):
+        given = []
+        monkeypatch.setattr(type(tasks.build_index), "enqueue", lambda task, pk: given.append(pk))
+        with django_capture_on_commit_callbacks(execute=True):
+            build_now(admin)
+            assert given == []
+        assert given == [IndexBuild.objects.get().pk]
+
+
+def build_now(person, **data):
+    return person.post("index:build", **data)
+
+
+class TestBuilding:
+    def test_from_the_button_to_the_figures(self, site, admin, settings):
+        add_page(site, "Boats")
+        page = build_now(admin)
+        assert page.message == (
+            "The whole index is being built. Until it is done, the old one answers."
+        )
+        build = IndexBuild.objects.get()
+        assert (build.changed_only, build.started_by) == (False, admin.user)
+        assert "The whole index is being built" in page.text
+        assert page.buttons == []
+        bar = page.main.select_one("progress")
+        assert not bar.has_attr("value")
+        found = admin.get("index:progress").response.json()
+        assert (found["status"], found["is_at_work"]) == ("queued", True)
+        assert found["sentence"] == "Waiting for a worker to begin…"
+
+        tasks.build_index.call(build.pk)
+
+        found = admin.get("index:progress").response.json()
+        assert found["status"] == "complete"
+        assert not found["is_at_work"]
+        assert found["counts"] == {"added": 2, "kept": 0, "removed": 0, "failed": 0}
+        assert found["sentence"] == "Done: 2 added or changed, 0 kept, 0 removed."
+        assert "2 documents" in admin.get("index:index").text
+
+    def test_only_what_was_changed(self, full, site, admin):
+        add_page(site, "New")
+        page = build_now(admin, changed="on")
+        assert page.message == "What was changed is being indexed."
+        build = IndexBuild.objects.first()
+        assert build.changed_only
+        tasks.build_index.call(build.pk)
+        build.refresh_from_db()
+        assert (build.status, build.added, build.kept) == ("complete", 1, 0)
+        assert Document.objects.filter(title="New").exists()
+
+    def test_progress_moves(self, site, admin):
+        seen = []
+        for number in range(3):
+            add_page(site, f"Page {number}")
+        build = start_build()
+        run_build(build, lambda build: seen.append(admin.get("index:progress").response.json()))
+        assert {found["status"] for found in seen} == {"running"}
+        assert seen[-1]["done"] == 4
+        assert "4 of " in seen[-1]["sentence"]
+
+    def test_the_bar_says_how_far_it_is(self, site, admin):
+        make_build(Status.RUNNING, total=1200, done=300, added=12, kept=288)
+        page = admin.get("index:index")
+        bar = page.main.select_one("progress")
+        assert (bar["max"], bar["value"]) == ("1200", "300")
+        assert bar["aria-labelledby"]
+        assert "300 of 1200 looked at: 12 added or changed, 288 kept, 0 removed." in page.text
+        assert page.main.select_one("[role=status]") is not None
+        assert page.main.select_one("noscript a") is not None
+
+    def test_never_beyond_the_end(self, site, admin):
+        """A page that is published meanwhile is more than was counted."""
+        make_build(Status.RUNNING, total=3, done=4)
+        found = admin.get("index:progress").response.json()
+        assert (found["done"], found["total"]) == (3, 3)
+
+    def test_one_at_a_time(self, site, admin):
+        make_build(Status.RUNNING)
+        page = build_now(admin)
+        assert page.message == "The index is being built already. Wait until that is done."
+        assert IndexBuild.objects.count() == 1
+
+    def test_it_must_be_posted(self, site, admin):
+        assert admin.get("index:build").status == 405
+        assert not IndexBuild.objects.exists()
+
+    def test_it_is_in_the_site_history(self, full, site, admin):
+        build_now(admin, changed="on")
+        tasks.build_index.call(IndexBuild.objects.first().pk)
+        build_now(admin)
+        assert ModelLogEntry.objects.filter(action="finetune_switch.index").count() == 2
+        text = admin.get("wagtailadmin_reports:site_history").text
+        assert "Started to bring the index up to date" in text
+        assert "Started to build the whole index" in text
+
+
+class TestWithoutWorker:
+    @pytest.fixture(autouse=True)
+    def no_worker(self, monkeypatch):
+        for module in ("index.views", "index.upkeep", "index.overview"):
+            monkeypatch.setattr(f"finetune_switch.{module}.runs_inside_the_request", lambda: True)
+
+    def test_the_command_stands_in_place_of_the_buttons(self, full, admin):
+        page = admin.get("index:index")
+        assert page.buttons == []
+        assert "manage.py finetune_switch index --changed" in page.text
+
+    def test_nothing_is_begun(self, site, admin):
+        page = build_now(admin)
+        assert "manage.py finetune_switch index" in page.message
+        assert not IndexBuild.objects.exists()
+
+    def test_changes_wait_for_somebody(self, full, site, switch, admin):
+        add_page(site, "New")
+        assert "1 change waits to be indexed." in admin.get("wagtailadmin_home").text
