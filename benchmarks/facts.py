@@ -33,13 +33,13 @@ class Tally:
 
     name: str
     true: int = 0
-    held_back: list[str] = field(default_factory=list)
+    withheld_facts: list[str] = field(default_factory=list)
     invented: int = 0
     let_through: list[str] = field(default_factory=list)
 
     @property
-    def share_held_back(self) -> float:
-        return len(self.held_back) / self.true if self.true else 0.0
+    def share_withheld_facts(self) -> float:
+        return len(self.withheld_facts) / self.true if self.true else 0.0
 
 
 def measure_labelled(name: str) -> Tally:
@@ -50,7 +50,7 @@ def measure_labelled(name: str) -> Tally:
         for said in page["true"]:
             tally.true += 1
             if shown(said, passages, page["language"]) != said:
-                tally.held_back.append(said)
+                tally.withheld_facts.append(said)
         for said in page["invented"]:
             tally.invented += 1
             if shown(said, passages, page["language"]) == said:
@@ -88,7 +88,7 @@ def measure_demo() -> Iterator[Tally]:
             for sentence in re.split(r"(?<=\]) ", voice(prompt.messages)):
                 tallies[name].true += 1
                 if shown(sentence, passages, LANGUAGE) != sentence:
-                    tallies[name].held_back.append(sentence)
+                    tallies[name].withheld_facts.append(sentence)
     yield from tallies.values()
 
 
@@ -122,7 +122,7 @@ def table(tallies: Iterable[Tally]) -> str:
         (
             tally.name,
             str(tally.true),
-            f"{len(tally.held_back)} ({tally.share_held_back:.1%})",
+            f"{len(tally.withheld_facts)} ({tally.share_withheld_facts:.1%})",
             str(tally.invented or "–"),
             str(len(tally.let_through) if tally.invented else "–"),
         )
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = f"{table(tallies)}\n"
     print(text)
     for tally in tallies:
-        for sentence in tally.held_back:
+        for sentence in tally.withheld_facts:
             print(f"held back, though true: {sentence}")
         for sentence in tally.let_through:
             print(f"let through, though invented: {sentence}")

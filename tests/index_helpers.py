@@ -21,7 +21,7 @@ ANYTHING = -1.0
 
 
 def build(*, changed_only: bool = False) -> IndexBuild:
-    """Run a whole build, and insist that it worked."""
+    """Run a whole build, and call_with_retries that it worked."""
     done = run_build(start_build(changed_only=changed_only))
     assert done.status == IndexBuild.Status.COMPLETE, done.error
     return done

@@ -358,7 +358,7 @@ class OpenExchange:
         recorded = {
             "answer": self.text,
             "citations": parse_citations(self.text, self.prompt.passages),
-            "held_back": self._lock.held_back if self._lock else [],
+            "withheld_facts": self._lock.withheld_facts if self._lock else [],
             "prompt_tokens": self._usage.prompt_tokens,
             "completion_tokens": self._usage.completion_tokens,
             "load_seconds": self._usage.load_seconds,
@@ -386,8 +386,8 @@ class OpenExchange:
         """Take out of what is recorded of a visitor how they can be reached, and their cards."""
         if (masking := self.question.masking) is None:
             return
-        recorded["answer"], recorded["held_back"] = masking.hide_repeated(
-            recorded["answer"], recorded["held_back"]
+        recorded["answer"], recorded["withheld_facts"] = masking.hide_repeated(
+            recorded["answer"], recorded["withheld_facts"]
         )
 
     def _done_event(self) -> DoneEvent:

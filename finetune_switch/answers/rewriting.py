@@ -45,8 +45,14 @@ class Rewriting:
         """By this backend's model, where it has one and the question is none that fills a page."""
         if len(question) > MAX_REWRITE_LENGTH:
             return None
-        concise = backend.concise(max_tokens=MAX_REWRITE_TOKENS, seconds=REWRITE_SECONDS)
-        return cls(concise, question, turns, locale) if concise is not None else None
+        short_reply_backend = backend.short_reply_backend(
+            max_tokens=MAX_REWRITE_TOKENS, seconds=REWRITE_SECONDS
+        )
+        return (
+            cls(short_reply_backend, question, turns, locale)
+            if short_reply_backend is not None
+            else None
+        )
 
     @property
     def standalone(self) -> str:

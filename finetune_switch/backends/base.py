@@ -125,7 +125,7 @@ class BaseChatBackend:
                 usage = chunk
         return Completion("".join(text), usage)
 
-    def concise(self, *, max_tokens: int, seconds: float) -> BaseChatBackend | None:
+    def short_reply_backend(self, *, max_tokens: int, seconds: float) -> BaseChatBackend | None:
         """The same model for a short text of our own, asked once and given up after ``seconds``.
 
         ``None`` where there is no model, or where it cannot be told so much.

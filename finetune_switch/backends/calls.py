@@ -57,7 +57,7 @@ async def aimport_litellm() -> Any:
     return await asyncio.to_thread(import_litellm)
 
 
-class Clock:
+class DeadlineTimer:
     """The deadlines of one question, in seconds since it was asked."""
 
     def __init__(self, config: BackendConfig) -> None:
@@ -90,8 +90,10 @@ class Clock:
         return errors.first_token_deadline(self.deadlines.first_token)
 
 
-async def insist(
-    call: Callable[[], Awaitable[T]], clock: Clock, translate: Callable[[Exception], BackendError]
+async def call_with_retries(
+    call: Callable[[], Awaitable[T]],
+    clock: DeadlineTimer,
+    translate: Callable[[Exception], BackendError],
 ) -> T:
     """What a call gives: asked again where the server wants that, as long as there is time.
 
@@ -123,7 +125,7 @@ async def insist(
     return await retrying(attempt)
 
 
-async def address_of(connection: Connection, clock: Clock) -> str | None:
+async def address_of(connection: Connection, clock: DeadlineTimer) -> str | None:
     """The address. A callable or a file may take its time, which other questions have not."""
     if connection.api_base_file is None and not callable(connection.api_base):
         return connection.get_api_base()

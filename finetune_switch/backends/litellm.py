@@ -20,8 +20,15 @@ from finetune_switch.models.parameters import is_cloud_model
 from . import errors
 from .background import run
 from .base import BaseChatBackend, Chunk, Completion, Text, Usage
-from .calls import Clock, address_of, aimport_litellm, import_litellm, insist, key_for
-from .stream_readers import StreamTap, open_tap
+from .calls import (
+    DeadlineTimer,
+    address_of,
+    aimport_litellm,
+    call_with_retries,
+    import_litellm,
+    key_for,
+)
+from .stream_readers import StreamReader, open_tap
 from .thinking import ThinkingFilter, strip_thinking
 
 _registered: set[str] = set()
@@ -37,7 +44,7 @@ class LiteLLMChatBackend(BaseChatBackend):
 
     async def astream(self, messages: Sequence[Message]) -> AsyncGenerator[Chunk, None]:
         litellm = await aimport_litellm()
-        clock = Clock(self.config)
+        clock = DeadlineTimer(self.config)
         stream = await self._open(litellm, messages, clock, stream=True)
         tap = open_tap(stream, self.connection.provider)
         thoughts = ThinkingFilter()
@@ -68,7 +75,7 @@ class LiteLLMChatBackend(BaseChatBackend):
         self._check_end(clock.has_text, tap.finish_reason, tap)
         yield Usage(tap.prompt_tokens, tap.completion_tokens, tap.load_seconds)
 
-    def _check_end(self, has_text: bool, finish_reason: str, tap: StreamTap | None) -> None:
+    def _check_end(self, has_text: bool, finish_reason: str, tap: StreamReader | None) -> None:
         """Refuse what litellm calls a success and is none."""
         if tap is not None and tap.is_reading:
             if tap.error:
@@ -84,7 +91,7 @@ class LiteLLMChatBackend(BaseChatBackend):
 
     async def acomplete(self, messages: Sequence[Message]) -> Completion:
         litellm = await aimport_litellm()
-        clock = Clock(self.config)
+        clock = DeadlineTimer(self.config)
         response = await self._open(litellm, messages, clock, stream=False)
         choices = getattr(response, "choices", None)
         if not choices:
@@ -96,7 +103,7 @@ class LiteLLMChatBackend(BaseChatBackend):
     def complete(self, messages: Sequence[Message]) -> Completion:
         return run(self.acomplete(messages))
 
-    def concise(self, *, max_tokens: int, seconds: float) -> LiteLLMChatBackend:
+    def short_reply_backend(self, *, max_tokens: int, seconds: float) -> LiteLLMChatBackend:
         # Another context size would make Ollama load the model anew, and some models refuse a
         # temperature: what is not about length stays as it is.
         parameters = {**self.config.parameters, "max_tokens": max_tokens}
@@ -114,12 +121,12 @@ class LiteLLMChatBackend(BaseChatBackend):
         return import_litellm().token_counter(model="", text=text)
 
     async def _open(
-        self, litellm: Any, messages: Sequence[Message], clock: Clock, *, stream: bool
+        self, litellm: Any, messages: Sequence[Message], clock: DeadlineTimer, *, stream: bool
     ) -> Any:
         """Send the question, again where the server asks for it, but never after a first token."""
         api_base = await address_of(self.connection, clock)
         arguments = self._arguments(litellm, messages, api_base, stream=stream)
-        return await insist(
+        return await call_with_retries(
             lambda: clock.wait(litellm.acompletion(**arguments)),
             clock,
             lambda error: errors.translate(error, self.config),

@@ -20,7 +20,7 @@ class ErrorInStream(Exception):
     """The server reported an error where the next words should have been."""
 
 
-class StreamTap:
+class StreamReader:
     """A stream of litellm's, of whatever provider, and what is known of it."""
 
     is_reading = False
@@ -50,15 +50,15 @@ class StreamTap:
             self.completion_tokens = usage.completion_tokens
 
 
-def open_tap(stream: Any, provider: str) -> StreamTap:
+def open_tap(stream: Any, provider: str) -> StreamReader:
     """The tap that fits a litellm stream of this provider."""
     reader = getattr(stream, "completion_stream", None)
     response = getattr(reader, "http_response", None) or getattr(reader, "response", None)
     if provider in ("ollama", "ollama_chat") and (lines := _lines_of_ollama(reader, response)):
-        return OllamaTap(stream, lines)
+        return OllamaReader(stream, lines)
     if provider == "openai" and hasattr(response, "aiter_bytes"):
-        return OpenAITap(stream, _lines(response))
-    return StreamTap(stream)
+        return OpenAIReader(stream, _lines(response))
+    return StreamReader(stream)
 
 
 def _lines_of_ollama(reader: Any, response: Any) -> Any:
@@ -77,7 +77,7 @@ async def _lines(response: Any) -> AsyncGenerator[bytes, None]:
         yield rest
 
 
-class OllamaTap(StreamTap):
+class OllamaReader(StreamReader):
     """Reads the lines of Ollama's ``/api/chat``. Durations are in nanoseconds there.
 
     A stream without a ``done`` line was cut.
@@ -118,7 +118,7 @@ class OllamaTap(StreamTap):
         return said.get("content") or ""
 
 
-class OpenAITap(StreamTap):
+class OpenAIReader(StreamReader):
     """Reads the server-sent events of OpenAI's chat completions.
 
     Without a ``finish_reason`` the answer was cut.

@@ -184,7 +184,7 @@ class _Run:
         for start in range(0, len(pending), 50):
             batch = pending[start : start + 50]
             try:
-                counts = work_off(batch)
+                counts = process_pending(batch)
             except BackendError as error:
                 last = error
                 counts = Counts(failed=len(batch))
@@ -206,7 +206,7 @@ class _Run:
         self.progress(build)
 
 
-def work_off(pending: list[PendingUpdate]) -> Counts:
+def process_pending(pending: list[PendingUpdate]) -> Counts:
     """Bring up to date what these marks stand for, and take the marks away.
 
     A mark that was renewed meanwhile stays. Where the texts cannot be embedded the marks stay with

@@ -24,13 +24,13 @@ def update_index(model: str, object_id: str) -> None:
     Where the embedding service fails it is tried again, later and later; the mark stays, with the
     reason, until it has worked.
     """
-    from .building import work_off
+    from .building import process_pending
 
     pending = list(PendingUpdate.objects.filter(model=model, object_id=object_id))
     if not pending:
         return
     try:
-        work_off(pending)
+        process_pending(pending)
     except BackendError as error:
         attempts = pending[0].attempts + 1
         logger.warning("The index could not be updated (%s): %s", error.code, error)

@@ -66,7 +66,7 @@ class Migration(migrations.Migration):
                 ('backend_state', models.JSONField(default=dict)),
                 ('answer', models.TextField(blank=True)),
                 ('citations', models.JSONField(default=list)),
-                ('held_back', models.JSONField(default=list)),
+                ('withheld_facts', models.JSONField(default=list)),
                 ('outcome', models.CharField(choices=[('open', 'Answering'), ('complete', 'Answered'), ('no_answer', "Don't know"), ('failed', 'Failed'), ('cancelled', 'Stopped by the reader'), ('interrupted', 'Interrupted')], db_index=True, default='open', max_length=20)),
                 ('error_code', models.CharField(blank=True, max_length=40)),
                 ('error', models.TextField(blank=True)),

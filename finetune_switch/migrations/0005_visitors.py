@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                 ('review_on', models.DateField(blank=True, help_text='The day on which somebody should see whether it is still right.', null=True, verbose_name='review on')),
                 ('embedding_model', models.CharField(blank=True, editable=False, max_length=400)),
                 ('vectors', models.BinaryField(null=True)),
-                ('unlikeness', models.FloatField(default=0.0, editable=False)),
+                ('baseline_similarity', models.FloatField(default=0.0, editable=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='added')),
                 ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('latest_revision', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='wagtailcore.revision', verbose_name='latest revision')),

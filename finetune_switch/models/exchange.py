@@ -123,8 +123,8 @@ class Exchange(models.Model):
     """Question, passages, answer, the backend as it was, timings, tokens, cost and outcome.
 
     Opened before the backend is asked and closed exactly once. The answer is what the model said,
-    and ``held_back`` names the facts in it that the fact lock kept from the visitor. Tokens are
-    counts, seconds are seconds, the cost is in US dollars; each is empty where nobody told.
+    and ``withheld_facts`` names the facts in it that the fact lock kept from the visitor. Tokens
+    are counts, seconds are seconds, the cost is in US dollars; each is empty where unknown.
 
     ``conversation`` is shared by a visitor's questions that follow each other, and
     ``standalone_question`` is what a follow-up was made into before it was searched for.
@@ -155,7 +155,7 @@ class Exchange(models.Model):
     )
     answer = models.TextField(blank=True)
     citations = models.JSONField(default=list)
-    held_back = models.JSONField(default=list)
+    withheld_facts = models.JSONField(default=list)
     outcome = models.CharField(
         max_length=20, choices=Outcome.choices, default=Outcome.OPEN, db_index=True
     )

@@ -34,7 +34,7 @@ class PreparedAnswer(RevisionMixin, models.Model):
 
     ``vectors`` holds those of the examples, one after the other, as float32, and
     ``embedding_model`` says in words what they were made by: vectors of two models are never
-    compared. ``unlikeness`` is the cosine that it gives questions which have nothing in common.
+    compared. ``baseline_similarity`` is the cosine of questions that have nothing in common.
     """
 
     class Kind(models.TextChoices):
@@ -42,7 +42,7 @@ class PreparedAnswer(RevisionMixin, models.Model):
         FIXED = "fixed", gettext_lazy("Fixed reply")
 
     # What a revision needs not keep: it is made of the rest.
-    DERIVED = ("vectors", "embedding_model", "unlikeness")
+    DERIVED = ("vectors", "embedding_model", "baseline_similarity")
 
     kind = models.CharField(
         gettext_lazy("kind"), max_length=20, choices=Kind.choices, default=Kind.CORRECTION
@@ -91,7 +91,7 @@ class PreparedAnswer(RevisionMixin, models.Model):
     )
     embedding_model = models.CharField(max_length=400, blank=True, editable=False)
     vectors = models.BinaryField(null=True, editable=False)
-    unlikeness = models.FloatField(default=0.0, editable=False)
+    baseline_similarity = models.FloatField(default=0.0, editable=False)
     made_from = models.ForeignKey(
         "finetune_switch.Exchange",
         on_delete=models.SET_NULL,

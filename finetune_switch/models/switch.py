@@ -168,9 +168,9 @@ class Switch(BaseSiteSetting):
         ``ValidationError`` where ``new`` cannot be asked at all. No permission is checked here:
         the views do that, and whoever has a shell may switch. ``user`` is who is recorded.
         """
-        return self._turn(new, expected=expected, user=user)
+        return self._change(new, expected=expected, user=user)
 
-    def _turn(
+    def _change(
         self, new: ChatBackend, *, expected: int | None, user: Any, **unchanged: Any
     ) -> ChatBackend | None:
         if problem := new.unavailable_reason:
@@ -222,7 +222,9 @@ class Switch(BaseSiteSetting):
             raise ValidationError(_("There is no backend to switch back to."))
         if to is not None and to != self.previous_id:
             raise SwitchConflict(self._conflict_sentence())
-        return self._turn(self.previous, expected=expected, user=user, previous_id=self.previous_id)
+        return self._change(
+            self.previous, expected=expected, user=user, previous_id=self.previous_id
+        )
 
     def _conflict_sentence(self) -> str:
         return _(

@@ -103,7 +103,7 @@ class PreparedAnswerForm(WagtailAdminModelForm):
                 logger.warning("A prepared answer has no vectors of its examples: %s", error)
 
 
-class LikenessPanel(Panel):
+class SimilarityPanel(Panel):
     """Shows which of the questions that were really asked would get this answer."""
 
     class BoundPanel(Panel.BoundPanel):
@@ -118,7 +118,7 @@ class LikenessPanel(Panel):
 
         def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:
             context = super().get_context_data(parent_context)
-            return {**context, "likeness_url": reverse("finetune_prepared:likeness")}
+            return {**context, "similarity_url": reverse("finetune_prepared:similarity")}
 
 
 prepared_edit_handler = ObjectList(
@@ -132,7 +132,7 @@ prepared_edit_handler = ObjectList(
                     "threshold",
                     widget=forms.NumberInput(attrs={"step": "0.01", "min": "0", "max": "1"}),
                 ),
-                LikenessPanel(heading=gettext_lazy("What was really asked")),
+                SimilarityPanel(heading=gettext_lazy("What was really asked")),
             ],
             heading=gettext_lazy("To which questions"),
         ),

@@ -21,7 +21,7 @@ from finetune_switch.search.retrieval import locales_for
 from finetune_switch.text.citations import parse_citations
 from finetune_switch.text.words import words
 
-from .similarity import likeness
+from .similarity import similarity
 
 Kind = PreparedAnswer.Kind
 
@@ -51,7 +51,7 @@ class _Row(NamedTuple):
     locale_id: int
     language: str
     embedding_model: str
-    unlikeness: float
+    baseline_similarity: float
     vectors: bytes
 
 
@@ -65,7 +65,7 @@ _COLUMNS = (
     "locale_id",
     "locale__language_code",
     "embedding_model",
-    "unlikeness",
+    "baseline_similarity",
     "vectors",
 )
 
@@ -76,7 +76,7 @@ def find_prepared(
     """The prepared answer to this question, on this site and in this language, if there is one.
 
     Fixed replies are looked for before corrections; of each kind, first by words, then by
-    likeness, the likest first. One whose page this asker may not open now is not for them. One
+    similarity, the likest first. One whose page this asker may not open now is not for them. One
     query where nothing was prepared.
     """
     in_use = PreparedAnswer.objects.filter(Q(site=site) | Q(site__isnull=True), is_on=True)
@@ -103,7 +103,7 @@ def find_prepared(
 def _fitting(question: str, rows: Sequence[_Row]) -> Iterator[_Row]:
     """What answers the question, best first."""
     # Made when it is needed: a model on a server may have to be asked for a vector.
-    alike = cache(lambda: likeness(question, rows))
+    alike = cache(lambda: similarity(question, rows))
     asked = plain(question)
     for kind in (Kind.FIXED, Kind.CORRECTION):
         some = [row for row in rows if row.kind == kind]

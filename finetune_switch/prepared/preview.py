@@ -20,10 +20,10 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question with its likeness, at most 1, to the likest example."""
+    """A question with its similarity, at most 1, to the likest example."""
 
     text: str
-    likeness: float
+    similarity: float
     has_words: bool
 
 
@@ -63,16 +63,16 @@ def preview(prepared: PreparedAnswer, *, with_visitors: bool) -> Preview:
         else:
             count = len(prepared.questions)
             best = (made.vectors[count:] @ made.vectors[:count].T).max(axis=1)
-            scores = scaled(best, made.unlikeness).tolist()
+            scores = scaled(best, made.baseline_similarity).tolist()
     found = sorted(
         (
             Candidate(text, score, has_phrase(plain(text), phrases))
             for text, score in zip(asked, scores, strict=True)
         ),
-        key=lambda one: (not one.has_words, -one.likeness),
+        key=lambda one: (not one.has_words, -one.similarity),
     )
-    given = [one for one in found if one.has_words or one.likeness >= prepared.threshold]
-    others = [one for one in found if one not in given and one.likeness > 0]
+    given = [one for one in found if one.has_words or one.similarity >= prepared.threshold]
+    others = [one for one in found if one not in given and one.similarity > 0]
     return Preview(given[-SHOWN:], others[:SHOWN], len(given), len(asked), problem)
 
 

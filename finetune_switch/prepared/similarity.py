@@ -1,8 +1,8 @@
 """How like the questions of a prepared answer another question is.
 
-A likeness is 1 for the same words and 0 for questions that have nothing in common, whichever model
-made the vectors: the cosine alone is no measure, since some models give any two questions of a
-language 0.7 and more, and everything would be like everything.
+A similarity is 1 for the same words and 0 for questions that have nothing in common, whichever
+model made the vectors. The cosine alone is no measure: some models give any two questions of one
+language 0.7 and more.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Embedded(Protocol):
     @property
     def vectors(self) -> bytes: ...
     @property
-    def unlikeness(self) -> float: ...
+    def baseline_similarity(self) -> float: ...
 
 
 class Made(NamedTuple):
@@ -59,7 +59,7 @@ class Made(NamedTuple):
     vectors: Vectors
     model: str
     """In words, the space that questions are searched in."""
-    unlikeness: float
+    baseline_similarity: float
     """The mean cosine of questions that have nothing in common."""
 
 
@@ -72,7 +72,10 @@ def embed_examples(prepared: PreparedAnswer) -> None:
     if questions := prepared.questions:
         made = embed_texts(questions)
         prepared.vectors = made.vectors.astype("<f4").tobytes()
-        prepared.embedding_model, prepared.unlikeness = made.model, made.unlikeness
+        prepared.embedding_model, prepared.baseline_similarity = (
+            made.model,
+            made.baseline_similarity,
+        )
     prepared.embedded_examples = prepared.examples
 
 
@@ -86,20 +89,20 @@ def embed_texts(texts: Sequence[str]) -> Made:
     return Made(
         made[: len(texts)],
         _name_of(space, made.shape[1]),
-        unlikeness_of(made[len(texts) :]),
+        baseline_similarity_of(made[len(texts) :]),
     )
 
 
-def unlikeness_of(vectors: Vectors) -> float:
+def baseline_similarity_of(vectors: Vectors) -> float:
     """The mean cosine of each two of these; from 0 to just below 1."""
     count = len(vectors)
     mean = (float((vectors @ vectors.T).sum()) - count) / (count * (count - 1))
     return min(max(mean, 0.0), MOST_UNLIKENESS)
 
 
-def scaled(cosine: Any, unlikeness: float) -> Any:
-    """A cosine, or an array of them, as a likeness."""
-    return (cosine - unlikeness) / (1 - unlikeness)
+def scaled(cosine: Any, baseline_similarity: float) -> Any:
+    """A cosine, or an array of them, as a similarity."""
+    return (cosine - baseline_similarity) / (1 - baseline_similarity)
 
 
 def embed_before_save(prepared: PreparedAnswer) -> None:
@@ -135,7 +138,7 @@ def renew_vectors() -> int:
         PreparedAnswer.objects.filter(pk=prepared.pk, examples=prepared.examples).update(
             vectors=prepared.vectors,
             embedding_model=prepared.embedding_model,
-            unlikeness=prepared.unlikeness,
+            baseline_similarity=prepared.baseline_similarity,
         )
     return left
 
@@ -158,7 +161,7 @@ def current_model_name() -> str:
         return ""
 
 
-def likeness(question: str, rows: Iterable[Embedded]) -> dict[int, float]:
+def similarity(question: str, rows: Iterable[Embedded]) -> dict[int, float]:
     """How like the likest example of each of these the question is, by primary key.
 
     What was embedded by another model is left out. Empty where the question cannot be embedded.
@@ -182,7 +185,7 @@ def likeness(question: str, rows: Iterable[Embedded]) -> dict[int, float]:
     ends = np.cumsum([len(row.vectors) // size for row in rows])
     best = np.maximum.reduceat(held.reshape(-1, len(vector)) @ vector, [0, *ends[:-1]])
     return {
-        row.pk: float(scaled(cosine, row.unlikeness))
+        row.pk: float(scaled(cosine, row.baseline_similarity))
         for row, cosine in zip(rows, best, strict=True)
     }
 

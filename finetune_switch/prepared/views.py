@@ -266,7 +266,7 @@ class PreparedCompareView(PermissionCheckedMixin, generic.RevisionsCompareView):
     permission_required = "change"
 
 
-class LikenessView(View):
+class SimilarityView(View):
     """Which of the questions that were asked would get the answer, as the form stands."""
 
     http_method_names = ["post"]

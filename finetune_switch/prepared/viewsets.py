@@ -40,7 +40,7 @@ class PreparedAnswerViewSet(ModelViewSet):
             edit_handler=prepared_edit_handler.bind_to_model(self.model),
         )
         return [
-            path("likeness/", prepared.LikenessView.as_view(), name="likeness"),
+            path("similarity/", prepared.SimilarityView.as_view(), name="similarity"),
             path(
                 "history/<int:pk>/revisions/<int:revision_id>/revert/",
                 revert,

@@ -38,7 +38,7 @@ class FactLock:
     def __init__(
         self, passages: Sequence[Passage], language: str, own_words: Iterable[str] = ()
     ) -> None:
-        self.held_back: list[dict[str, Any]] = []
+        self.withheld_facts: list[dict[str, Any]] = []
         """The facts that stood in no passage, for the editors: where in the answer, and which."""
         self._passages = passages
         self._language = language
@@ -99,7 +99,7 @@ class FactLock:
             if text.strip():
                 self._previous = None
             return text
-        self.held_back += [
+        self.withheld_facts += [
             {
                 "kind": fact.kind,
                 "text": fact.text,

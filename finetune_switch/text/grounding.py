@@ -1,9 +1,9 @@
 """Which passage each sentence of an answer rests on, and which of its facts stand in none.
 
 A sentence rests on a passage that has enough of its content words, whatever their endings, and of
-its facts. That is likeness, no proof: "the café is not open on Mondays" is as like the page as its
-contrary. Whether a fact (a price, a date, a telephone number …) stands in a passage is exact, see
-:mod:`finetune_switch.text.facts`.
+its facts. That shows similarity and proves nothing: "the café is not open on Mondays" is as similar
+to the page as its contrary. Whether a fact (a price, a date, a telephone number …) stands in a
+passage is exact, see :mod:`finetune_switch.text.facts`.
 """
 
 from __future__ import annotations

@@ -54,14 +54,14 @@ class Masking:
         return _replace(text, found)
 
     def hide_repeated(
-        self, text: str, held_back: Iterable[dict[str, Any]] = ()
+        self, text: str, withheld_facts: Iterable[dict[str, Any]] = ()
     ) -> tuple[str, list[dict[str, Any]]]:
         """The text without what :meth:`hide` has masked elsewhere.
 
-        ``held_back`` names facts in it by ``text``, ``start`` and ``end``; they are given back
+        ``withheld_facts`` names facts in it by ``text``, ``start`` and ``end``; they are given back
         masked, and moved to where they stand now.
         """
-        kept = list(held_back)
+        kept = list(withheld_facts)
         if not self._hidden:
             return text, kept
         found = [p for p in find_private(text, self._language) if (p.kind, p.value) in self._values]

@@ -17,20 +17,20 @@ def average_linkage(vectors: NDArray[np.float32], least: float) -> list[list[int
     members = [[row] for row in range(count)]
     if count < 2:
         return members
-    likeness = vectors @ vectors.T
-    np.fill_diagonal(likeness, -1)
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -1)
     sizes = np.ones(count, dtype=np.float32)
     # Of each cluster the likest other one, so that a merger looks at one row and not at all.
-    nearest = likeness.argmax(axis=1)
-    highest = likeness[np.arange(count), nearest]
+    nearest = similarity.argmax(axis=1)
+    highest = similarity[np.arange(count), nearest]
     while highest.max() >= least:
         kept = int(highest.argmax())
         gone = int(nearest[kept])
-        merged = sizes[kept] * likeness[kept] + sizes[gone] * likeness[gone]
+        merged = sizes[kept] * similarity[kept] + sizes[gone] * similarity[gone]
         merged /= sizes[kept] + sizes[gone]
         merged[[kept, gone]] = -1
-        likeness[kept] = likeness[:, kept] = merged
-        likeness[gone] = likeness[:, gone] = -1
+        similarity[kept] = similarity[:, kept] = merged
+        similarity[gone] = similarity[:, gone] = -1
         sizes[kept] += sizes[gone]
         members[kept] += members[gone]
         members[gone] = []
@@ -38,7 +38,7 @@ def average_linkage(vectors: NDArray[np.float32], least: float) -> list[list[int
         nearest[closer], highest[closer] = kept, merged[closer]
         lost = np.flatnonzero((nearest == kept) | (nearest == gone))
         for row in {kept, *lost.tolist()}:
-            nearest[row] = likeness[row].argmax()
-            highest[row] = likeness[row, nearest[row]]
+            nearest[row] = similarity[row].argmax()
+            highest[row] = similarity[row, nearest[row]]
         highest[gone] = -1
     return [rows for rows in members if rows]

@@ -102,7 +102,9 @@ class VisitorQuestionFilterSet(PlaceFilterSet):
         ],
         "slower_than",
     )
-    held_back = radio(gettext_lazy("Fact lock held something back"), YES_OR_NO, "with_held_back")
+    withheld_facts = radio(
+        gettext_lazy("Fact lock held something back"), YES_OR_NO, "with_withheld_facts"
+    )
     prepared = radio(gettext_lazy("Prepared answer"), YES_OR_NO, "with_prepared")
     backend = django_filters.ModelChoiceFilter(
         label=gettext_lazy("Backend"), queryset=ChatBackend.objects.order_by("label")
@@ -125,8 +127,10 @@ class VisitorQuestionFilterSet(PlaceFilterSet):
     def slower_than(self, found: Any, name: str, value: str) -> Any:
         return found.filter(first_token_seconds__gt=int(value))
 
-    def with_held_back(self, found: Any, name: str, value: str) -> Any:
-        return found.exclude(held_back=[]) if value == "yes" else found.filter(held_back=[])
+    def with_withheld_facts(self, found: Any, name: str, value: str) -> Any:
+        return (
+            found.exclude(withheld_facts=[]) if value == "yes" else found.filter(withheld_facts=[])
+        )
 
     def with_prepared(self, found: Any, name: str, value: str) -> Any:
         return found.filter(prepared_answer__isnull=value == "no")

@@ -1,4 +1,4 @@
-"""What visitors asked and got no answer to: grouped by likeness, and what each group lacked."""
+"""What visitors asked and got no answer to: grouped by similarity, and what each group lacked."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def group_unanswered(exchanges: QuerySet[Exchange]) -> Grouping:
     groups = [
         Group(found[0].site, sorted(found, key=lambda row: row.opened_at, reverse=True))
         for alike in by_site.values()
-        for found in _by_likeness(alike, vectors)
+        for found in _by_similarity(alike, vectors)
     ]
     groups.sort(key=lambda group: (len(group.exchanges), group.last_asked), reverse=True)
     return Grouping(groups, len(rows), total - len(rows), error)
@@ -218,7 +218,7 @@ def _plain(text: str) -> str:
     return " ".join(words(text)) or text.strip()
 
 
-def _by_likeness(
+def _by_similarity(
     alike: Sequence[list[Exchange]], vectors: dict[str, Any]
 ) -> Iterator[list[Exchange]]:
     """Those of the same words with those that are like them; what has no vector by itself."""

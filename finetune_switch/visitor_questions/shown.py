@@ -17,7 +17,7 @@ from finetune_switch.search.readers import BATCH, frozen_passages
 
 def text_shown(exchange: Exchange) -> str:
     """The answer as its visitor read it: without what the fact lock held back."""
-    if not exchange.held_back:
+    if not exchange.withheld_facts:
         return exchange.answer
     # Reading facts takes a library that no start-up should wait for.
     from finetune_switch.text.fact_lock import FactLock
@@ -37,7 +37,7 @@ def text_shown(exchange: Exchange) -> str:
 def pieces_said(exchange: Exchange) -> Iterator[tuple[str, bool]]:
     """The answer as the model gave it, in pieces: the facts that were held back apart."""
     at = 0
-    for fact in sorted(exchange.held_back, key=lambda fact: fact["start"]):
+    for fact in sorted(exchange.withheld_facts, key=lambda fact: fact["start"]):
         start, end = max(at, fact["start"]), fact["end"]
         if start >= end:
             continue

@@ -355,5 +355,5 @@ def test_who_may_switch_only_is_offered_no_backends(site, switch, tuned, switche
 
 def test_what_an_answer_would_be_given_to_is_for_those_who_may_prepare_some(site, log_in):
     for role, status in (("preparer", 200), ("prepared_changer", 200), ("prepared_deleter", 302)):
-        page = log_in(role).post("prepared:likeness", follow=False, examples="When?")
+        page = log_in(role).post("prepared:similarity", follow=False, examples="When?")
         assert page.status == status, role

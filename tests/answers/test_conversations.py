@@ -232,7 +232,7 @@ class TestSent:
         switched("parrot")
         asked = ask(FOLLOW_UP, turns=[Turn(FIRST, "It costs £99.")], fact_lock=True)
         assert "£99" not in asked.text
-        assert [held["text"] for held in asked.exchange.held_back] == ["£99"]
+        assert [held["text"] for held in asked.exchange.withheld_facts] == ["£99"]
 
     def test_a_browser_cannot_put_passages_into_what_was_said(self, site, switched, standin, ask):
         switched()

@@ -212,7 +212,7 @@ class TestCitations:
         citations = CitationFilter([])
         assert citations.feed("As [1] says.") + citations.finish() == "As says."
 
-    def test_what_cannot_become_a_citation_is_not_held_back(self):
+    def test_what_cannot_become_a_citation_is_not_withheld_facts(self):
         citations = CitationFilter(self.PASSAGES)
         assert citations.feed("Nine o'clock.") == "Nine o'clock."
         assert citations.feed(" See [") == " See"

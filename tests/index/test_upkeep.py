@@ -230,7 +230,7 @@ def test_a_mark_renewed_while_it_is_worked_off_stays(lamp, monkeypatch):
         return done
 
     monkeypatch.setattr(building, "update_objects", overtaken)
-    building.work_off(list(PendingUpdate.objects.all()))
+    building.process_pending(list(PendingUpdate.objects.all()))
     assert pending() == {("demo_site.articlepage", str(lamp.pk), False)}
 
 

@@ -71,7 +71,7 @@ class TestAnswer:
         assert (asked.done.outcome, asked.done.citations) == (Outcome.COMPLETE, [1])
         exchange = asked.exchange
         assert exchange.prepared_answer == prepared
-        assert (exchange.answer, exchange.cost, exchange.held_back) == (asked.text, None, [])
+        assert (exchange.answer, exchange.cost, exchange.withheld_facts) == (asked.text, None, [])
         assert (exchange.backend, exchange.backend_state["label"]) == (None, "Corrected answer")
 
     def test_asked_again_under_the_same_id_it_is_replayed_word_for_word(self, ask, prepare):
@@ -131,11 +131,11 @@ class TestWhich:
         prepare("The café's.", examples="Is there a café?", threshold=0.1)
         assert find(OTHER) == "The lift's."
 
-    def test_fixed_replies_come_first_and_words_before_likeness(self, find, prepare):
+    def test_fixed_replies_come_first_and_words_before_similarity(self, find, prepare):
         prepare("Corrected, by words.", examples="", words="course")
         assert find() == "Corrected, by words."
-        prepare("Fixed, by likeness.", kind=Kind.FIXED)
-        assert find() == "Fixed, by likeness."
+        prepare("Fixed, by similarity.", kind=Kind.FIXED)
+        assert find() == "Fixed, by similarity."
         prepare("Fixed, by words.", kind=Kind.FIXED, examples="", words="money back")
         assert find() == "Fixed, by words."
 

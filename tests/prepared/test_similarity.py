@@ -1,4 +1,4 @@
-"""What the default likeness lets through, and vectors that keep in step with their questions."""
+"""What the default similarity lets through, and vectors that keep in step with their questions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from finetune_switch.models import PreparedAnswer
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD
 from finetune_switch.prepared.similarity import (
     UNRELATED,
+    baseline_similarity_of,
     current_model_name,
     is_stale,
-    likeness,
     renew_vectors,
     scaled,
-    unlikeness_of,
+    similarity,
 )
 from tests.embedding_helpers import chooser
 from tests.helpers import ask_sync
@@ -33,8 +33,8 @@ CONTENT = HERE.parents[1] / "demo_site" / "content"
 
 
 def share_let_through(pairs, embed):
-    unlikeness = unlikeness_of(embed(UNRELATED))
-    scores = [scaled(float(a @ b), unlikeness) for a, b in map(embed, pairs)]
+    baseline_similarity = baseline_similarity_of(embed(UNRELATED))
+    scores = [scaled(float(a @ b), baseline_similarity) for a, b in map(embed, pairs)]
     return sum(score >= DEFAULT_THRESHOLD for score in scores) / len(scores)
 
 
@@ -57,7 +57,7 @@ class TestDefault:
         alike = [float(a @ b) for a, b in map(embed_alike, PAIRS["different"])]
         assert sum(cosine >= DEFAULT_THRESHOLD for cosine in alike) > 0.9 * len(alike)
         same = np.ones((3, 4), dtype=np.float32) / 2
-        assert unlikeness_of(same) < 1
+        assert baseline_similarity_of(same) < 1
 
     def test_no_two_of_the_demos_questions_are_taken_for_each_other(self):
         files = ("questions.toml", "retrieval.toml")
@@ -88,13 +88,13 @@ class TestVectors:
         assert prepared.questions == ["When do you open?", "When do you close?"]
         stored = np.frombuffer(bytes(prepared.vectors), "<f4").reshape(2, -1)
         assert np.allclose(stored, EmbeddedEmbedder().embed(prepared.questions))
-        assert likeness("When do you close?", [prepared]) == {prepared.pk: pytest.approx(1)}
+        assert similarity("When do you close?", [prepared]) == {prepared.pk: pytest.approx(1)}
 
         prepared.examples = "Is there a lift?"
         prepared.save()
         prepared = PreparedAnswer.objects.get()
-        assert likeness("Is there a lift?", [prepared])[prepared.pk] == pytest.approx(1)
-        assert likeness("When do you close?", [prepared])[prepared.pk] < DEFAULT_THRESHOLD
+        assert similarity("Is there a lift?", [prepared])[prepared.pk] == pytest.approx(1)
+        assert similarity("When do you close?", [prepared])[prepared.pk] < DEFAULT_THRESHOLD
 
     def test_of_another_model_they_are_left_alone_until_the_index_is_rebuilt(
         self, prepared, connections, settings, standin
@@ -103,20 +103,20 @@ class TestVectors:
         assert not is_stale(prepared, current_model_name())
         chooser(settings)("openai")
         # What the index was made with still answers.
-        assert likeness("When do you open?", [prepared]) != {}
+        assert similarity("When do you open?", [prepared]) != {}
 
         build()
         prepared = PreparedAnswer.objects.get()
         assert prepared.embedding_model == current_model_name() == "openai: standin-embed (256)"
         assert {"When do you open?", "When do you close?"} <= set(embedded(standin))
-        assert likeness("When do you open?", [prepared])[prepared.pk] == pytest.approx(1)
+        assert similarity("When do you open?", [prepared])[prepared.pk] == pytest.approx(1)
 
-    def test_a_model_that_does_not_answer_costs_the_likeness_alone(
+    def test_a_model_that_does_not_answer_costs_the_similarity_alone(
         self, prepared, connections, settings, standin
     ):
         chooser(settings)("openai", "absent")
         standin.add_model("absent", listed=False, fault="unauthorized")
-        assert likeness("When do you open?", [prepared]) == {}
+        assert similarity("When do you open?", [prepared]) == {}
         prepared.examples, prepared.words = "Is there a lift?", "lift"
         prepared.save()
         prepared = PreparedAnswer.objects.get()

@@ -249,7 +249,7 @@ class TestCorrection:
         assert form_values(page)["examples"] == ""
 
 
-class TestLikeness:
+class TestSimilarity:
     def shown(self, admin, prepared, **changes):
         values = {
             "examples": prepared.examples,
@@ -259,7 +259,7 @@ class TestLikeness:
             "site": prepared.site_id or "",
             **changes,
         }
-        soup = admin.post("prepared:likeness", **values).soup
+        soup = admin.post("prepared:similarity", **values).soup
         lists = [
             [li.select_one("[dir=auto]").get_text() for li in ol.select("li")]
             for ol in soup.select("ol")
@@ -304,7 +304,7 @@ class TestLikeness:
     def test_markup_is_text(self, site, prepared, admin):
         asked(site, f"What time do you open? {EVIL}")
         page = admin.post(
-            "prepared:likeness", examples="When do you open?", threshold="0", locale="", site=""
+            "prepared:similarity", examples="When do you open?", threshold="0", locale="", site=""
         )
         assert "What time do you open?" in page.soup.get_text()
         assert page.soup.select("img") == []

@@ -104,14 +104,14 @@ class TestChecked:
         text = "I don't know. Ring 020 7946 0099."
         assert shown(text, own_words=[text]) == text
 
-    def test_the_facts_that_were_held_back_are_told(self):
+    def test_the_facts_that_were_withheld_facts_are_told(self):
         text = "Hello. A child pays £7, a dog £8. Ring 020 7946 0018."
         _, lock = released(text)
-        assert [(held["kind"], held["text"]) for held in lock.held_back] == [
+        assert [(held["kind"], held["text"]) for held in lock.withheld_facts] == [
             ("price", "£7"),
             ("price", "£8"),
         ]
-        assert [text[held["start"] : held["end"]] for held in lock.held_back] == ["£7", "£8"]
+        assert [text[held["start"] : held["end"]] for held in lock.withheld_facts] == ["£7", "£8"]
 
 
 class TestLabelled:
@@ -127,7 +127,7 @@ class TestLabelled:
 
     def test_at_most_one_in_fifty_true_ones_is_held_back(self, tally):
         assert tally.true >= 140
-        assert tally.share_held_back <= 0.02, tally.held_back
+        assert tally.share_withheld_facts <= 0.02, tally.withheld_facts
 
 
 class TestDelay:
@@ -189,14 +189,14 @@ class TestAnswers:
         assert asked.answer.text_so_far == asked.text
         assert asked.done.citations == [1, 2]
         assert asked.exchange.answer == said
-        assert [held["text"] for held in asked.exchange.held_back] == ["£7"]
+        assert [held["text"] for held in asked.exchange.withheld_facts] == ["£7"]
         assert not any("£7" in str(event) for event in asked.events)
 
     def test_without_it_everything_comes_and_nothing_is_held(self, tell, site, ask):
         asked = tell("A child pays £7.")
         plain = ask(backend=asked.exchange.backend, passages=make_passages(*PAGES))
         assert plain.text == "A child pays £7."
-        assert plain.exchange.held_back == []
+        assert plain.exchange.withheld_facts == []
 
     def test_a_replay_tells_no_more(self, tell, ask):
         options = {"exchange_id": uuid.uuid4(), "locale": "en-gb"}

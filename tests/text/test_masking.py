@@ -46,12 +46,12 @@ def test_an_answer_loses_what_it_repeats_and_keeps_the_pages_own_contacts():
     answer = "We write to Ada@Example.org or call 020 7946 0000. Or call us on 020 7946 0999."
     start = answer.index("020 7946 0000")
     last = answer.index("020 7946 0999")
-    held_back = [
+    withheld_facts = [
         {"kind": "telephone", "text": "020 7946 0000", "start": start, "end": start + 13},
         {"kind": "telephone", "text": "020 7946 0999", "start": last, "end": last + 13},
     ]
 
-    text, moved = masking.hide_repeated(answer, held_back)
+    text, moved = masking.hide_repeated(answer, withheld_facts)
 
     assert text == "We write to [e-mail] or call [telephone]. Or call us on 020 7946 0999."
     assert [fact["text"] for fact in moved] == ["[telephone]", "020 7946 0999"]

@@ -49,7 +49,7 @@ def embed(request):
     return ask
 
 
-def likeness(one, other):
+def similarity(one, other):
     return sum(x * y for x, y in zip(one, other, strict=True))
 
 
@@ -59,8 +59,8 @@ class TestInThisProcess:
         boat, vessel, soup = embed(backend(kind), ["a small boat", "a little vessel", "soup"])
         assert len(boat) == 256
         assert all(isinstance(number, float) for number in boat)
-        assert likeness(boat, boat) == pytest.approx(1, abs=1e-4)
-        assert likeness(boat, vessel) > likeness(boat, soup)
+        assert similarity(boat, boat) == pytest.approx(1, abs=1e-4)
+        assert similarity(boat, vessel) > similarity(boat, soup)
 
     @pytest.mark.parametrize("kind", BACKENDS)
     def test_nothing_gives_nothing(self, backend, embed, kind):

@@ -16,8 +16,8 @@ def plainly(vectors, least):
             for i, one in enumerate(clusters)
             for j, other in enumerate(clusters[:i])
         ]
-        likeness, i, j = max(pairs)
-        if likeness < least:
+        similarity, i, j = max(pairs)
+        if similarity < least:
             break
         clusters[j] += clusters.pop(i)
     return {frozenset(rows) for rows in clusters}

@@ -45,7 +45,7 @@ def closed(site, page):
         standalone_question=f"Why is it that {SECRET}",
         thumb=False,
         comment=SECRET,
-        held_back=[{"kind": "number", "text": "a million", "start": 19, "end": 28}],
+        withheld_facts=[{"kind": "number", "text": "a million", "start": 19, "end": 28}],
     )
 
 
@@ -94,7 +94,12 @@ class TestList:
     def test_a_row(self, reader, site, page):
         held = [{"kind": "price", "text": "£7", "start": 0, "end": 2}]
         exchange = make_exchange(
-            "What is paid?", site, pages=[page], thumb=False, comment="Too short", held_back=held
+            "What is paid?",
+            site,
+            pages=[page],
+            thumb=False,
+            comment="Too short",
+            withheld_facts=held,
         )
         listed = reader.get("visitor_questions:index")
         title, _when, language, where, outcome, thumb, backend, *last = cells(listed)
@@ -228,12 +233,12 @@ class TestFilters:
 
     def test_fact_lock_and_prepared_answer(self, reader, site):
         held = [{"kind": "price", "text": "£7", "start": 0, "end": 2}]
-        make_exchange("Held?", site, held_back=held)
+        make_exchange("Held?", site, withheld_facts=held)
         prepared = PreparedAnswer.objects.create(locale=site.root_page.locale, answer="At nine.")
         state = {"label": "Fixed reply"}
         make_exchange("Prepared?", site, prepared_answer=prepared, backend_state=state)
-        assert self.find(reader, held_back="yes") == {"Held"}
-        assert self.find(reader, held_back="no") == {"Prepared"}
+        assert self.find(reader, withheld_facts="yes") == {"Held"}
+        assert self.find(reader, withheld_facts="no") == {"Prepared"}
         assert self.find(reader, prepared="yes") == {"Prepared"}
         assert self.find(reader, prepared="no") == {"Held"}
         assert cells(reader.get("visitor_questions:index", prepared="yes"))[6] == "Fixed reply"
@@ -303,7 +308,7 @@ class TestExport:
             site,
             pages=[page],
             answer="£7 a day. [1]",
-            held_back=[{"kind": "price", "text": "£7", "start": 0, "end": 2}],
+            withheld_facts=[{"kind": "price", "text": "£7", "start": 0, "end": 2}],
             thumb=True,
             comment="@SUM(1)",
             cost=Decimal("0.0002"),
@@ -346,7 +351,7 @@ class TestOne:
             conversation=conversation,
             standalone_question="How much do you pay?",
             answer="By the hour. [1] It is £7. [1]",
-            held_back=[{"kind": "price", "text": "£7", "start": 23, "end": 25}],
+            withheld_facts=[{"kind": "price", "text": "£7", "start": 23, "end": 25}],
             thumb=False,
             comment="No figure!",
             cost=Decimal("0.0002"),

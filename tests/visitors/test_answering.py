@@ -50,7 +50,7 @@ class TestAsk:
         assert text == f"It opens at nine. [1] {instead} <b>Welcome.</b>"
         exchange = Exchange.objects.get()
         assert (exchange.origin, exchange.user, exchange.answer) == (Origin.SITE, None, SAID)
-        assert [held["text"] for held in exchange.held_back] == ["£7"]
+        assert [held["text"] for held in exchange.withheld_facts] == ["£7"]
 
     def test_which_model_it_was_and_what_it_cost_is_not_told(self, client, lighthouse):
         shown = {name: set(data) for name, data in events(ask_visitor(client))}

@@ -158,8 +158,8 @@ class TestRecord:
         masked = "Call [telephone] or write to [e-mail]: when does the lighthouse open?"
         assert exchange.question == masked
         assert exchange.answer == "At nine. [1] We call [telephone], [e-mail]."
-        assert {held["text"] for held in exchange.held_back} == {"[telephone]", "[e-mail]"}
-        for held in exchange.held_back:
+        assert {held["text"] for held in exchange.withheld_facts} == {"[telephone]", "[e-mail]"}
+        for held in exchange.withheld_facts:
             assert exchange.answer[held["start"] : held["end"]] == held["text"]
         row = str(list(Exchange.objects.values()))
         assert "7946" not in row

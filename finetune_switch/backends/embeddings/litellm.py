@@ -17,11 +17,11 @@ from finetune_switch.backends import errors
 from finetune_switch.backends.background import run
 from finetune_switch.backends.base import BackendConfig
 from finetune_switch.backends.calls import (
-    Clock,
+    DeadlineTimer,
     address_of,
     aimport_litellm,
+    call_with_retries,
     import_litellm,
-    insist,
     key_for,
 )
 from finetune_switch.conf import EMBEDDING_BATCH_SIZE, EMBEDDING_MAX_TOKENS
@@ -124,7 +124,7 @@ class LiteLLMEmbedder:
     async def _ask(self, litellm: Any, texts: list[str]) -> Vectors:
         """One batch, again where the server asks for it, within one deadline."""
         config = self._config(is_question=len(texts) == 1)
-        clock = Clock(config)
+        clock = DeadlineTimer(config)
 
         async def call() -> Vectors:
             arguments = self._arguments(texts, config, await address_of(self._server, clock))
@@ -132,7 +132,9 @@ class LiteLLMEmbedder:
             return check_vectors(_rows(response, config), len(texts), self.dimensions)
 
         try:
-            return await insist(call, clock, lambda error: _as_ours(_translate(error, config)))
+            return await call_with_retries(
+                call, clock, lambda error: _as_ours(_translate(error, config))
+            )
         except DeadlineExceeded as error:
             raise _too_slow(config) from error
         except EmbeddingError:

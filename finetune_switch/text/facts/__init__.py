@@ -2,7 +2,7 @@
 
 A fact is a contact detail, an address, a price, a date, an hour or a number. Both sides are read by
 the same rules, so that "+44 20 7946 0000" is "020 7946 0000", "£5" is "5 pounds" and "3 March" is
-"03/03"; then they are equal or not. There is no likeness here.
+"03/03"; then they are equal or not. There is no similarity here.
 
 Of the facts of tests/text/facts.toml and facts_hard.toml, English and German, none of 564 invented
 ones passes, and none of 364 true ones is held back (``python -m benchmarks.facts``). That is of

@@ -86,7 +86,7 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, 
         return {
             **context,
             "pieces": list(pieces_said(exchange)),
-            "shown": text_shown(exchange) if exchange.held_back else "",
+            "shown": text_shown(exchange) if exchange.withheld_facts else "",
             "is_whole": exchange.outcome in WHOLE,
             "passages": passages_shown(frozen_passages(exchange), user),
             "backend_state": exchange.backend_state if permissions.may_see_backends(user) else {},

@@ -133,7 +133,7 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
         "standalone_question": gettext_lazy("Made into"),
         "answer": gettext_lazy("Answer"),
         "shown": gettext_lazy("What the visitor read"),
-        "held_back": gettext_lazy("Facts held back"),
+        "withheld_facts": gettext_lazy("Facts held back"),
         "pages": gettext_lazy("Pages cited"),
         "backend": gettext_lazy("Backend"),
         "model": gettext_lazy("Model"),
@@ -262,6 +262,6 @@ def _export_row(row: Exchange, seen: SeenQuestion) -> dict[str, Any]:
         "standalone_question": row.standalone_question,
         "answer": row.answer,
         "shown": text_shown(row),
-        "held_back": "; ".join(fact["text"] for fact in row.held_back),
+        "withheld_facts": "; ".join(fact["text"] for fact in row.withheld_facts),
         "pages": "; ".join(source.title for source in seen.sources),
     }

@@ -1,5 +1,5 @@
 /** Shows which of the questions that were asked would get the answer, as the form stands. */
-class FinetuneLikenessController extends window.StimulusModule.Controller {
+class FinetuneSimilarityController extends window.StimulusModule.Controller {
   static targets = ['button', 'status', 'list'];
   static values = { url: String, waiting: String, failed: String };
 
@@ -49,7 +49,7 @@ class FinetuneLikenessController extends window.StimulusModule.Controller {
       if (!response.ok) throw new Error(String(response.status));
       this.listTarget.innerHTML = await response.text();
       // The sentence that sums it up is said aloud; the list is there to be read.
-      const summary = this.listTarget.querySelector('[data-finetune-likeness-summary]');
+      const summary = this.listTarget.querySelector('[data-finetune-similarity-summary]');
       this.statusTarget.textContent = '';
       if (summary) this.statusTarget.append(...summary.childNodes);
       summary?.remove();
@@ -59,4 +59,4 @@ class FinetuneLikenessController extends window.StimulusModule.Controller {
   }
 }
 
-window.wagtail.app.register('finetune-likeness', FinetuneLikenessController);
+window.wagtail.app.register('finetune-similarity', FinetuneSimilarityController);
