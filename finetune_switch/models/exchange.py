@@ -123,8 +123,9 @@ class Exchange(models.Model):
     """Question, passages, answer, the backend as it was, timings, tokens, cost and outcome.
 
     Opened before the backend is asked and closed exactly once. The answer is what the model said,
-    and ``withheld_facts`` names the facts in it that the fact lock kept from the visitor. Tokens
-    are counts, seconds are seconds, the cost is in US dollars; each is empty where unknown.
+    ``shown_text`` what the reader was shown of it, and ``withheld_facts`` the facts in it that the
+    fact lock kept from the visitor. Tokens are counts, seconds are seconds, the cost is in US
+    dollars; each is empty where unknown.
 
     ``conversation`` is shared by a visitor's questions that follow each other, and
     ``standalone_question`` is what a follow-up was made into before it was searched for.
@@ -154,6 +155,7 @@ class Exchange(models.Model):
         PreparedAnswer, on_delete=models.SET_NULL, null=True, related_name="exchanges"
     )
     answer = models.TextField(blank=True)
+    shown_text = models.TextField(blank=True)
     citations = models.JSONField(default=list)
     withheld_facts = models.JSONField(default=list)
     outcome = models.CharField(

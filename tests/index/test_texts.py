@@ -310,7 +310,7 @@ class TestTables:
     @pytest.mark.django_db(transaction=True)
     def test_migrating_back_and_forth(self, make_chunk, search):
         try:
-            call_command("migrate", "finetune_switch", "0002", verbosity=0)
+            call_command("migrate", "finetune_switch", "0001", verbosity=0)
             assert "finetune_switch_text" not in connection.introspection.table_names()
             Chunk.objects.all().delete()
         finally:
@@ -363,7 +363,7 @@ class TestWithout:
 
     @on_sqlite
     def test_an_sqlite_without_fts5(self, monkeypatch):
-        migration = import_module("finetune_switch.migrations.0003_text")
+        migration = import_module("finetune_switch.migrations.0002_text")
         monkeypatch.setattr(migration, "has_fts5", lambda connection: False)
         monkeypatch.setattr("finetune_switch.index.texts.sqlite._with_table", set())
         with connection.cursor() as cursor:

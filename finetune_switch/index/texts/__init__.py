@@ -15,7 +15,7 @@ def is_available(using: str = "default") -> bool:
     """Whether this database can rank by words: PostgreSQL, and SQLite where it has FTS5.
 
     The table is made by ``migrate``. After a move to an SQLite with FTS5, ``migrate finetune_switch
-    0002`` and ``migrate`` make it.
+    0001`` and ``migrate`` make it.
     """
     vendor = connections[using].vendor
     return vendor == "postgresql" or (vendor == "sqlite" and has_table(using))

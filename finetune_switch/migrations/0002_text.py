@@ -81,7 +81,7 @@ def drop(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('finetune_switch', '0002_index'),
+        ('finetune_switch', '0001_initial'),
     ]
 
     operations = [
