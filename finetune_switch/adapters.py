@@ -98,7 +98,7 @@ def register_indexed_models(models: Callable[[], Iterable[type[Model]]]) -> None
     _model_sources.append(models)
 
 
-def indexed_models() -> list[type[Model]]:
+def adapter_models() -> list[type[Model]]:
     """Models beside pages that the adapters want to be in the site's own index."""
     return list(dict.fromkeys(model for source in _model_sources for model in source()))
 

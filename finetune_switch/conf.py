@@ -185,7 +185,7 @@ def store_options() -> dict[str, Any]:
     return dict(_index("STORE_OPTIONS") or {})
 
 
-def indexed_models() -> list[str]:
+def indexed_model_labels() -> list[str]:
     """Models beside pages that are indexed, as ``app_label.ModelName``."""
     return list(_index("MODELS") or [])
 

@@ -8,8 +8,8 @@ from django.views.decorators.csrf import csrf_exempt
 from .visitors.endpoints.about import about
 from .visitors.endpoints.ask import ask
 from .visitors.endpoints.conversation import converse
+from .visitors.endpoints.description import describe
 from .visitors.endpoints.feedback import give_feedback
-from .visitors.endpoints.openapi import describe
 from .visitors.endpoints.search import results, search
 
 # The admin's views have the namespace "finetune_switch".

@@ -16,7 +16,8 @@ from wagtail_vector_index.storage.models import (
 )
 
 from finetune_switch.access import Asker
-from finetune_switch.vector_index import parts, searching
+from finetune_switch.vector_index import part_search as searching
+from finetune_switch.vector_index import parts
 from finetune_switch.vector_index.storage import SiteStorageProvider
 from tests.helpers import run
 

@@ -26,7 +26,7 @@ from finetune_switch.models import ChatBackend, Origin, Switch
 from finetune_switch.passages import Passage
 
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
-from .exchange import OpenExchange
+from .open_exchange import OpenExchange
 from .opening import open_exchange
 from .question import AskedQuestion
 from .threads import in_database_thread, release_connections

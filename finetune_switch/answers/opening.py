@@ -14,15 +14,15 @@ from django.utils.translation import gettext as _
 from finetune_switch.access.sites import site_for
 from finetune_switch.backends import get_backend
 from finetune_switch.backends.base import BaseChatBackend
-from finetune_switch.backends.embeddings.questions import each_vector_once
+from finetune_switch.backends.embeddings.question_vectors import each_vector_once
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Exchange, PreparedAnswer, Switch
 from finetune_switch.passages import Passage
 from finetune_switch.prepared.matching import PreparedReply, find_prepared
 from finetune_switch.search import retrieve
 
-from .exchange import OpenExchange
 from .followups import leans, standalone_by_rule
+from .open_exchange import OpenExchange
 from .prompts import Prompt, PromptTooLong, build_prompt
 from .question import AskedQuestion
 from .rewriting import Rewriting

@@ -7,7 +7,7 @@ from wagtail.admin.viewsets.base import ViewSet
 from finetune_switch.admin import permissions
 from finetune_switch.admin.menu_items import shown_to
 
-from .views.ask import CompareView
+from .views.compare import CompareView
 from .views.detail import (
     AgainView,
     ColumnView,

@@ -75,7 +75,7 @@ def content_of(
     a page loses its text for that.
     """
     obj = obj.specific if isinstance(obj, SpecificMixin) else obj
-    reader = _Reader(_rules(tuple(excluded_fields)), block_anchor)
+    reader = _FieldReader(_rules(tuple(excluded_fields)), block_anchor)
     with translation.override(_language(obj)):
         title_field, title = reader.title(obj)
         fields = list(reader.read(obj, _fields_of(type(obj)), apart_from=title_field))
@@ -223,7 +223,7 @@ def _rules(excluded: tuple[str, ...]) -> _Rules:
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _FieldReader:
     rules: _Rules
     block_anchor: str
 

@@ -92,7 +92,7 @@ def html_to_text(html: str) -> str:
     html = clean(html)
     if "<" not in html:
         return unescape(html)
-    reader = _Reader()
+    reader = _MarkupReader()
     if "<pre" in html.lower():
         reader.has_line_ends = True
     else:
@@ -109,7 +109,7 @@ def html_to_text(html: str) -> str:
     return "".join(reader.parts)
 
 
-class _Reader:
+class _MarkupReader:
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.has_line_ends = False

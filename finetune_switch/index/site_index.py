@@ -10,7 +10,7 @@ from django.utils.translation import get_language, gettext_lazy
 
 from finetune_switch import conf
 from finetune_switch.adapters import Scope
-from finetune_switch.backends.embeddings.questions import embed_question
+from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import Chunk, EmbeddingSpace
 from finetune_switch.passages import Hit

@@ -134,8 +134,8 @@ class Sources:
 
 def indexed_models() -> list[type[Model]]:
     """The models beside pages that are indexed: those of the settings, and of the adapters."""
-    named = [apps.get_model(label) for label in conf.indexed_models()]
-    return list(dict.fromkeys([*named, *adapters.indexed_models()]))
+    named = [apps.get_model(label) for label in conf.indexed_model_labels()]
+    return list(dict.fromkeys([*named, *adapters.adapter_models()]))
 
 
 def _restricted_paths() -> list[str]:

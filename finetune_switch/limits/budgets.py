@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from finetune_switch import conf
 from finetune_switch.models import Exchange, Origin
 
-from .counters import key_of, raise_count, shared_cache, warn
+from .counters import cache_key, raise_count, shared_cache, warn
 
 logger = logging.getLogger("finetune_switch.throttling")
 
@@ -145,7 +145,7 @@ def _sum_seconds(now: datetime) -> int:
 
 def _used_up(of: str, budget: float, site_id: int, now: datetime) -> UsedUp:
     end = _tomorrow(now) if of == "questions" else _next_month(now)
-    key = key_of(site_id, "used-up", of, end.date().isoformat())
+    key = cache_key(site_id, "used-up", of, end.date().isoformat())
     since: datetime | None = None
     try:
         cache = shared_cache()
@@ -164,11 +164,11 @@ def _used_up(of: str, budget: float, site_id: int, now: datetime) -> UsedUp:
 
 
 def _questions_key(site_id: int, now: datetime) -> str:
-    return key_of(site_id, "questions", now.date().isoformat())
+    return cache_key(site_id, "questions", now.date().isoformat())
 
 
 def _dollars_key(site_id: int, now: datetime) -> str:
-    return key_of(site_id, "dollars", f"{now:%Y-%m}")
+    return cache_key(site_id, "dollars", f"{now:%Y-%m}")
 
 
 def local_now() -> datetime:

@@ -38,7 +38,7 @@ def shared_cache() -> BaseCache:
     return caches[conf.visitors().cache]
 
 
-def key_of(*parts: Any) -> str:
+def cache_key(*parts: Any) -> str:
     return ":".join(map(str, (PREFIX, *parts)))
 
 
@@ -111,10 +111,10 @@ def take_slot(name: str, slots: int, seconds: float) -> Callable[[], None] | Non
 
 def _take_slot(cache: BaseCache, name: str, slots: int, timeout: int) -> Callable[[], None] | None:
     mine = secrets.token_hex(8)
-    first = key_of(name, secrets.randbelow(slots))
+    first = cache_key(name, secrets.randbelow(slots))
     if cache.add(first, mine, timeout):
         return _giving_back(cache, first, mine)
-    keys = [key_of(name, number) for number in range(slots)]
+    keys = [cache_key(name, number) for number in range(slots)]
     taken = cache.get_many(keys)
     free = [key for key in keys if key not in taken]
     for key in sorted(free, key=lambda _key: secrets.randbits(32)):

@@ -18,7 +18,7 @@ from finetune_switch import conf
 from finetune_switch.exceptions import Refused
 
 from . import budgets
-from .counters import key_of, raise_count, shared_cache, take_slot, warn
+from .counters import cache_key, raise_count, shared_cache, take_slot, warn
 
 logger = logging.getLogger("finetune_switch.throttling")
 
@@ -89,7 +89,7 @@ def _count_visitor(visitor: str, site_id: int) -> None:
     if limits.questions_a_minute is not None:
         minute, passed = divmod(now.timestamp(), MINUTE)
         rest = int(MINUTE - passed) + 1
-        count = raise_count(key_of(site_id, "minute", int(minute), visitor), rest)
+        count = raise_count(cache_key(site_id, "minute", int(minute), visitor), rest)
         if count is not None and count > limits.questions_a_minute:
             sentence = ngettext(
                 "You have asked many questions in a short time. Ask again in %d second.",
@@ -99,7 +99,7 @@ def _count_visitor(visitor: str, site_id: int) -> None:
             raise _too_many(sentence % rest, rest)
     if limits.questions_a_day is not None:
         rest = budgets.seconds_until_tomorrow(now)
-        count = raise_count(key_of(site_id, "day", now.date().isoformat(), visitor), rest)
+        count = raise_count(cache_key(site_id, "day", now.date().isoformat(), visitor), rest)
         if count is not None and count > limits.questions_a_day:
             raise _too_many(
                 _("You have asked as many questions as can be answered in one day."), rest
@@ -119,7 +119,7 @@ def visitor_hash(request: HttpRequest) -> str:
     now = budgets.local_now()
     try:
         salt = shared_cache().get_or_set(
-            key_of("salt", now.date().isoformat()),
+            cache_key("salt", now.date().isoformat()),
             lambda: secrets.token_hex(16),
             budgets.seconds_until_tomorrow(now),
         )

@@ -129,12 +129,12 @@ class PreparedAnswer(RevisionMixin, models.Model):
     @property
     def questions(self) -> list[str]:
         """The examples, one by one."""
-        return lines_of(self.examples)
+        return split_lines(self.examples)
 
     @property
     def phrases(self) -> list[str]:
         """The words and phrases, one by one."""
-        return lines_of(self.words)
+        return split_lines(self.words)
 
     @property
     def is_overdue(self) -> bool:
@@ -145,7 +145,7 @@ class PreparedAnswer(RevisionMixin, models.Model):
         return {name: value for name, value in data.items() if name not in self.DERIVED}
 
 
-def lines_of(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """What stands on the lines of a text, each once, without blank ones."""
     return list(dict.fromkeys(filter(None, (" ".join(line.split()) for line in text.splitlines()))))
 

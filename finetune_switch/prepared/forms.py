@@ -28,7 +28,7 @@ from finetune_switch.admin.widgets import admin_css
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import PreparedAnswer
 from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
-from finetune_switch.models.prepared import lines_of
+from finetune_switch.models.prepared import split_lines
 
 from .similarity import embed_examples
 
@@ -75,7 +75,7 @@ class PreparedAnswerForm(WagtailAdminModelForm):
         return self._clean_lines("words")
 
     def _clean_lines(self, name: str) -> str:
-        lines = lines_of(self.cleaned_data[name])
+        lines = split_lines(self.cleaned_data[name])
         if len(lines) > MOST_LINES:
             raise ValidationError(
                 _("There are %(count)d lines; at most %(most)d can be used.")

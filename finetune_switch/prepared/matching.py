@@ -15,7 +15,7 @@ from wagtail.models import Site
 from finetune_switch.access import Asker
 from finetune_switch.access.visibility import pages_open_to
 from finetune_switch.models import PreparedAnswer
-from finetune_switch.models.prepared import lines_of
+from finetune_switch.models.prepared import split_lines
 from finetune_switch.passages import Passage, Source
 from finetune_switch.search.retrieval import locales_for
 from finetune_switch.text.citations import parse_citations
@@ -107,7 +107,7 @@ def _fitting(question: str, rows: Sequence[_Row]) -> Iterator[_Row]:
     asked = plain(question)
     for kind in (Kind.FIXED, Kind.CORRECTION):
         some = [row for row in rows if row.kind == kind]
-        yield from (row for row in some if has_phrase(asked, lines_of(row.words)))
+        yield from (row for row in some if has_phrase(asked, split_lines(row.words)))
         if any(row.vectors for row in some):
             like = [row for row in some if alike().get(row.pk, -1.0) >= row.threshold]
             yield from sorted(like, key=lambda row: -alike()[row.pk])

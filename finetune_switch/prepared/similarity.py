@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from finetune_switch.backends.embeddings import get_embedder
-from finetune_switch.backends.embeddings.questions import embed_question
+from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import EmbeddingSpace, PreparedAnswer
 from finetune_switch.models.index import active_space

@@ -99,7 +99,7 @@ class ReviewColumn(DateColumn):
         return instance.review_on
 
 
-class StateColumn(Column):
+class PreparedStateColumn(Column):
     """Whether it is given, and what hinders it."""
 
     cell_template_name = "finetune_switch/prepared/state.html"
@@ -121,7 +121,7 @@ class PreparedIndexView(generic.IndexView):
             sort_key="times_given",
             classname="finetune-wide",
         ),
-        StateColumn("is_on", label=gettext_lazy("State"), sort_key="is_on"),
+        PreparedStateColumn("is_on", label=gettext_lazy("State"), sort_key="is_on"),
     ]
     search_fields = ["examples", "words", "answer"]
     filterset_class = PreparedFilterSet

@@ -44,10 +44,10 @@ class LinesField(forms.CharField):
         super().__init__(strip=False, **kwargs)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return lines_of(initial) != lines_of(data)
+        return nonblank_lines(initial) != nonblank_lines(data)
 
 
-def lines_of(text: str | None) -> list[str]:
+def nonblank_lines(text: str | None) -> list[str]:
     return [line for line in (text or "").splitlines() if line.strip()]
 
 
@@ -166,7 +166,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
     def _parameter(self, cleaned: dict[str, Any], name: str) -> Any:
         value = cleaned.get(PARAMETER_PREFIX + name)
         if name == "stop" and value:
-            return lines_of(value)
+            return nonblank_lines(value)
         return value
 
     def _provider(self, alias: str) -> str:

@@ -23,7 +23,7 @@ from finetune_switch.limits import budgets
 from finetune_switch.models import ChatBackend, Exchange, Outcome, PreparedAnswer, Switch
 
 
-class ActiveBackendPanel(Component):
+class ActiveBackendHomePanel(Component):
     """What answers, how it stands, questions today, and the next thing worth doing."""
 
     name = "finetune_active_backend"
@@ -108,4 +108,4 @@ def add_home_panel(request: HttpRequest, panels: list[Component]) -> None:
     if site is None or not sites.filter(pk=site.pk).exists():
         site = sites.first()
     if site is not None:
-        panels.append(ActiveBackendPanel(site, request.user))
+        panels.append(ActiveBackendHomePanel(site, request.user))

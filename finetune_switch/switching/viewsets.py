@@ -13,7 +13,13 @@ from finetune_switch.models import ChatBackend
 
 from .panels import backend_edit_handler
 from .views import backends
-from .views.backend import AddBaseModelView, CheckView, ModelfileView, ModelsView, PromptsView
+from .views.backend_actions import (
+    AddBaseModelView,
+    CheckView,
+    ModelfileView,
+    ModelsView,
+    PromptsView,
+)
 from .views.switch import (
     ActivateView,
     BackView,

@@ -20,8 +20,8 @@ from wagtail_vector_index.storage.numpy.provider import NumpyIndexMixin
 from finetune_switch.adapters import Scope, SearchableIndex
 from finetune_switch.passages import Hit
 
+from .part_search import Asked, PartOfSite
 from .parts import label_of
-from .searching import Asked, PartOfSite
 from .storage import SiteIndexMixin
 
 

@@ -119,7 +119,7 @@ def labels_of(model: type[Model]) -> set[str]:
     return {known._meta.label_lower for known in apps.get_models() if issubclass(known, model)}
 
 
-def key_of(instance: Model) -> Key:
+def document_key(instance: Model) -> Key:
     """How the site's own index knows an object."""
     if isinstance(instance, AbstractPage):
         model = instance.specific_class or type(instance)

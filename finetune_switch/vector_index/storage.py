@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from wagtail_vector_index.storage.base import Document, StorageProvider
 
 if TYPE_CHECKING:
-    from .asking import SiteQueryResponse
+    from .queries import SiteQueryResponse
 
 
 @dataclass(kw_only=True)
@@ -37,25 +37,25 @@ class SiteIndexMixin:
         models are never compared. Raises :class:`~finetune_switch.exceptions.BackendError` where
         texts cannot be embedded; the documents stay as they were.
         """
-        from . import writing
+        from . import updates as writing
 
         writing.rebuild(self)
 
     def upsert(self, *, documents: Iterable[Document]) -> None:
         """Bring the objects that these documents come from up to date, as they are now."""
-        from . import writing
+        from . import updates as writing
 
         writing.update(self, documents)
 
     def delete(self, *, document_ids: Sequence[str]) -> None:
         """Remove the objects that these documents belong to, until they are indexed again."""
-        from . import writing
+        from . import updates as writing
 
         writing.delete(self, document_ids)
 
     def clear(self) -> None:
         """Remove all of its objects from the site's index, until they are indexed again."""
-        from . import writing
+        from . import updates as writing
 
         writing.clear(self)
 
@@ -63,31 +63,31 @@ class SiteIndexMixin:
         self, query_vector: Sequence[float], *, limit: int = 5
     ) -> Generator[Document, None, None]:
         """The texts whose vectors are most like this one, which the asker may see."""
-        from . import asking
+        from . import queries as asking
 
         yield from asking.similar_documents(self, query_vector, limit=limit)
 
     def search(self, query: str, *, limit: int = 5) -> list[Any]:
         """The objects most like a question, best first, each once: ``limit``, if there are."""
-        from . import asking
+        from . import queries as asking
 
         return asking.search(self, query, limit=limit)
 
     async def asearch(self, query: str, *, limit: int = 5) -> list[Any]:
-        from . import asking
+        from . import queries as asking
 
         return await asking.in_thread(asking.search, self, query, limit=limit)
 
     def find_similar(self, object: Any, *, include_self: bool = False, limit: int = 5) -> list[Any]:
         """The objects most like this one, whether it is in the index or not."""
-        from . import asking
+        from . import queries as asking
 
         return asking.find_similar(self, object, include_self=include_self, limit=limit)
 
     async def afind_similar(
         self, object: Any, *, include_self: bool = False, limit: int = 5
     ) -> list[Any]:
-        from . import asking
+        from . import queries as asking
 
         return await asking.in_thread(
             asking.find_similar, self, object, include_self=include_self, limit=limit
@@ -101,7 +101,7 @@ class SiteIndexMixin:
         The prompt is the chat backend's own. The exchange is recorded. Raises
         :class:`~finetune_switch.exceptions.BackendError`, whose message is safe to show.
         """
-        from . import asking
+        from . import queries as asking
 
         return asking.query(
             self, query, sources_limit=sources_limit, chat_backend_alias=chat_backend_alias
@@ -110,7 +110,7 @@ class SiteIndexMixin:
     async def aquery(
         self, query: str, *, sources_limit: int = 5, chat_backend_alias: str = "default"
     ) -> SiteQueryResponse:
-        from . import asking
+        from . import queries as asking
 
         return await asking.aquery(
             self, query, sources_limit=sources_limit, chat_backend_alias=chat_backend_alias

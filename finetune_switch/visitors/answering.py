@@ -39,7 +39,7 @@ SHOWN_TO_VISITORS = {
 
 
 @dataclass(frozen=True)
-class Part:
+class AnswerPart:
     """A piece of an answer: words or, with a ``source``, the number that cites it."""
 
     text: str
@@ -61,7 +61,7 @@ class Answered:
     retry_after: int | None = None
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[AnswerPart]:
         """The text with its citations apart from its words, so that they can be links."""
         return list(parts_of(self.text, self.passages))
 
@@ -201,7 +201,7 @@ def page_language(code: str = "") -> str:
     return code or get_language()
 
 
-def parts_of(text: str, passages: Sequence[Passage]) -> Iterator[Part]:
+def parts_of(text: str, passages: Sequence[Passage]) -> Iterator[AnswerPart]:
     """A text as words and citations, in order."""
     known = {passage.number: passage for passage in passages}
     position = 0
@@ -209,11 +209,11 @@ def parts_of(text: str, passages: Sequence[Passage]) -> Iterator[Part]:
         yield from _words(text[position : match.start()])
         for number in match[1].replace(";", ",").split(","):
             if (source := known.get(int(number))) is not None:
-                yield Part(str(source.number), source)
+                yield AnswerPart(str(source.number), source)
         position = match.end()
     yield from _words(text[position:])
 
 
-def _words(text: str) -> Iterator[Part]:
+def _words(text: str) -> Iterator[AnswerPart]:
     if text:
-        yield Part(text)
+        yield AnswerPart(text)

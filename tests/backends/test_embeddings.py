@@ -222,7 +222,12 @@ class TestSettings:
         assert conf.embedding_settings() is None
         assert conf.index_store() is None
         assert conf.store_options() == {}
-        assert conf.indexed_models() == conf.excluded_page_types() == conf.excluded_fields() == []
+        assert (
+            conf.indexed_model_labels()
+            == conf.excluded_page_types()
+            == conf.excluded_fields()
+            == []
+        )
         assert conf.block_anchor() == ""
 
     def test_as_they_are_declared(self, settings):
@@ -240,7 +245,7 @@ class TestSettings:
         assert conf.embedding_settings() == conf.EmbeddingSettings("openai", "m", 64, 64, 512, {})
         assert conf.index_store() == "pgvector"
         assert conf.store_options() == {"ef_search": 80}
-        assert conf.indexed_models() == ["events.Event"]
+        assert conf.indexed_model_labels() == ["events.Event"]
         assert conf.excluded_page_types() == ["home.HomePage"]
         assert conf.excluded_fields() == ["body"]
         assert conf.block_anchor() == "block-{id}"

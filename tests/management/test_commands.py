@@ -11,7 +11,7 @@ from wagtail.models import ModelLogEntry, Page, Site
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters
 from finetune_switch.answers import opening
-from finetune_switch.management.subcommands import asking as subcommand
+from finetune_switch.management.subcommands import check_and_ask as subcommand
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
 from tests.helpers import make_backend, make_passages, manage
 

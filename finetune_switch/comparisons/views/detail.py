@@ -29,8 +29,8 @@ from finetune_switch.comparisons.comparing import (
 from finetune_switch.judging.forms import GradeForm
 from finetune_switch.models import Column, Comparison, Grade, Origin, Preference
 
-from .ask import ComparerMixin, CompareView
-from .presenting import columns_shown, verdict_shown, waking_seconds
+from .compare import ComparerMixin, CompareView
+from .context import columns_shown, verdict_shown, waking_seconds
 
 PARTIAL = "XMLHttpRequest"
 

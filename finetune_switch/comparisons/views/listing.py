@@ -69,7 +69,7 @@ def who(user: Any, reader: Any = None) -> str:
     return _("You") if user == reader else get_user_display_name(user)
 
 
-class SeenColumn(Column):
+class ComparisonTableColumn(Column):
     """A cell that is made of what the reader may see of the row."""
 
     def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
@@ -80,11 +80,11 @@ class SeenColumn(Column):
         return ""
 
 
-class AnswersColumn(SeenColumn):
+class AnswersColumn(ComparisonTableColumn):
     cell_template_name = "finetune_switch/comparisons/listing_answers.html"
 
 
-class JudgedColumn(SeenColumn):
+class JudgedColumn(ComparisonTableColumn):
     cell_template_name = "finetune_switch/comparisons/listing_judged.html"
 
     def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.is_export:
             # Wagtail's own way there reads every row first.
-            rows = export_rows(self.get_queryset(), self.reader)
+            rows = comparison_rows(self.get_queryset(), self.reader)
             return self.as_spreadsheet(rows, request.GET["export"])
         return super().get(request, *args, **kwargs)
 
@@ -241,7 +241,7 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
         return context
 
 
-def export_rows(
+def comparison_rows(
     comparisons: QuerySet[Comparison], reader: ComparisonReader
 ) -> Iterator[dict[str, Any]]:
     """A row for each answer, read in batches; one for a comparison that may not be read."""

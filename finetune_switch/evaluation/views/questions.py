@@ -23,7 +23,7 @@ from finetune_switch.admin.widgets import admin_css
 from finetune_switch.models import Question, QuestionSet
 
 
-def compare_url(question: Question) -> str:
+def question_compare_url(question: Question) -> str:
     """Where several backends are asked this question."""
     return f"{reverse('finetune_compare:index')}?saved={question.pk}"
 
@@ -80,7 +80,10 @@ class QuestionIndexView(generic.IndexView):
             label = _("Compare backends with “%(question)s”") % {"question": instance}
             buttons.append(
                 ListingButton(
-                    _("Compare"), url=compare_url(instance), attrs={"aria-label": label}, priority=5
+                    _("Compare"),
+                    url=question_compare_url(instance),
+                    attrs={"aria-label": label},
+                    priority=5,
                 )
             )
         return buttons
@@ -125,7 +128,7 @@ class QuestionEditView(generic.EditView):
     def header_buttons(self) -> list[HeaderButton]:
         if not permissions.may_compare(self.request.user):
             return []
-        return [HeaderButton(_("Compare"), url=compare_url(self.object), icon_name="view")]
+        return [HeaderButton(_("Compare"), url=question_compare_url(self.object), icon_name="view")]
 
     def get_usage_url(self) -> None:
         """None: comparisons that began with it are no references of Wagtail's."""

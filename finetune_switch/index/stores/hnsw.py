@@ -30,7 +30,7 @@ ORDER BY c.relname
 
 
 @dataclass(frozen=True)
-class Index:
+class HnswIndex:
     """An HNSW index. One that is neither valid nor being built was broken off."""
 
     name: str
@@ -38,10 +38,10 @@ class Index:
     is_being_built: bool
 
 
-def indexes(using: str, table: str) -> list[Index]:
+def indexes(using: str, table: str) -> list[HnswIndex]:
     with connections[using].cursor() as cursor:
         cursor.execute(_INDEXES, [table])
-        return [Index(*row) for row in cursor.fetchall()]
+        return [HnswIndex(*row) for row in cursor.fetchall()]
 
 
 def create(

@@ -9,9 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 
-from finetune_switch.management.subcommands.asking import Ask, Check
 from finetune_switch.management.subcommands.base import Subcommand
-from finetune_switch.management.subcommands.indexing import Index
+from finetune_switch.management.subcommands.check_and_ask import Ask, Check
+from finetune_switch.management.subcommands.indexing import IndexCommand
 from finetune_switch.management.subcommands.installing import Doctor, Init
 from finetune_switch.management.subcommands.retention import Purge
 from finetune_switch.management.subcommands.switching import Back, List, Status, Use
@@ -23,7 +23,7 @@ SUBCOMMANDS: tuple[type[Subcommand], ...] = (
     Use,
     Back,
     Ask,
-    Index,
+    IndexCommand,
     Init,
     Doctor,
     Purge,

@@ -27,7 +27,7 @@ from finetune_switch.search.retrieval import OWN_INDEX
 from .base import Subcommand
 
 
-class Index(Subcommand):
+class IndexCommand(Subcommand):
     name = "index"
     help = "Index every live page, so that questions find it. Safe to repeat: it goes on."
 

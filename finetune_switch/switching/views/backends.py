@@ -36,7 +36,7 @@ def state_of(row: ChatBackend, active: set[int]) -> str:
     return _("Not checked")
 
 
-class StateColumn(StatusTagColumn):
+class BackendStateColumn(StatusTagColumn):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("state", label=gettext_lazy("State"), primary=self.is_active, **kwargs)
 
@@ -72,7 +72,7 @@ class BackendIndexView(generic.IndexView):
             sort_key="shutdown_date",
             classname="finetune-wide",
         ),
-        StateColumn(classname="finetune-tag"),
+        BackendStateColumn(classname="finetune-tag"),
     ]
     search_fields = ["label", "alias", "model_name"]
     default_ordering = "label"

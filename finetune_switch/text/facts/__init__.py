@@ -26,7 +26,7 @@ from .amounts import accounts, fractions, numbers, pairs, prices
 from .base import Fact, Kind, blank_out
 from .contacts import addresses, emails, postcodes, telephones, urls
 from .dates import dates
-from .matching import Founded
+from .lookup import Founded
 from .plain import Plain
 from .spelled import spelled_addresses, spelled_numbers
 from .times import times

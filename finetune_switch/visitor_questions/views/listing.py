@@ -90,7 +90,7 @@ def prepare_url(exchange: Exchange, user: Any) -> str:
     return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
 
 
-class SeenColumn(Column):
+class VisitorQuestionColumn(Column):
     """A cell that is made of what the reader may see of the row."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
@@ -149,7 +149,7 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.is_export:
             # Wagtail's own way there reads every row first.
-            rows = export_rows(self.get_queryset(), self.reader)
+            rows = visitor_question_rows(self.get_queryset(), self.reader)
             return self.as_spreadsheet(rows, request.GET["export"])
         return super().get(request, *args, **kwargs)
 
@@ -191,16 +191,16 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
                 classname="finetune-wide",
             ),
             *([site] if Site.objects.count() > 1 else []),
-            SeenColumn("outcome", label=_("Outcome")),
-            SeenColumn("thumb", label=_("Thumb")),
+            VisitorQuestionColumn("outcome", label=_("Outcome")),
+            VisitorQuestionColumn("thumb", label=_("Thumb")),
             Column("backend", label=_("Backend"), accessor=backend_name, classname="finetune-wide"),
-            SeenColumn(
+            VisitorQuestionColumn(
                 "seconds",
                 label=_("First word"),
                 sort_key="first_token_seconds",
                 classname="finetune-wide",
             ),
-            SeenColumn("pages", label=_("Pages cited"), classname="finetune-wide"),
+            VisitorQuestionColumn("pages", label=_("Pages cited"), classname="finetune-wide"),
         ]
 
     @cached_property
@@ -224,7 +224,9 @@ def site_of(exchange: Exchange) -> str:
     return site_name(exchange.site) if exchange.site else ""
 
 
-def export_rows(exchanges: QuerySet[Exchange], reader: QuestionReader) -> Iterator[dict[str, Any]]:
+def visitor_question_rows(
+    exchanges: QuerySet[Exchange], reader: QuestionReader
+) -> Iterator[dict[str, Any]]:
     """A row for each question, read in batches; without its answer where that may not be read."""
     # An iterator of the database's would stay open as long as the reader takes to download.
     keys = list(exchanges.values_list("pk", flat=True))

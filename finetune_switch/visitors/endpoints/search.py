@@ -102,14 +102,14 @@ def results(request: HttpRequest) -> HttpResponseBase:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundPages:
     """One page of results, which are like the question or just the closest that there are."""
 
     pages: Page
     is_closest: bool
 
 
-def _find_or_none(request: HttpRequest, question: str, switch: Switch) -> Found | None:
+def _find_or_none(request: HttpRequest, question: str, switch: Switch) -> FoundPages | None:
     try:
         return _find(request, question, switch)
     except BackendError:
@@ -117,7 +117,7 @@ def _find_or_none(request: HttpRequest, question: str, switch: Switch) -> Found 
         return None
 
 
-def _find(request: HttpRequest, question: str, switch: Switch) -> Found:
+def _find(request: HttpRequest, question: str, switch: Switch) -> FoundPages:
     find = partial(
         retrieval.search,
         question,
@@ -128,5 +128,5 @@ def _find(request: HttpRequest, question: str, switch: Switch) -> Found:
     )
     pages = find(threshold=switch.similarity_threshold, page=request.GET.get("page"))
     if pages.paginator.count:
-        return Found(pages, is_closest=False)
-    return Found(find(threshold=-1.0, most=MOST_CLOSEST), is_closest=True)
+        return FoundPages(pages, is_closest=False)
+    return FoundPages(find(threshold=-1.0, most=MOST_CLOSEST), is_closest=True)

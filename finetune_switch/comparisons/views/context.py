@@ -46,7 +46,9 @@ def columns_shown(
         {
             **_answer_shown(comparison, column, exchanges.get(column.exchange_id), knows_names),
             "may_judge": may_judge,
-            "prepare_url": prepare_url(exchanges.get(column.exchange_id)) if may_prepare else "",
+            "prepare_url": prepared_add_url(exchanges.get(column.exchange_id))
+            if may_prepare
+            else "",
             **_grades_shown(grades.get(column.exchange_id, []), user, may_judge),
             "position": column.position,
             "letter": column.letter,
@@ -64,7 +66,7 @@ def columns_shown(
     ]
 
 
-def prepare_url(exchange: Exchange | None) -> str:
+def prepared_add_url(exchange: Exchange | None) -> str:
     """Where an answer is made the one that is given from now on; empty where none was given."""
     if exchange is None or STATES[exchange.current_outcome] != ANSWERED:
         return ""

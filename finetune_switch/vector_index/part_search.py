@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from finetune_switch import conf
 from finetune_switch.adapters import Scope
-from finetune_switch.backends.embeddings.questions import embed_question
+from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.index.site_index import LEAST_CANDIDATES, TEXT, VECTOR, SiteIndex, fuse
 from finetune_switch.index.stores import get_store
@@ -72,7 +72,7 @@ class PartOfSite(SiteIndex):
         self.label = label_of(index) or self.alias
         self.asked = asked
         self._index = index
-        self._searches: dict[Scope, _Search] = {}
+        self._searches: dict[Scope, _PartSearch] = {}
 
     @cached_property
     def part(self) -> Part:
@@ -97,12 +97,12 @@ class PartOfSite(SiteIndex):
         fused = fuse([list(ranking) for ranking in rankings.values()])
         return self._named(self._hits(fused, rankings, vector, threshold, limit))
 
-    def _search_in(self, scope: Scope) -> _Search | None:
+    def _search_in(self, scope: Scope) -> _PartSearch | None:
         if (space := self.asked.space) is None:
             return None
         self.space = space
         if scope not in self._searches:
-            self._searches[scope] = _Search(self.part, space, scope)
+            self._searches[scope] = _PartSearch(self.part, space, scope)
         return self._searches[scope]
 
     def _named(self, hits: Sequence[Hit]) -> list[Hit]:
@@ -132,7 +132,7 @@ class _Chunks:
     vectors: NDArray[np.float32]
 
 
-class _Search:
+class _PartSearch:
     """The two rankings within a part and a scope."""
 
     def __init__(self, part: Part, space: EmbeddingSpace, scope: Scope) -> None:

@@ -27,8 +27,8 @@ from finetune_switch.search import retrieve
 
 from .declared import SWITCH_CLASSES, chat_backend_settings
 from .documents import documents_of
-from .parts import Part, key_of
-from .searching import AlikeInPart, Asked, PartOfSite
+from .part_search import AlikeInPart, Asked, PartOfSite
+from .parts import Part, document_key
 
 __all__ = ["aquery", "find_similar", "in_thread", "query", "search", "similar_documents"]
 
@@ -62,7 +62,7 @@ def find_similar(index: Any, instance: Model, *, include_self: bool, limit: int)
         limit=limit if include_self else limit + 1,
         each_source_once=True,
     )
-    own = None if include_self else key_of(instance)
+    own = None if include_self else document_key(instance)
     return searched.part.fetch([key for key in map(_key, found) if key != own][:limit])
 
 
@@ -191,7 +191,7 @@ def _vector_of(instance: Model, space: EmbeddingSpace) -> Vector | None:
     """Of all that an object says now. Vectors that the index has are taken from there."""
     embedder = get_embedder(space)
     texts = {chunk.digest: chunk.embedded_text for chunk in chunks_of(text_of(instance), embedder)}
-    model, object_id = key_of(instance)
+    model, object_id = document_key(instance)
     rows = Chunk.objects.filter(
         space=space, document__model=model, document__object_id=object_id, digest__in=texts
     )
