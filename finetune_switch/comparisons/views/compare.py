@@ -46,7 +46,7 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
     """A question, and what is to answer it."""
 
     form_class = CompareForm
-    template_name = "finetune_switch/comparisons/ask.html"
+    template_name = "finetune_switch/comparisons/compare.html"
     page_title = gettext_lazy("Compare")
     header_icon = "finetune-switch"
 
