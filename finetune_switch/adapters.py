@@ -47,7 +47,7 @@ class BackendSource(Protocol):
         """The currently declared backends, by alias."""
 
     def build(self, alias: str, config: Any) -> Any:
-        """Make a ``BaseChatBackend`` from a ``BackendConfig`` (see ``finetune_switch.backends``)."""
+        """Make the ``finetune_switch.backends.BaseChatBackend`` for a ``BackendConfig``."""
 
 
 class SearchableIndex(Protocol):

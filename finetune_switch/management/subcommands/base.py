@@ -12,7 +12,7 @@ from finetune_switch.models import ChatBackend, Switch
 
 
 class Subcommand(ABC):
-    """Base class. ``handle`` returns the exit code: 0 for success, 1 for failure, 2 for bad input."""
+    """Base class. ``handle`` returns the exit code: 0 success, 1 failure, 2 bad input."""
 
     name: str
     help: str
