@@ -198,13 +198,3 @@ def is_cloud_model(provider: str, model_name: str) -> bool:
     return provider in ("ollama", "ollama_chat") and model_name.lower().endswith(
         (":cloud", "-cloud")
     )
-
-
-__all__ = [
-    "PARAMETERS",
-    "REASONING_LEVELS",
-    "Parameter",
-    "allowed_parameters",
-    "clean_parameters",
-    "is_cloud_model",
-]

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from .base import BLANK, DASH, Fact, make_fact
 from .wording import WordedNumber
 
-_HOUR = r"(?<![\w.,:/£€$-])(?P<hour>\d{1,2})(?:[.:](?P<minute>[0-5]\d))?"
 _FIRST = (
     r"(?:(?<![\w.,:/£€$-])(?P<first>\d{1,2})(?:[.:](?P<first_minute>[0-5]\d))?"
     rf"{BLANK}?(?:{DASH}|\b(?:to|until|till|and|or|bis|und|oder)\b){BLANK}?)?"
