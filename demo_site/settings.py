@@ -20,8 +20,8 @@ environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 
 # --- Security -----------------------------------------------------------------------------
 
-# On by default, because this is a demo. The default of ALLOWED_HOSTS prevents that a copy at a
-# public address is reachable.
+# On by default, because this is a demo. With the default ALLOWED_HOSTS, a copy at a public address
+# rejects all requests.
 DEBUG = env.bool("DEBUG", default=True)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 

@@ -68,7 +68,7 @@ class ExchangeQuerySet(models.QuerySet["Exchange"]):
         return self.filter(outcome=Outcome.OPEN, deadline_at__lt=timezone.now())
 
     def asked_today(self) -> ExchangeQuerySet:
-        # localtime() refuses the times of a project with USE_TZ = False.
+        # localtime() fails for the naive times of a project with USE_TZ = False.
         now = timezone.localtime() if settings.USE_TZ else timezone.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         return self.filter(opened_at__gte=midnight)

@@ -40,18 +40,18 @@ class Judgement(models.Model):
         abstract = True
 
     @classmethod
-    def record(cls, about: Any, *, judge: Any, was_blind: bool, **values: Any) -> Self:
+    def record(cls, subject: Any, *, judge: Any, was_blind: bool, **values: Any) -> Self:
         """Record the judge's opinion. Values not given are copied from the current one."""
         try:
-            return cls._replace(about, judge, was_blind, values)
+            return cls._replace(subject, judge, was_blind, values)
         except IntegrityError:
             # The judge recorded one in another window at the same time. Replace that one.
-            return cls._replace(about, judge, was_blind, values)
+            return cls._replace(subject, judge, was_blind, values)
 
     @classmethod
     @transaction.atomic
-    def _replace(cls, about: Any, judge: Any, was_blind: bool, values: dict[str, Any]) -> Self:
-        before = cls._of(about, judge).select_for_update().first()
+    def _replace(cls, subject: Any, judge: Any, was_blind: bool, values: dict[str, Any]) -> Self:
+        before = cls._current(subject, judge).select_for_update().first()
         if before is not None:
             kept = {name: getattr(before, name) for name in cls.OPINION_FIELDS}
             if kept == {**kept, **values}:
@@ -59,7 +59,7 @@ class Judgement(models.Model):
             values = {**kept, **values}
             cls.objects.filter(pk=before.pk).update(is_current=False)  # type: ignore[attr-defined]
         return cls.objects.create(  # type: ignore[attr-defined]
-            **{cls.SUBJECT_FIELD: about},
+            **{cls.SUBJECT_FIELD: subject},
             judge=judge,
             was_blind=was_blind,
             replaces=before,
@@ -68,9 +68,9 @@ class Judgement(models.Model):
 
     @classmethod
     @transaction.atomic
-    def undo(cls, about: Any, *, judge: Any) -> Self | None:
+    def undo(cls, subject: Any, *, judge: Any) -> Self | None:
         """Withdraw the judge's current opinion. Returns the previous one, now current again."""
-        latest = cls._of(about, judge).select_for_update().first()
+        latest = cls._current(subject, judge).select_for_update().first()
         if latest is None:
             return None
         rows = cls.objects  # type: ignore[attr-defined]
@@ -81,9 +81,9 @@ class Judgement(models.Model):
         return latest.replaces
 
     @classmethod
-    def _of(cls, about: Any, judge: Any) -> Any:
+    def _current(cls, subject: Any, judge: Any) -> Any:
         return cls.objects.filter(  # type: ignore[attr-defined]
-            **{cls.SUBJECT_FIELD: about}, judge=judge, is_current=True
+            **{cls.SUBJECT_FIELD: subject}, judge=judge, is_current=True
         )
 
 

@@ -149,5 +149,5 @@ def split_lines(text: str) -> list[str]:
 
 
 def today() -> date:
-    # localdate() refuses the times of a project with USE_TZ = False.
+    # localdate() fails for the naive times of a project with USE_TZ = False.
     return timezone.localdate() if settings.USE_TZ else timezone.now().date()
