@@ -139,12 +139,12 @@ class TestOllama:
         unknown = httpx.post(f"{server.url}/api/show", json={"model": "nobody:latest"})
         assert (unknown.status_code, unknown.json()["error"]) == (404, "model 'nobody' not found")
 
-    @pytest.mark.parametrize(("model", "rendered"), [("base", True), ("deaf", False)])
-    def test_render_only(self, server, model, rendered):
+    @pytest.mark.parametrize(("model", "includes_system"), [("base", True), ("deaf", False)])
+    def test_render_only(self, server, model, includes_system):
         messages = [{"role": "system", "content": "MARKER"}, *HELLO]
         body = ollama(server, f"standin-{model}", messages, _debug_render_only=True).json()
         rendered = body["_debug_info"]["rendered_template"]
-        assert ("MARKER" in rendered) is rendered
+        assert ("MARKER" in rendered) is includes_system
         assert HELLO[0]["content"] in rendered
 
     def test_embeddings(self, server):

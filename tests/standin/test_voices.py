@@ -4,7 +4,7 @@ import pytest
 
 from demo_site.standin.prompts import parse_last_message, parse_prompt, split_sentences
 
-from .make_messages import ollama, openai, said
+from .asking import ollama, openai, said
 
 PHRASE = "Sorry, our pages do not say."
 OPENING = "The harbour opens at nine on every day but Christmas."
