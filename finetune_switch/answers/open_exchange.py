@@ -269,7 +269,7 @@ class OpenExchange:
     def _note_found(self) -> None:
         if self.question.is_recorded:
             found = ("passages", "left_out", "standalone_question")
-            self.exchange.note(*found, "prepared_answer_id", "backend_id", "backend_state")
+            self.exchange.save_if_open(*found, "prepared_answer_id", "backend_id", "backend_state")
 
     def stream(self, heartbeat: float | None) -> Generator[Chunk, None, None]:
         assert self.backend is not None

@@ -72,7 +72,7 @@ def busy() -> IndexBusy:
 
 def forget_killed_builds() -> None:
     """Mark as failed what runs no more: it has not been heard of for a while."""
-    silent = timezone.now() - IndexBuild.SILENCE
+    silent = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT
     IndexBuild.objects.filter(status=IndexBuild.Status.RUNNING, heard_of_at__lt=silent).update(
         status=IndexBuild.Status.FAILED,
         error=_("It was broken off. Start it again: it goes on where it was."),

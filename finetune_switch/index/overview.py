@@ -198,7 +198,7 @@ def status_of(build: IndexBuild) -> IndexBuild.Status:
     """How a build stands: one that runs and is not heard of has failed. Writes nothing."""
     status = IndexBuild.Status(build.status)
     is_running = status == IndexBuild.Status.RUNNING
-    if is_running and build.heard_of_at < timezone.now() - IndexBuild.SILENCE:
+    if is_running and build.heard_of_at < timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT:
         return IndexBuild.Status.FAILED
     return status
 

@@ -14,7 +14,7 @@ from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import Chunk, EmbeddingSpace
 from finetune_switch.passages import Hit
-from finetune_switch.text.words import content_words, language_name, share
+from finetune_switch.text.words import content_words, language_name, stem_overlap
 
 from .stores import get_store
 from .stores.base import Vector
@@ -98,7 +98,9 @@ class SiteIndex:
         telling = {
             pk
             for pk, title, text in rows.values_list("pk", "document__title", "text")
-            if any(share(asked, f"{title} {text}", name) >= LEAST_SHARE for name in languages)
+            if any(
+                stem_overlap(asked, f"{title} {text}", name) >= LEAST_SHARE for name in languages
+            )
         }
         return {one.chunk_id: one.score for one in found if one.chunk_id in telling}
 

@@ -21,7 +21,7 @@ from finetune_switch.passages import Passage
 from finetune_switch.search import retrieve
 from finetune_switch.search.readers import frozen_passages
 from finetune_switch.search.vectors import vectors_of
-from finetune_switch.text.words import content_words, language_name, share, words
+from finetune_switch.text.words import content_words, language_name, stem_overlap, words
 
 if TYPE_CHECKING:
     pass
@@ -206,7 +206,7 @@ def most_telling(exchange: Exchange, passages: Iterable[Passage]) -> Passage | N
     wanted = content_words(asked(exchange), language)
     best, most = None, 0.0
     for passage in passages:
-        shared = share(wanted, f"{passage.source.title} {passage.text}", language)
+        shared = stem_overlap(wanted, f"{passage.source.title} {passage.text}", language)
         tells = shared + passage.score
         if (tells >= SPEAKS_OF or passage.score >= MEANS_THE_SAME) and tells > most:
             best, most = passage, tells

@@ -129,7 +129,9 @@ class TestRunning:
 
     def test_a_killed_one_is_in_nobodys_way_for_long(self, pages):
         killed = start_build()
-        IndexBuild.objects.update(status="running", heard_of_at=timezone.now() - IndexBuild.SILENCE)
+        IndexBuild.objects.update(
+            status="running", heard_of_at=timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT
+        )
         killed.refresh_from_db()
         assert status_of(killed) == Status.FAILED
         build()

@@ -99,7 +99,9 @@ def test_a_process_that_was_killed(make_page, standin, command):
     assert "already" in early.communicate(timeout=60)[1]
     assert early.returncode == 1
 
-    IndexBuild.objects.filter(pk=row.pk).update(heard_of_at=timezone.now() - IndexBuild.SILENCE)
+    IndexBuild.objects.filter(pk=row.pk).update(
+        heard_of_at=timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT
+    )
     standin.clear()
     output, errors = command("--json").communicate(timeout=60)
     assert json.loads(output) == {
@@ -226,7 +228,7 @@ class TestARestartOfTheDatabase:
         down.wait()
         row = IndexBuild.objects.get()
         assert row.status == Status.RUNNING
-        IndexBuild.objects.update(heard_of_at=row.heard_of_at - IndexBuild.SILENCE)
+        IndexBuild.objects.update(heard_of_at=row.heard_of_at - IndexBuild.HEARTBEAT_TIMEOUT)
         assert build().failed == 0
 
 

@@ -159,7 +159,7 @@ class TestFailed:
         )
 
     def test_a_build_that_was_killed(self, full, admin):
-        long_ago = timezone.now() - IndexBuild.SILENCE - timedelta(seconds=1)
+        long_ago = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT - timedelta(seconds=1)
         build = make_build(Status.RUNNING, total=9, done=3, heard_of_at=long_ago)
         page = admin.get("index:index")
         assert "It was broken off. Start it again" in page.text

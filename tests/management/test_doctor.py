@@ -167,7 +167,7 @@ class TestBuilds:
         assert examine()[1] == []
 
     def test_one_was_killed(self, indexed):
-        silent = timezone.now() - IndexBuild.SILENCE - timedelta(seconds=1)
+        silent = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT - timedelta(seconds=1)
         IndexBuild.objects.create(status="running", heard_of_at=silent)
         found, to_mend = examine()
         assert any("The last build failed: It was broken off." in one for one in found), found

@@ -25,11 +25,11 @@ class Command(BaseCommand):
             )
         try:
             report = loader.load(reset=options["reset"])
-        except loader.AnotherSite as error:
+        except loader.SiteHasContent as error:
             raise CommandError(f"{error} load_demo wants a database of its own.") from error
-        self._say(report)
+        self._write_report(report)
 
-    def _say(self, report: loader.Report) -> None:
+    def _write_report(self, report: loader.Report) -> None:
         if report.removed:
             self.stdout.write(f"Removed {report.removed} pages.")
         if report.pages:
@@ -45,10 +45,10 @@ class Command(BaseCommand):
             self.stdout.write(f"Created {', '.join(report.people)}.")
         self.stdout.write(f"Log in at {settings.WAGTAILADMIN_BASE_URL}/admin/")
         for name in loader.PEOPLE:
-            self.stdout.write(f"  {name:<8} {loader.PASSWORD}   {WHAT_THEY_MAY[name]}")
+            self.stdout.write(f"  {name:<8} {loader.PASSWORD}   {PERMISSIONS[name]}")
 
 
-WHAT_THEY_MAY = {
+PERMISSIONS = {
     "admin": "everything",
     "editor": "writes and publishes pages",
     "member": "no admin; reads the volunteers’ handbook",

@@ -1,4 +1,4 @@
-"""Some questions as visitors ask them, so that the reports of the demo have something to show."""
+"""Asks some questions as visitors, so that the demo's reports are not empty."""
 
 from __future__ import annotations
 

@@ -213,7 +213,9 @@ class GradeView(PartView):
         form = GradeForm(request.POST, instance=Grade(exchange=exchange))
         if not form.is_valid():
             return 400
-        given = {name: form.cleaned_data[name] for name in Grade.VALUES if name in request.POST}
+        given = {
+            name: form.cleaned_data[name] for name in Grade.OPINION_FIELDS if name in request.POST
+        }
         if given:
             blind = not self.knows_names()
             Grade.record(exchange, judge=request.user, was_blind=blind, **given)

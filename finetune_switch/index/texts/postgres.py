@@ -15,7 +15,7 @@ from django.db import connections
 from wagtail.models import Locale
 
 from finetune_switch.index.stores.base import Found, Scope
-from finetune_switch.text.words import content_runs, language_name
+from finetune_switch.text.words import content_tokens, language_name
 
 from .base import (
     CANDIDATES,
@@ -109,7 +109,7 @@ class PostgresTextRanking:
         self, question: str, *, space_id: int, limit: int, scope: Scope, language: str = ""
     ) -> list[Found]:
         """See :class:`~finetune_switch.index.texts.base.TextRanking`."""
-        asked = content_runs(question, language_name(language))
+        asked = content_tokens(question, language_name(language))
         if not asked:
             return []
         known = self._get_configurations()

@@ -12,7 +12,7 @@ from finetune_switch.models import ChatBackend, Switch
 
 
 class Subcommand(ABC):
-    """One verb. ``handle`` returns the exit code: 0 for yes, 1 for no, 2 for bad input."""
+    """Base class. ``handle`` returns the exit code: 0 success, 1 failure, 2 bad input."""
 
     name: str
     help: str
@@ -66,6 +66,6 @@ def find_backend(alias: str) -> ChatBackend:
 
 
 def stored_switch(site: Site) -> Switch:
-    """The site's switch as a row, made where there is none yet."""
+    """The site's switch, created if it does not exist."""
     switch, _created = Switch.objects.select_related("active", "previous").get_or_create(site=site)
     return switch

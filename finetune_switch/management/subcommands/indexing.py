@@ -1,4 +1,4 @@
-"""index: build the site's own index, bring it up to date, or say what that would take."""
+"""The subcommand index."""
 
 from __future__ import annotations
 
@@ -73,17 +73,17 @@ class IndexCommand(Subcommand):
         quiet = options["json"] or options.get("verbosity", 1) == 0
         with tqdm(total=0, unit="page", file=self.stderr, disable=quiet) as bar:
 
-            def show(build: IndexBuild) -> None:
+            def update_bar(build: IndexBuild) -> None:
                 bar.total = build.total
                 bar.update(build.done - bar.n)
 
-            run_build(build, show)
+            run_build(build, update_bar)
         failed = build.status == IndexBuild.Status.FAILED
         counts = {name: getattr(build, name) for name in ("added", "kept", "removed", "failed")}
         if options["json"]:
             self.write_json({"status": build.status, **counts, "error": build.error})
         else:
-            self._say(counts)
+            self._write_counts(counts)
             if failed:
                 self.stderr.write(self.style.ERROR(build.error))
         return 1 if failed else 0
@@ -96,7 +96,7 @@ class IndexCommand(Subcommand):
         if options["json"]:
             self.write_json({"status": IndexBuild.Status.COMPLETE, **counts, "error": ""})
         else:
-            self._say(counts)
+            self._write_counts(counts)
         return 0
 
     def _one_index(self, options: dict[str, Any]) -> int:
@@ -140,7 +140,7 @@ class IndexCommand(Subcommand):
             self.stdout.write("There is no HNSW index: searches read every vector.")
         return 0
 
-    def _say(self, counts: dict[str, int]) -> None:
+    def _write_counts(self, counts: dict[str, int]) -> None:
         self.stdout.write(
             f"{counts['added']} added or changed, {counts['kept']} kept, "
             f"{counts['removed']} removed, {counts['failed']} failed."
