@@ -26,6 +26,7 @@ from finetune_switch.comparisons.comparing import (
     reveal,
     save_question,
 )
+from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.judging.forms import GradeForm
 from finetune_switch.models import Column, Comparison, Grade, Origin, Preference
 
@@ -44,6 +45,10 @@ class ComparisonMixin(ComparerMixin):
     def comparison(self) -> Comparison:
         rows = Comparison.objects.select_related("site", "user", "as_group")
         return get_object_or_404(rows, pk=self.kwargs["pk"])
+
+    @cached_property
+    def reader(self) -> ComparisonReader:
+        return ComparisonReader.of(self.request)
 
     @cached_property
     def may_read(self) -> bool:
@@ -112,7 +117,7 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
             if comparison.passages
             else create_page_url(comparison.site, user),
             "asks_by_itself": comparison.user_id == user.pk,
-            **verdict_shown(comparison, columns, user, knows_names=knows_names),
+            **verdict_shown(comparison, columns, self.reader, knows_names=knows_names),
         }
 
 
@@ -232,7 +237,7 @@ class VerdictPartView(ComparisonMixin, TemplateView):
             "comparison": self.comparison,
             "again_url": f"{reverse('finetune_compare:index')}?again={self.comparison.pk}",
             **verdict_shown(
-                self.comparison, columns, self.request.user, knows_names=self.knows_names()
+                self.comparison, columns, self.reader, knows_names=self.knows_names()
             ),
         }
 
