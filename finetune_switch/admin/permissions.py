@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 from wagtail.models import Site
 
-from finetune_switch.models import Switch
+from finetune_switch.models import Exchange, Origin, Switch
 
 APP = "finetune_switch"
 ACTIVATE = f"{APP}.activate_switch"
@@ -112,6 +112,17 @@ def may_see_visitors_questions(user: Any) -> bool:
     return bool(user.has_perm(VIEW_EXCHANGE))
 
 
+def may_see_exchange(user: Any, exchange: Exchange) -> bool:
+    """Whether a user may read an exchange's question.
+
+    Whether they may read its answer depends on its pages as well. What was asked on the command
+    line or in an evaluation is shown nowhere.
+    """
+    if exchange.origin == Origin.SITE:
+        return may_see_visitors_questions(user)
+    return exchange.origin == Origin.COMPARE and may_see_comparisons(user)
+
+
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
     """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
@@ -135,6 +146,7 @@ __all__ = [
     "may_prepare_answers",
     "may_see_backends",
     "may_see_comparisons",
+    "may_see_exchange",
     "may_see_index",
     "may_see_visitors_questions",
     "may_switch",

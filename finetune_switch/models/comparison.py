@@ -64,6 +64,10 @@ class Comparison(models.Model):
         """Its address in the admin, which can be sent to a colleague."""
         return reverse("finetune_compare:comparison", args=[self.pk])
 
+    def tells_names_to(self, user: Any) -> bool:
+        """Whether the user may know which backend gave which answer."""
+        return not self.is_blind or self.reveals.filter(judge=user).exists()
+
     @property
     def frozen_passages(self) -> list[Passage]:
         """What every backend is given, best first."""

@@ -1,10 +1,11 @@
-"""How often each backend was preferred so far, as each reader may know it."""
+"""What the page of a comparison, and the form that begins with one, tell each reader."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.comparison_helpers import bar, make_comparison, prefer, show_names
+from tests.helpers import make_backend
 from tests.roles import make_user
 from tests.screens import add_page
 
@@ -61,3 +62,28 @@ class TestWins:
         assert "Our fine-tune 1" in self.said(sam, shown)
         bar(page)
         assert "Our fine-tune 0" in self.said(sam, shown)
+
+
+class TestAskingAgain:
+    def ticked(self, person, comparison):
+        page = person.get("compare:index", again=comparison.pk)
+        return {box["value"] for box in page.main.select("[name=backends][checked]")}
+
+    @pytest.mark.parametrize("is_blind", [True, False])
+    def test_does_not_tell_who_answered_a_colleagues_blind_question(
+        self, site, hosted, tuned, switch, log_in, is_blind
+    ):
+        others = [make_backend(), make_backend()]
+        comparison = make_comparison("When?", others, site=site, is_blind=is_blind)
+        sam = log_in("comparer")
+        both = {str(row.pk) for row in others}
+        assert (self.ticked(sam, comparison) == both) == (not is_blind)
+        assert "When?" in sam.get("compare:index", again=comparison.pk).text
+        show_names(comparison, sam.user)
+        assert self.ticked(sam, comparison) == both
+
+    def test_ones_own(self, site, log_in):
+        others = [make_backend(), make_backend()]
+        sam = log_in("comparer")
+        comparison = make_comparison("When?", others, site=site, is_blind=True, user=sam.user)
+        assert self.ticked(sam, comparison) == {str(row.pk) for row in others}

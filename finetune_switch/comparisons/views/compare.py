@@ -67,7 +67,9 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
         again = _row(Comparison.objects.all(), self.request.GET.get("again"))
         if again is not None and not may_read(Asker.from_request(self.request), again):
             again = None
-        last = again or own.first()
+        # Which backends answered is part of what a blind comparison hides.
+        may_know = again is not None and (again.user_id == user.pk or again.tells_names_to(user))
+        last = again if may_know else own.first()
         site = (again and again.site) or Site.find_for_request(self.request)
         initial: dict[str, Any] = {
             "site": site,

@@ -21,7 +21,6 @@ from finetune_switch.answers.events import Event, TextEvent
 from finetune_switch.comparisons.comparing import (
     asker_of,
     is_settled,
-    knows_names,
     may_read,
     reveal,
     save_question,
@@ -65,7 +64,7 @@ class ComparisonMixin(ComparerMixin):
             raise PermissionDenied
 
     def knows_names(self) -> bool:
-        return knows_names(self.comparison, self.request.user)
+        return self.comparison.tells_names_to(self.request.user)
 
     def shown_column(self) -> dict[str, Any]:
         [shown] = columns_shown(
@@ -236,9 +235,7 @@ class VerdictPartView(ComparisonMixin, TemplateView):
             **super().get_context_data(**kwargs),
             "comparison": self.comparison,
             "again_url": f"{reverse('finetune_compare:index')}?again={self.comparison.pk}",
-            **verdict_shown(
-                self.comparison, columns, self.reader, knows_names=self.knows_names()
-            ),
+            **verdict_shown(self.comparison, columns, self.reader, knows_names=self.knows_names()),
         }
 
 
