@@ -14,6 +14,7 @@ APP = "finetune_switch"
 ACTIVATE = f"{APP}.activate_switch"
 ADD_BACKEND = f"{APP}.add_chatbackend"
 CHANGE_BACKEND = f"{APP}.change_chatbackend"
+DELETE_BACKEND = f"{APP}.delete_chatbackend"
 VIEW_BACKEND = f"{APP}.view_chatbackend"
 RUN_INDEX = f"{APP}.run_indexbuild"
 COMPARE = f"{APP}.add_comparison"
@@ -78,8 +79,16 @@ def may_see_backends(user: Any) -> bool:
     return (
         may_administer_backends(user)
         or user.has_perm(VIEW_BACKEND)
-        or user.has_perm(f"{APP}.delete_chatbackend")
+        or user.has_perm(DELETE_BACKEND)
     )
+
+
+def may_add_backends(user: Any) -> bool:
+    return bool(user.has_perm(ADD_BACKEND))
+
+
+def may_build_index(user: Any) -> bool:
+    return bool(user.has_perm(RUN_INDEX))
 
 
 def may_see_index(user: Any) -> bool:
@@ -139,7 +148,9 @@ __all__ = [
     "editable_sites",
     "grantable_permissions",
     "groups_to_ask_as",
+    "may_add_backends",
     "may_administer_backends",
+    "may_build_index",
     "may_compare",
     "may_delete_comparisons",
     "may_edit_settings",

@@ -8,7 +8,6 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -26,6 +25,7 @@ from wagtail.models import Locale, Site
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.admin.widgets import admin_css
 from finetune_switch.models import Comparison, Exchange, Origin, PreparedAnswer
 from finetune_switch.models.exchange import passages_of
@@ -282,14 +282,13 @@ class PreparedCompareView(PermissionCheckedMixin, generic.RevisionsCompareView):
     permission_required = "change"
 
 
-class SimilarityView(View):
+class SimilarityView(PermissionFunctionMixin, View):
     """Which of the questions that were asked would get the answer, as the form stands."""
 
+    has_permission = staticmethod(permissions.may_prepare_answers)
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        if not permissions.may_prepare_answers(request.user):
-            raise PermissionDenied
         drafted = _drafted(request)
         sees_visitors = permissions.may_see_visitors_questions(request.user)
         context = {

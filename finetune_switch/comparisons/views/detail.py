@@ -15,6 +15,7 @@ from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 
 from finetune_switch.access import Asker
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.admin.presenting import create_page_url, passages_shown
 from finetune_switch.answers import stream_answer
 from finetune_switch.answers.events import Event, TextEvent
@@ -29,15 +30,17 @@ from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.judging.forms import GradeForm
 from finetune_switch.models import Column, Comparison, Grade, Origin, Preference
 
-from .compare import ComparerMixin, CompareView
+from .compare import CompareView
 from .context import columns_shown, verdict_shown, waking_seconds
 
 PARTIAL = "XMLHttpRequest"
 
 
-class ComparisonMixin(ComparerMixin):
+class ComparisonMixin(PermissionFunctionMixin):
     """The comparison that a URL names, for those who may open the pages that it rests on."""
 
+    has_permission = staticmethod(permissions.may_compare)
+    request: HttpRequest
     kwargs: dict[str, Any]
 
     @cached_property
@@ -76,7 +79,7 @@ class ComparisonMixin(ComparerMixin):
 class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
     """A comparison at its address: what was given, what was answered, what people thought."""
 
-    is_for_readers = True
+    has_permission = staticmethod(permissions.may_see_comparisons)
     template_name = "finetune_switch/comparisons/detail.html"
     page_title = gettext_lazy("Comparison")
     header_icon = "finetune-switch"
@@ -123,7 +126,7 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
 class ColumnView(ComparisonMixin, TemplateView):
     """One column as it is now, as a part of the page."""
 
-    is_for_readers = True
+    has_permission = staticmethod(permissions.may_see_comparisons)
     template_name = "finetune_switch/comparisons/column.html"
     http_method_names = ["get"]
 
@@ -285,7 +288,7 @@ class RevealView(PartView):
 class SaveQuestionView(PartView):
     """Keeps the question, to be asked again."""
 
-    is_for_readers = True
+    has_permission = staticmethod(permissions.may_see_comparisons)
 
     def part(self) -> TemplateView:
         return VerdictPartView()
