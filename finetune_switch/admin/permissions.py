@@ -8,12 +8,13 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 from wagtail.models import Site
 
-from finetune_switch.models import Switch
+from finetune_switch.models import Exchange, Origin, Switch
 
 APP = "finetune_switch"
 ACTIVATE = f"{APP}.activate_switch"
 ADD_BACKEND = f"{APP}.add_chatbackend"
 CHANGE_BACKEND = f"{APP}.change_chatbackend"
+DELETE_BACKEND = f"{APP}.delete_chatbackend"
 VIEW_BACKEND = f"{APP}.view_chatbackend"
 RUN_INDEX = f"{APP}.run_indexbuild"
 COMPARE = f"{APP}.add_comparison"
@@ -78,8 +79,16 @@ def may_see_backends(user: Any) -> bool:
     return (
         may_administer_backends(user)
         or user.has_perm(VIEW_BACKEND)
-        or user.has_perm(f"{APP}.delete_chatbackend")
+        or user.has_perm(DELETE_BACKEND)
     )
+
+
+def may_add_backends(user: Any) -> bool:
+    return bool(user.has_perm(ADD_BACKEND))
+
+
+def may_build_index(user: Any) -> bool:
+    return bool(user.has_perm(RUN_INDEX))
 
 
 def may_see_index(user: Any) -> bool:
@@ -112,6 +121,17 @@ def may_see_visitors_questions(user: Any) -> bool:
     return bool(user.has_perm(VIEW_EXCHANGE))
 
 
+def may_see_exchange(user: Any, exchange: Exchange) -> bool:
+    """Whether a user may read an exchange's question.
+
+    Whether they may read its answer depends on its pages as well. What was asked on the command
+    line or in an evaluation is shown nowhere.
+    """
+    if exchange.origin == Origin.SITE:
+        return may_see_visitors_questions(user)
+    return exchange.origin == Origin.COMPARE and may_see_comparisons(user)
+
+
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
     """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
@@ -128,13 +148,16 @@ __all__ = [
     "editable_sites",
     "grantable_permissions",
     "groups_to_ask_as",
+    "may_add_backends",
     "may_administer_backends",
+    "may_build_index",
     "may_compare",
     "may_delete_comparisons",
     "may_edit_settings",
     "may_prepare_answers",
     "may_see_backends",
     "may_see_comparisons",
+    "may_see_exchange",
     "may_see_index",
     "may_see_visitors_questions",
     "may_switch",

@@ -167,13 +167,6 @@ def exchanges_of(columns: Iterable[Column]) -> dict[Any, Exchange]:
     return Exchange.objects.in_bulk([column.exchange_id for column in columns])
 
 
-def knows_names(comparison: Comparison, user: Any) -> bool:
-    """Whether somebody may be told who answered: nobody before they judged, if it is blind."""
-    if not comparison.is_blind:
-        return True
-    return Reveal.objects.filter(comparison=comparison, judge=user).exists()
-
-
 def is_settled(columns: Iterable[Column]) -> bool:
     """Whether each column has ended, so that its answer can be held against the others.
 
@@ -192,7 +185,7 @@ def is_settled(columns: Iterable[Column]) -> bool:
 def may_reveal(comparison: Comparison, user: Any) -> bool:
     """Whether somebody has said which answer they prefer, or has nothing to prefer."""
     judged = Preference.objects.filter(comparison=comparison, judge=user, is_current=True)
-    return knows_names(comparison, user) or judged.exists()
+    return comparison.tells_names_to(user) or judged.exists()
 
 
 def reveal(comparison: Comparison, user: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.apps import apps
 
+from finetune_switch.admin.permissions import may_see_visitors_questions
 from finetune_switch.models import Comparison, Question
 
 from .reading import ComparisonReader
@@ -33,7 +34,8 @@ class Suggestion:
 def suggest(words: str, reader: ComparisonReader) -> list[Suggestion]:
     """At most ten that contain the words, each text once, the three kinds taking turns."""
     words = words.replace("\x00", "").strip()
-    kinds = [_saved(words), _recent(words, reader), list(_searched(words))]
+    searched = list(_searched(words)) if may_see_visitors_questions(reader.user) else []
+    kinds = [_saved(words), _recent(words, reader), searched]
     # Of two with one text the saved one stays, which begins with its pages and its answer.
     first = {one.text.casefold(): one for kind in reversed(kinds) for one in reversed(kind)}
     turns = filter(None, chain.from_iterable(zip_longest(*kinds)))

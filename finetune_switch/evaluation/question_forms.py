@@ -14,6 +14,7 @@ from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.admin.panels import FieldPanel, ObjectList, Panel
 
 from finetune_switch.access.visibility import page_model
+from finetune_switch.admin import permissions
 from finetune_switch.admin.widgets import PAGE_ID, NamedTagWidget, PagesWidget
 from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import QuestionSet
@@ -90,8 +91,8 @@ class QuestionsPanel(Panel):
                 **context,
                 "questions": questions[:MOST_SHOWN],
                 "are_all_shown": len(questions) <= MOST_SHOWN,
-                "may_change": user.has_perm("finetune_switch.change_question"),
-                "may_add": user.has_perm("finetune_switch.add_question"),
+                "may_change": user.has_perm(permissions.CHANGE_QUESTION),
+                "may_add": user.has_perm(permissions.ADD_QUESTION),
                 "all_url": f"{reverse('finetune_questions:index')}?sets={self.instance.pk}",
             }
 

@@ -6,9 +6,8 @@ import logging
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -22,6 +21,7 @@ from wagtail.permission_policies.pages import PagePermissionPolicy
 
 from finetune_switch.admin import permissions
 from finetune_switch.admin.log_actions import INDEX_ACTION
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.exceptions import IndexBusy
 from finetune_switch.models import Exclusion, IndexBuild
 
@@ -35,20 +35,10 @@ COMMAND = "manage.py finetune_switch index"
 MOST_TICKED = 50
 
 
-class IndexMixin:
-    """For those who may build the index, and those who look after a site's switch."""
-
-    request: HttpRequest
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_see_index(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
-
-
-class IndexView(IndexMixin, WagtailAdminTemplateMixin, TemplateView):
+class IndexView(PermissionFunctionMixin, WagtailAdminTemplateMixin, TemplateView):
     """What of the site is indexed, since when and by what, and what is to be done about it."""
 
+    has_permission = staticmethod(permissions.may_see_index)
     template_name = "finetune_switch/index/index.html"
     page_title = gettext_lazy("Index")
     header_icon = "list-ul"
@@ -75,31 +65,28 @@ class IndexView(IndexMixin, WagtailAdminTemplateMixin, TemplateView):
             if latest and overview.status_of(latest) == IndexBuild.Status.FAILED
             else "",
             "ticked": ticked_pages(user),
-            "may_run": user.has_perm(permissions.RUN_INDEX),
+            "may_run": permissions.may_build_index(user),
             "has_worker": not runs_inside_the_request(),
             "command": COMMAND,
             "progress_url": reverse("finetune_index:progress"),
         }
 
 
-class ProgressView(IndexMixin, View):
+class ProgressView(PermissionFunctionMixin, View):
     """How the newest build stands, as JSON."""
 
+    has_permission = staticmethod(permissions.may_see_index)
     http_method_names = ["get"]
 
     def get(self, request: HttpRequest) -> JsonResponse:
         return JsonResponse(progress_of(IndexBuild.objects.first()))
 
 
-class BuildView(View):
+class BuildView(PermissionFunctionMixin, View):
     """Starts a build: of what has changed, or of everything."""
 
+    has_permission = staticmethod(permissions.may_build_index)
     http_method_names = ["post"]
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not request.user.has_perm(permissions.RUN_INDEX):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         changed_only = bool(request.POST.get("changed"))

@@ -63,6 +63,10 @@ class Comparison(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("finetune_compare:comparison", args=[self.pk])
 
+    def tells_names_to(self, user: Any) -> bool:
+        """Whether the user may know which backend gave which answer."""
+        return not self.is_blind or self.reveals.filter(judge=user).exists()
+
     @property
     def frozen_passages(self) -> list[Passage]:
         """The passages given to every backend, best first."""

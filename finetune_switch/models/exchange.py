@@ -111,8 +111,14 @@ class ExchangeQuerySet(models.QuerySet["Exchange"]):
         return median(seconds) if seconds else None
 
     def expired(self, days: int) -> ExchangeQuerySet:
-        """Visitors' exchanges older than this many days."""
-        return self.filter(origin=Origin.SITE, opened_at__lt=timezone.now() - timedelta(days=days))
+        """Visitors' exchanges that are older than their retention, except those to keep."""
+        # Earlier turns of a conversation decide who may read a later one, so they stay together.
+        kept = self.model._default_manager.filter(
+            Q(grades__is_current=True) | Q(columns__isnull=False)
+        )
+        conversations = kept.filter(conversation__isnull=False).values("conversation")
+        old = self.of_visitors().filter(opened_at__lt=timezone.now() - timedelta(days=days))
+        return old.exclude(Q(pk__in=kept.values("pk")) | Q(conversation__in=conversations))
 
 
 class Exchange(models.Model):

@@ -11,9 +11,9 @@ from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import Exchange, Origin, PreparedAnswer, Question
 
 from .matching import has_phrase, plain
-from .similarity import embed_texts, scaled
+from .similarity import similarities
 
-# Of each kind. A model on a server embeds so many in a call or a few.
+# Of each kind. The vectors of both fit into the cache that keeps them.
 LATEST = 500
 SHOWN = 10
 
@@ -57,13 +57,9 @@ def preview(prepared: PreparedAnswer, *, with_visitors: bool) -> Preview:
     scores = [-1.0] * len(asked)
     if asked and prepared.questions:
         try:
-            made = embed_texts([*prepared.questions, *asked])
+            scores = similarities(asked, prepared.questions)
         except EmbeddingError:
             problem = _("The embedding model did not answer, so only words were looked for.")
-        else:
-            count = len(prepared.questions)
-            best = (made.vectors[count:] @ made.vectors[:count].T).max(axis=1)
-            scores = scaled(best, made.baseline_similarity).tolist()
     found = sorted(
         (
             Candidate(text, score, has_phrase(plain(text), phrases))

@@ -16,6 +16,7 @@ from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import EmbeddingSpace, PreparedAnswer
 from finetune_switch.models.index import active_space
+from finetune_switch.search.vectors import vectors_of
 
 if TYPE_CHECKING:
     from finetune_switch.backends.embeddings.base import Vectors
@@ -91,6 +92,26 @@ def embed_texts(texts: Sequence[str]) -> Made:
         _name_of(space, made.shape[1]),
         baseline_similarity_of(made[len(texts) :]),
     )
+
+
+def similarities(questions: Sequence[str], examples: Sequence[str]) -> list[float]:
+    """How like the likest example each question is; -1 where a text has no vector.
+
+    The vectors that a server made are kept, so that the next call costs only those of new texts.
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
+    """
+    import numpy as np
+
+    vectors = vectors_of([*questions, *examples, *UNRELATED])
+    known = [vectors[example] for example in examples if example in vectors]
+    if not known:
+        return [-1.0] * len(questions)
+    held = np.stack(known)
+    baseline = baseline_similarity_of(np.stack([vectors[text] for text in UNRELATED]))
+    return [
+        float(scaled((held @ vectors[text]).max(), baseline)) if text in vectors else -1.0
+        for text in questions
+    ]
 
 
 def baseline_similarity_of(vectors: Vectors) -> float:

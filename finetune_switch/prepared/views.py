@@ -8,7 +8,6 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -26,8 +25,9 @@ from wagtail.models import Locale, Site
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.admin.widgets import admin_css
-from finetune_switch.models import Exchange, PreparedAnswer
+from finetune_switch.models import Comparison, Exchange, Origin, PreparedAnswer
 from finetune_switch.models.exchange import passages_of
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
 from finetune_switch.search.readers import QuestionReader, Reader
@@ -176,7 +176,11 @@ class PreparedFormMixin:
 
 
 class PreparedCreateView(PreparedFormMixin, generic.CreateView):
-    """A new one; with ``?exchange=<uuid>`` it begins as what was answered to that question."""
+    """The form for a new answer.
+
+    With ``?exchange=<uuid>`` it begins with that question and, where the user may read it, with
+    what was answered.
+    """
 
     log_action = "wagtail.create"
 
@@ -186,7 +190,10 @@ class PreparedCreateView(PreparedFormMixin, generic.CreateView):
             pk = uuid.UUID(self.request.GET.get("exchange", ""))
         except ValueError:
             return None
-        return Exchange.objects.select_related("site").filter(pk=pk).first()
+        exchange = Exchange.objects.select_related("site").filter(pk=pk).first()
+        if exchange is None or not permissions.may_see_exchange(self.request.user, exchange):
+            return None
+        return exchange
 
     @property
     def submit_button_label(self) -> str:
@@ -213,8 +220,7 @@ class PreparedCreateView(PreparedFormMixin, generic.CreateView):
         initial["site"] = exchange.site
         if (locale := _locale_of(exchange)) is not None:
             initial["locale"] = locale
-        # What was said may rest on pages that are not for everybody who may write answers.
-        if exchange.pk in QuestionReader(Reader.of(self.request)).may_read([exchange]):
+        if self.may_read_answer(exchange):
             passages = passages_of(exchange)
             if exchange.standalone_question:
                 # "And on Sundays?" would be found by nobody who asks it first.
@@ -223,6 +229,16 @@ class PreparedCreateView(PreparedFormMixin, generic.CreateView):
             cited = [p for p in passages if p.number in exchange.citations[:1]] or passages[:1]
             initial["page_id"] = next((page_id_of(p.source) for p in cited), None)
         return initial
+
+    def may_read_answer(self, exchange: Exchange) -> bool:
+        """Whether the pages that it rests on are open, and a blind comparison was revealed."""
+        reader = Reader.of(self.request)
+        if exchange.origin != Origin.COMPARE:
+            return exchange.pk in QuestionReader(reader).may_read([exchange])
+        compared = Comparison.objects.select_related("site").filter(columns__exchange=exchange)
+        return any(
+            row.tells_names_to(self.request.user) and reader.may_read([row]) for row in compared
+        )
 
 
 def _locale_of(exchange: Exchange) -> Locale | None:
@@ -266,14 +282,13 @@ class PreparedCompareView(PermissionCheckedMixin, generic.RevisionsCompareView):
     permission_required = "change"
 
 
-class SimilarityView(View):
+class SimilarityView(PermissionFunctionMixin, View):
     """Which of the questions that were asked would get the answer, as the form stands."""
 
+    has_permission = staticmethod(permissions.may_prepare_answers)
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        if not permissions.may_prepare_answers(request.user):
-            raise PermissionDenied
         drafted = _drafted(request)
         sees_visitors = permissions.may_see_visitors_questions(request.user)
         context = {

@@ -87,7 +87,7 @@ def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str
             % backend.shutdown_date.isoformat(),
             "url": here,
         }
-    if user.has_perm(permissions.ADD_BACKEND) and not ChatBackend.objects.editable().exists():
+    if permissions.may_add_backends(user) and not ChatBackend.objects.editable().exists():
         return {
             "text": _("Add a model: yours, or a hosted one."),
             "url": reverse("finetune_backends:add"),

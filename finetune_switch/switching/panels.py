@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.panels import FieldPanel, FieldRowPanel, MultiFieldPanel, ObjectList, Panel
 
-from finetune_switch.admin.permissions import ADD_BACKEND
+from finetune_switch.admin.permissions import may_add_backends
 from finetune_switch.models import ChatBackend, Switch
 from finetune_switch.models.parameters import PARAMETERS
 
@@ -41,7 +41,7 @@ class BaseModelPanel(Panel):
         def is_shown(self) -> bool:
             return bool(
                 self.instance.pk and self.instance.missing_base_model()
-            ) and self.request.user.has_perm(ADD_BACKEND)
+            ) and may_add_backends(self.request.user)
 
 
 switch_edit_handler = ObjectList(

@@ -11,7 +11,7 @@ from django.core.cache import cache
 
 # A cache may hold no more than 300 entries, which count visitors' questions too, and no entry
 # larger than 1 MB: so there are a few, each for the texts whose digest begins alike.
-SHARDS = 32
+SHARDS = 64
 MOST_IN_A_SHARD = 40
 SECONDS = 7 * 24 * 60 * 60
 

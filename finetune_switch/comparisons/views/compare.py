@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy
 from django.views.generic import FormView
@@ -17,6 +17,7 @@ from wagtail.models import Site
 
 from finetune_switch.access import Asker
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.comparisons.comparing import may_read, open_comparison
 from finetune_switch.comparisons.forms import CompareForm
 from finetune_switch.comparisons.reading import ComparisonReader
@@ -29,22 +30,10 @@ EXAMPLES = 6
 WORDINGS = 50
 
 
-class ComparerMixin:
-    """For those who may compare or, where nothing is asked or judged, may look at comparisons."""
+class CompareView(PermissionFunctionMixin, WagtailAdminTemplateMixin, FormView):
+    """The form that asks several backends one question."""
 
-    request: HttpRequest
-    is_for_readers = False
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        may = permissions.may_see_comparisons if self.is_for_readers else permissions.may_compare
-        if not may(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
-
-
-class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
-    """A question, and what is to answer it."""
-
+    has_permission = staticmethod(permissions.may_compare)
     form_class = CompareForm
     template_name = "finetune_switch/comparisons/compare.html"
     page_title = gettext_lazy("Compare")
@@ -67,7 +56,9 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
         again = _row(Comparison.objects.all(), self.request.GET.get("again"))
         if again is not None and not may_read(Asker.from_request(self.request), again):
             again = None
-        last = again or own.first()
+        # Which backends answered is part of what a blind comparison hides.
+        may_know = again is not None and (again.user_id == user.pk or again.tells_names_to(user))
+        last = again if may_know else own.first()
         site = (again and again.site) or Site.find_for_request(self.request)
         initial: dict[str, Any] = {
             "site": site,
@@ -107,13 +98,14 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         backends = list(ChatBackend.objects.all())
-        may_add = self.request.user.has_perm(permissions.ADD_BACKEND)
+        may_add = permissions.may_add_backends(self.request.user)
         return {
             **super().get_context_data(**kwargs),
             "suggestions": suggest("", ComparisonReader.of(self.request))[:EXAMPLES],
             "active": Switch.for_question(Site.find_for_request(self.request)).backend,
             "backends": backends,
             "controls": _controls(backends, may_add=may_add),
+            "may_add_backend": may_add,
             "wordings": _wordings() if permissions.may_see_backends(self.request.user) else {},
         }
 

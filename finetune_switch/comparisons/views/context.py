@@ -1,4 +1,4 @@
-"""What of a comparison its page shows to this very reader."""
+"""Template context for one comparison, limited by the reader's permissions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from finetune_switch.admin import permissions
 from finetune_switch.admin.presenting import details
 from finetune_switch.comparisons.comparing import exchanges_of, is_settled, may_reveal
+from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference, Switch
 
 if TYPE_CHECKING:
@@ -142,9 +143,14 @@ def _grades_shown(grades: Sequence[Grade], user: Any, may_judge: bool) -> dict[s
 
 
 def verdict_shown(
-    comparison: Comparison, columns: Sequence[Column], user: Any, *, knows_names: bool
+    comparison: Comparison,
+    columns: Sequence[Column],
+    reader: ComparisonReader,
+    *,
+    knows_names: bool,
 ) -> dict[str, Any]:
-    """What the bar beneath the columns says: one's own choice, and what came of it."""
+    """Template context of the bar below the columns: the reader's own choice and its effects."""
+    user = reader.user
     current = comparison.preferences.filter(is_current=True).select_related("judge", "column")
     preferences = list(current)
     own = next((one for one in preferences if one.judge_id == user.pk), None)
@@ -172,7 +178,7 @@ def verdict_shown(
         "knows_names": knows_names,
         "may_judge": may_judge,
         "may_reveal": not knows_names and may_reveal(comparison, user),
-        "wins": wins(columns) if knows_names else [],
+        "wins": wins(columns, reader) if knows_names else [],
         "may_save_question": user.has_perm(permissions.ADD_QUESTION),
         "may_edit_question": user.has_perm(permissions.CHANGE_QUESTION),
         "switch": switch,
@@ -184,13 +190,22 @@ def verdict_shown(
     }
 
 
-def wins(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """How often each of these backends was preferred, wherever just these were compared."""
+def wins(columns: Sequence[Column], reader: ComparisonReader) -> list[tuple[str, int]]:
+    """How often each of these backends was preferred where exactly these were compared.
+
+    Only the comparisons count of which the reader may read the answers and know the names.
+    """
     backends = [column.backend_id for column in columns]
-    same = Comparison.objects.annotate(
-        every=Count("columns"), known=Count("columns", filter=Q(columns__backend__in=backends))
-    ).filter(every=len(backends), known=len(backends))
-    rows = Preference.objects.filter(comparison__in=same, is_current=True)
+    same = (
+        Comparison.objects.filter(reader.with_known_names())
+        .annotate(
+            every=Count("columns"), known=Count("columns", filter=Q(columns__backend__in=backends))
+        )
+        .filter(every=len(backends), known=len(backends))
+    )
+    current = Preference.objects.filter(comparison__in=same.values("pk"), is_current=True)
+    preferred = Comparison.objects.filter(pk__in=current.values("comparison"))
+    rows = current.filter(comparison__in=reader.readable_ids(preferred))
     counted: Counter[Any] = Counter(rows.values_list("outcome", "column__backend"))
     said = [
         (str(column.backend or column.label), counted[Preference.Outcome.COLUMN, column.backend_id])

@@ -15,35 +15,42 @@ from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 
 from finetune_switch.access import Asker
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.admin.presenting import create_page_url, passages_shown
 from finetune_switch.answers import stream_answer
 from finetune_switch.answers.events import Event, TextEvent
 from finetune_switch.comparisons.comparing import (
     asker_of,
     is_settled,
-    knows_names,
     may_read,
     reveal,
     save_question,
 )
+from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.judging.forms import GradeForm
 from finetune_switch.models import Column, Comparison, Grade, Origin, Preference
 
-from .compare import ComparerMixin, CompareView
+from .compare import CompareView
 from .context import columns_shown, verdict_shown, waking_seconds
 
 PARTIAL = "XMLHttpRequest"
 
 
-class ComparisonMixin(ComparerMixin):
+class ComparisonMixin(PermissionFunctionMixin):
     """The comparison that a URL names, for those who may open the pages that it rests on."""
 
+    has_permission = staticmethod(permissions.may_compare)
+    request: HttpRequest
     kwargs: dict[str, Any]
 
     @cached_property
     def comparison(self) -> Comparison:
         rows = Comparison.objects.select_related("site", "user", "as_group")
         return get_object_or_404(rows, pk=self.kwargs["pk"])
+
+    @cached_property
+    def reader(self) -> ComparisonReader:
+        return ComparisonReader.of(self.request)
 
     @cached_property
     def may_read(self) -> bool:
@@ -60,7 +67,7 @@ class ComparisonMixin(ComparerMixin):
             raise PermissionDenied
 
     def knows_names(self) -> bool:
-        return knows_names(self.comparison, self.request.user)
+        return self.comparison.tells_names_to(self.request.user)
 
     def shown_column(self) -> dict[str, Any]:
         [shown] = columns_shown(
@@ -72,7 +79,7 @@ class ComparisonMixin(ComparerMixin):
 class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
     """A comparison at its address: what was given, what was answered, what people thought."""
 
-    is_for_readers = True
+    has_permission = staticmethod(permissions.may_see_comparisons)
     template_name = "finetune_switch/comparisons/detail.html"
     page_title = gettext_lazy("Comparison")
     header_icon = "finetune-switch"
@@ -112,14 +119,14 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
             if comparison.passages
             else create_page_url(comparison.site, user),
             "asks_by_itself": comparison.user_id == user.pk,
-            **verdict_shown(comparison, columns, user, knows_names=knows_names),
+            **verdict_shown(comparison, columns, self.reader, knows_names=knows_names),
         }
 
 
 class ColumnView(ComparisonMixin, TemplateView):
     """One column as it is now, as a part of the page."""
 
-    is_for_readers = True
+    has_permission = staticmethod(permissions.may_see_comparisons)
     template_name = "finetune_switch/comparisons/column.html"
     http_method_names = ["get"]
 
@@ -233,9 +240,7 @@ class VerdictPartView(ComparisonMixin, TemplateView):
             **super().get_context_data(**kwargs),
             "comparison": self.comparison,
             "again_url": f"{reverse('finetune_compare:index')}?again={self.comparison.pk}",
-            **verdict_shown(
-                self.comparison, columns, self.request.user, knows_names=self.knows_names()
-            ),
+            **verdict_shown(self.comparison, columns, self.reader, knows_names=self.knows_names()),
         }
 
 
@@ -285,7 +290,7 @@ class RevealView(PartView):
 class SaveQuestionView(PartView):
     """Keeps the question, to be asked again."""
 
-    is_for_readers = True
+    has_permission = staticmethod(permissions.may_see_comparisons)
 
     def part(self) -> TemplateView:
         return VerdictPartView()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.text import Truncator
@@ -22,31 +21,29 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
 from finetune_switch.admin import permissions
-from finetune_switch.admin.spreadsheets import SafeSpreadsheetMixin
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.listings import (
+    TITLE_CHARACTERS,
+    SeenColumn,
+    SeenRowsMixin,
+    in_batches,
+)
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.comparisons.filters import ComparisonFilterSet
 from finetune_switch.comparisons.reading import ComparisonReader, Seen, SeenAnswer
 from finetune_switch.comparisons.suggestions import suggest
 from finetune_switch.models import Column as ComparisonColumn
 from finetune_switch.models import Comparison, Exchange, Origin
-from finetune_switch.search.readers import batched
 
-TITLE_CHARACTERS = 140
-EXPORT_BATCH = 200
 # Longer than anything that somebody types and waits for.
 MOST_CHARACTERS = 500
 
 
-class SeeComparisonsMixin:
+class SeeComparisonsMixin(PermissionFunctionMixin):
     """For those who may see comparisons."""
 
+    has_permission = staticmethod(permissions.may_see_comparisons)
     request: HttpRequest
     filters: Any
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_see_comparisons(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
     @cached_property
     def reader(self) -> ComparisonReader:
@@ -69,22 +66,11 @@ def who(user: Any, reader: Any = None) -> str:
     return _("You") if user == reader else get_user_display_name(user)
 
 
-class ComparisonTableColumn(Column):
-    """A cell that is made of what the reader may see of the row."""
-
-    def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
-        context = super().get_cell_context_data(instance, parent_context)
-        return {**context, "seen": instance.seen}
-
-    def get_value(self, instance: Any) -> Any:
-        return ""
-
-
-class AnswersColumn(ComparisonTableColumn):
+class AnswersColumn(SeenColumn):
     cell_template_name = "finetune_switch/comparisons/listing_answers.html"
 
 
-class JudgedColumn(ComparisonTableColumn):
+class JudgedColumn(SeenColumn):
     cell_template_name = "finetune_switch/comparisons/listing_judged.html"
 
     def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
@@ -111,7 +97,7 @@ def asked_by(comparison: Comparison) -> str:
     return get_user_display_name(comparison.user) if comparison.user else ""
 
 
-class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.IndexView):
+class ComparisonIndexView(SeeComparisonsMixin, SeenRowsMixin, generic.IndexView):
     """Newest first. Who may not open what the answers were made from sees the question alone."""
 
     model = Comparison
@@ -168,19 +154,15 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
     }
     list_export = list(export_headings)
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if self.is_export:
-            # Wagtail's own way there reads every row first.
-            rows = comparison_rows(self.get_queryset(), self.reader)
-            return self.as_spreadsheet(rows, request.GET["export"])
-        return super().get(request, *args, **kwargs)
+    def see(self, rows: Sequence[Comparison]) -> Sequence[Seen]:
+        return self.reader.see(rows, Exchange.objects.only("outcome", "deadline_at"))
+
+    def export_rows(self, queryset: QuerySet[Comparison]) -> Iterator[dict[str, Any]]:
+        for rows in in_batches(queryset, "site", "user"):
+            yield from _export_batch(rows, self.reader)
 
     def get_base_queryset(self) -> QuerySet[Comparison]:
         return super().get_base_queryset().select_related("site", "user")
-
-    def order_queryset(self, queryset: QuerySet[Comparison]) -> QuerySet[Comparison]:
-        # The key makes the order certain where two were asked at once.
-        return queryset.order_by(self.ordering, "pk")
 
     def filter_queryset(self, queryset: QuerySet[Comparison]) -> QuerySet[Comparison]:
         return self.filtered(queryset)
@@ -230,29 +212,11 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(*args, **kwargs)
-        rows = list(context["object_list"])
-        exchanges = Exchange.objects.only("outcome", "deadline_at")
-        for row, seen in zip(rows, self.reader.see(rows, exchanges), strict=True):
-            row.seen = seen
-        context["object_list"] = rows
-        context["table"] = self.get_table(rows)
-        context["may_compare"] = permissions.may_compare(self.request.user)
-        context["media"] += admin_css()
-        return context
+        return {**context, "may_compare": permissions.may_compare(self.request.user)}
 
 
-def comparison_rows(
-    comparisons: QuerySet[Comparison], reader: ComparisonReader
-) -> Iterator[dict[str, Any]]:
-    """A row for each answer, read in batches; one for a comparison that may not be read."""
-    # An iterator of the database's would stay open as long as the reader takes to download.
-    keys = comparisons.values_list("pk", flat=True)
-    for ids in batched(list(keys), EXPORT_BATCH):
-        found = comparisons.model._default_manager.select_related("site", "user").in_bulk(ids)
-        yield from _export_batch([found[pk] for pk in ids if pk in found], reader)
-
-
-def _export_batch(rows: list[Comparison], reader: ComparisonReader) -> Iterable[dict[str, Any]]:
+def _export_batch(rows: Sequence[Any], reader: ComparisonReader) -> Iterator[dict[str, Any]]:
+    """A row for each answer; one for a comparison that may not be read."""
     for seen in reader.see(rows):
         asked = {
             "question": seen.comparison.question,
@@ -305,19 +269,15 @@ def _answer_row(seen: Seen, answer: SeenAnswer) -> dict[str, Any]:
     return row
 
 
-class ComparisonDeleteView(SeeComparisonsMixin, generic.DeleteView):
-    """Deletes a comparison with what was answered and thought of it."""
+class ComparisonDeleteView(PermissionFunctionMixin, generic.DeleteView):
+    """Delete a comparison with its answers, grades and preferences."""
 
+    has_permission = staticmethod(permissions.may_delete_comparisons)
     model = Comparison
     permission_required = None
     header_icon = "bin"
     index_url_name = "finetune_comparisons:index"
     delete_url_name = "finetune_comparisons:delete"
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_delete_comparisons(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
 
     @property
     def confirmation_message(self) -> str:
@@ -332,15 +292,11 @@ class ComparisonDeleteView(SeeComparisonsMixin, generic.DeleteView):
         return response
 
 
-class SuggestionsView(View):
+class SuggestionsView(PermissionFunctionMixin, View):
     """Questions to begin with that contain ``?q=``, as JSON."""
 
+    has_permission = staticmethod(permissions.may_compare)
     http_method_names = ["get"]
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_compare(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> JsonResponse:
         words = request.GET.get("q", "")[:MOST_CHARACTERS]

@@ -1,4 +1,4 @@
-"""purge: visitors' questions are kept as long as the settings say, and no longer."""
+"""purge: delete what visitors asked when its retention is over."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Purge(Subcommand):
         if options["dry_run"]:
             count, verb = expired.count(), "would be deleted"
         else:
-            count, verb = expired.delete()[0], "were deleted"
+            _total, by_model = expired.delete()
+            count, verb = by_model.get(Exchange._meta.label, 0), "were deleted"
         if options["json"]:
             deleted = 0 if options["dry_run"] else count
             self.write_json({"days": days, "expired": count, "deleted": deleted})

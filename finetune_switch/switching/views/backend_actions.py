@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
@@ -17,6 +17,7 @@ from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.log_actions import log
 
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.backends.preflight import corrected_modelfile, run_check
 from finetune_switch.backends.registration import free_alias
 from finetune_switch.backends.servers import ModelServer
@@ -25,17 +26,12 @@ from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import ChatBackend, SystemPrompt
 
 
-class OneBackendMixin:
+class OneBackendMixin(PermissionFunctionMixin):
     """A page or an act that concerns one backend."""
 
+    has_permission = staticmethod(permissions.may_see_backends)
     request: HttpRequest
     kwargs: dict[str, Any]
-    permission = staticmethod(permissions.may_see_backends)
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not self.permission(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
     @cached_property
     def backend(self) -> ChatBackend:
@@ -86,7 +82,7 @@ class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
             if is_deaf
             else "",
             "base_model": row.missing_base_model()
-            if self.request.user.has_perm(permissions.ADD_BACKEND)
+            if permissions.may_add_backends(self.request.user)
             else "",
         }
 
@@ -95,7 +91,7 @@ class AddBaseModelView(OneBackendMixin, View):
     """Adds the model that a fine-tune came from: the fair control in a comparison."""
 
     http_method_names = ["post"]
-    permission = staticmethod(lambda user: user.has_perm(permissions.ADD_BACKEND))
+    has_permission = staticmethod(permissions.may_add_backends)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         tuned = self.backend
@@ -129,7 +125,6 @@ class ModelfileView(OneBackendMixin, View):
     """The corrected Modelfile of a model that does not hear its instructions, to download."""
 
     http_method_names = ["get"]
-    permission = staticmethod(permissions.may_see_backends)
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         try:
@@ -180,15 +175,11 @@ class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
         return redirect("finetune_backends:prompts", self.backend.pk)
 
 
-class ModelsView(View):
+class ModelsView(PermissionFunctionMixin, View):
     """The models that a connection's server has, as JSON, for the form."""
 
+    has_permission = staticmethod(permissions.may_administer_backends)
     http_method_names = ["get"]
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_administer_backends(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> JsonResponse:
         try:

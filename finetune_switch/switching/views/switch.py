@@ -18,6 +18,7 @@ from wagtail.models import Site
 
 from finetune_switch.access.sites import site_name
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.backends.preflight import probe, run_check
 from finetune_switch.exceptions import SwitchConflict
 from finetune_switch.limits import budgets
@@ -38,22 +39,14 @@ class ChooseSiteView(View):
         return redirect("finetune_switch:site", site.pk)
 
 
-class SiteMixin:
+class SiteMixin(PermissionFunctionMixin):
     """The site that a URL names, for those who may open its settings."""
 
     request: HttpRequest
     kwargs: dict[str, Any]
-    must_be_allowed_to_switch = False
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        may = (
-            permissions.may_switch
-            if self.must_be_allowed_to_switch
-            else permissions.may_edit_settings
-        )
-        if not may(request.user, self.site):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+    def has_permission(self, user: Any) -> bool:
+        return permissions.may_edit_settings(user, self.site)
 
     @cached_property
     def site(self) -> Site:
@@ -69,6 +62,13 @@ class SiteMixin:
 
     def back_to_switch(self) -> HttpResponse:
         return redirect("finetune_switch:site", self.site.pk)
+
+
+class SwitchingMixin(SiteMixin):
+    """For those who may choose what answers on the site."""
+
+    def has_permission(self, user: Any) -> bool:
+        return permissions.may_switch(user, self.site)
 
 
 class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
@@ -101,7 +101,7 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
             "others": [row for row in rows if row.pk != active.pk and row.alias != active.alias],
             "may_switch": permissions.may_switch(user, self.site),
             "may_see_backends": permissions.may_see_backends(user),
-            "may_add_backend": user.has_perm(permissions.ADD_BACKEND),
+            "may_add_backend": permissions.may_add_backends(user),
             "settings_url": reverse(
                 "wagtailsettings:edit", args=["finetune_switch", "switch", self.site.pk]
             ),
@@ -109,10 +109,9 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
         }
 
 
-class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
+class ActivateView(SwitchingMixin, WagtailAdminTemplateMixin, TemplateView):
     """Turns the switch; asks first where the new backend did not pass its last check."""
 
-    must_be_allowed_to_switch = True
     template_name = "finetune_switch/switching/confirm_switch.html"
     page_title = gettext_lazy("Switch")
     header_icon = "warning"
@@ -173,10 +172,9 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
         return self.back_to_switch()
 
 
-class BackView(SiteMixin, View):
+class BackView(SwitchingMixin, View):
     """Swaps the active and the previous backend."""
 
-    must_be_allowed_to_switch = True
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, site: int) -> HttpResponse:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.text import Truncator
@@ -23,27 +22,25 @@ from wagtail.models import Site
 from finetune_switch import conf
 from finetune_switch.access.sites import site_name
 from finetune_switch.admin import permissions
-from finetune_switch.admin.spreadsheets import SafeSpreadsheetMixin
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.listings import (
+    TITLE_CHARACTERS,
+    SeenColumn,
+    SeenRowsMixin,
+    in_batches,
+)
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.models import Exchange, Feedback
 from finetune_switch.passages import Source
-from finetune_switch.search.readers import QuestionReader, Reader, batched, cited_sources
+from finetune_switch.search.readers import QuestionReader, Reader, cited_sources
 from finetune_switch.visitor_questions.filters import VisitorQuestionFilterSet
 from finetune_switch.visitor_questions.shown import text_shown
 
-TITLE_CHARACTERS = 140
-EXPORT_BATCH = 200
 
-
-class SeeVisitorsQuestionsMixin:
+class SeeVisitorsQuestionsMixin(PermissionFunctionMixin):
     """For those who may read what visitors asked."""
 
+    has_permission = staticmethod(permissions.may_see_visitors_questions)
     request: HttpRequest
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_see_visitors_questions(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
     @cached_property
     def reader(self) -> QuestionReader:
@@ -90,22 +87,13 @@ def prepare_url(exchange: Exchange, user: Any) -> str:
     return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
 
 
-class VisitorQuestionColumn(Column):
-    """A cell that is made of what the reader may see of the row."""
-
+class VisitorQuestionColumn(SeenColumn):
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self.cell_template_name = f"finetune_switch/visitor_questions/listing_{name}.html"
 
-    def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
-        context = super().get_cell_context_data(instance, parent_context)
-        return {**context, "seen": instance.seen}
 
-    def get_value(self, instance: Any) -> Any:
-        return ""
-
-
-class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, ReportView):
+class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SeenRowsMixin, ReportView):
     """Newest first. Who may not open what an answer was made from sees how it went, not what."""
 
     model = Exchange
@@ -146,12 +134,13 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
     }
     list_export = list(export_headings)
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if self.is_export:
-            # Wagtail's own way there reads every row first.
-            rows = visitor_question_rows(self.get_queryset(), self.reader)
-            return self.as_spreadsheet(rows, request.GET["export"])
-        return super().get(request, *args, **kwargs)
+    def see(self, rows: Sequence[Exchange]) -> Sequence[SeenQuestion]:
+        return see(rows, self.reader)
+
+    def export_rows(self, queryset: QuerySet[Exchange]) -> Iterator[dict[str, Any]]:
+        for rows in in_batches(queryset, "site", "backend", "feedback"):
+            for row, seen in zip(rows, self.see(rows), strict=True):
+                yield _export_row(row, seen)
 
     def get_base_queryset(self) -> QuerySet[Exchange]:
         rows = Exchange.objects.of_visitors()
@@ -160,10 +149,6 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
     def get_filtered_queryset(self) -> QuerySet[Exchange]:
         # A report of Wagtail's filters what was filtered already.
         return self.get_queryset()
-
-    def order_queryset(self, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:
-        # The key makes the order certain where two were asked at once.
-        return queryset.order_by(self.ordering, "pk")
 
     def search_queryset(self, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:
         if not self.is_searching:
@@ -210,34 +195,15 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(*args, **kwargs)
-        rows = list(context["object_list"])
-        for row, seen in zip(rows, see(rows, self.reader), strict=True):
-            row.seen = seen
-        context["object_list"] = rows
-        context["table"] = self.get_table(rows)
-        context["is_recorded"] = conf.record_visitor_questions()
-        context["media"] += admin_css()
-        return context
+        return {**context, "is_recorded": conf.record_visitor_questions()}
 
 
 def site_of(exchange: Exchange) -> str:
     return site_name(exchange.site) if exchange.site else ""
 
 
-def visitor_question_rows(
-    exchanges: QuerySet[Exchange], reader: QuestionReader
-) -> Iterator[dict[str, Any]]:
-    """A row for each question, read in batches; without its answer where that may not be read."""
-    # An iterator of the database's would stay open as long as the reader takes to download.
-    keys = list(exchanges.values_list("pk", flat=True))
-    for ids in batched(keys, EXPORT_BATCH):
-        rows = Exchange.objects.select_related("site", "backend", "feedback").in_bulk(ids)
-        found = [rows[pk] for pk in ids if pk in rows]
-        for row, seen in zip(found, see(found, reader), strict=True):
-            yield _export_row(row, seen)
-
-
 def _export_row(row: Exchange, seen: SeenQuestion) -> dict[str, Any]:
+    """A question's row in a spreadsheet; without its answer where that may not be read."""
     thumb = seen.feedback
     known = {
         "question": row.question,
