@@ -29,7 +29,7 @@ from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, Wait
 from .open_exchange import OpenExchange
 from .opening import open_exchange
 from .question import AskedQuestion
-from .threads import in_database_thread, release_connections
+from .threads import in_database_thread
 
 T = TypeVar("T")
 
@@ -194,24 +194,33 @@ class Answer(_BaseAnswer):
     def __iter__(self) -> Generator[Event, None, None]:
         return self.iterate()
 
-    def iterate(self, *, heartbeat: float | None = None) -> Generator[Event, None, None]:
-        """The events as they come; with ``heartbeat`` (seconds), also one for each silence."""
+    def iterate(
+        self,
+        *,
+        heartbeat: float | None = None,
+        before_waiting: Callable[[], None] = lambda: None,
+    ) -> Generator[Event, None, None]:
+        """The events as they come; with ``heartbeat`` (seconds), also one for each silence.
+
+        ``before_waiting`` is called when database work is done and the model is waited for next.
+        """
         if self._started:
             yield from self.events
             return
         self._started = True
-        with closing(self._ask(heartbeat)) as events:
+        with closing(self._ask(heartbeat, before_waiting)) as events:
             for event in events:
                 yield self._keep(event)
 
-    def _ask(self, heartbeat: float | None) -> Generator[Event, None, None]:
+    def _ask(
+        self, heartbeat: float | None, before_waiting: Callable[[], None]
+    ) -> Generator[Event, None, None]:
         asked: OpenExchange | Exception
         try:
             asked = self._asked = open_exchange(self.question)
         except Exception as error:
             asked = error
-        finally:
-            release_connections()
+        before_waiting()
         if isinstance(asked, Exception):
             yield self.question.could_not_open(asked)
             return
@@ -220,10 +229,8 @@ class Answer(_BaseAnswer):
             if asked.rewriting is not None:
                 with closing(asked.rewrite(heartbeat)) as silences:
                     yield from (WaitingEvent() for _silence in silences)
-                try:
-                    events = asked.search_again()
-                finally:
-                    release_connections()
+                events = asked.search_again()
+                before_waiting()
                 yield from events
             if asked.ending:
                 return

@@ -63,6 +63,8 @@ class OpenExchange:
         self.backend: BaseChatBackend | None = None
         self.rewriting: Rewriting | None = None
         """Set where a model is to make a follow-up into a question of its own first."""
+        self.question_vectors: dict[Any, Any] = {}
+        """Shared by the first search and that for the rewritten question."""
         self.nothing_found = switch.nothing_found_text(question.locale)
         self.ending: list[Event] = []
         """Set where it is over before a backend was asked: refused, nothing found, or replayed."""

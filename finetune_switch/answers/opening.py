@@ -40,7 +40,7 @@ def open_exchange(question: AskedQuestion) -> OpenExchange:
         opened = OpenExchange(question, row, switch, search_again=search_again)
         error: BackendError | None = None
         try:
-            with each_vector_once():
+            with each_vector_once(opened.question_vectors):
                 if (reply := _find_reply_at_once(question, switch)) is not None:
                     opened.give(reply)
                 else:
@@ -64,7 +64,7 @@ def search_again(opened: OpenExchange, standalone: str) -> PreparedReply | Promp
     if not standalone or opened.backend is None:
         return None
     try:
-        with question.in_its_language(), each_vector_once():
+        with question.in_its_language(), each_vector_once(opened.question_vectors):
             if (reply := _find_reply(question, opened.switch, standalone)) is not None:
                 return reply
             if not (passages := _find_passages(question, opened.switch, standalone)):

@@ -83,7 +83,13 @@ def encode_event(event: Event, show: Show = event_data) -> bytes:
 
 def _encode(pending: Answer, show: Show) -> Generator[bytes, None, None]:
     yield _COMMENT
-    with closing(pending.iterate(heartbeat=WSGI_HEARTBEAT_SECONDS)) as events:
+    with closing(
+        pending.iterate(
+            heartbeat=WSGI_HEARTBEAT_SECONDS,
+            # The response is the end of its request: nobody else needs them on this thread.
+            before_waiting=release_connections,
+        )
+    ) as events:
         for event in events:
             yield encode_event(event, show)
 

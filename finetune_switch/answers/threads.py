@@ -12,20 +12,22 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
-from finetune_switch import conf
-
 T = TypeVar("T")
+
+# Each keeps at most one connection, and only while it opens or closes an exchange.
+DATABASE_THREADS = 8
 
 _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None
 
 
 def release_connections() -> None:
-    """Give this thread's connections back (to the pool, or to the server) until the next query.
+    """Give this thread's connections back to the pool, or to the server, until the next query.
 
-    A connection inside a transaction is somebody else's business and stays. So does one to SQLite:
-    no server runs out of those, and with the last one of a file SQLite writes its log back, which
-    takes 2 to 10 ms before the model is asked.
+    Only for code that owns its thread: a server-side cursor, a session lock or a temporary table
+    is lost with its connection. A connection inside a transaction stays open. So does one to
+    SQLite, which no server runs out of: closing the last one of a file writes its log back, which
+    takes 2 to 10 ms.
     """
     for connection in connections.all(initialized_only=True):
         if connection.connection is None or connection.in_atomic_block:
@@ -37,8 +39,7 @@ def release_connections() -> None:
 async def in_database_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """The function's result, computed on one of a few threads that keep no connection.
 
-    However many streams are open, there are never more connections than threads
-    (``FINETUNE_SWITCH["DATABASE_THREADS"]``).
+    However many streams are open, they use at most :data:`DATABASE_THREADS` connections.
     """
     context = contextvars.copy_context()
 
@@ -67,7 +68,7 @@ def _get_executor() -> ThreadPoolExecutor:
         with _lock:
             if _executor is None:
                 _executor = ThreadPoolExecutor(
-                    max_workers=conf.database_threads(),
+                    max_workers=DATABASE_THREADS,
                     thread_name_prefix="finetune-switch-database",
                 )
     return _executor

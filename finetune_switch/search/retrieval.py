@@ -20,6 +20,7 @@ from finetune_switch import adapters
 from finetune_switch.access import Asker
 from finetune_switch.access.visibility import objects_open_to, pages_open_to
 from finetune_switch.adapters import Scope, SearchableIndex
+from finetune_switch.backends.embeddings.question_vectors import each_vector_once
 from finetune_switch.exceptions import BackendError
 from finetune_switch.passages import Hit, Passage, Source
 from finetune_switch.text.excerpts import excerpt
@@ -63,10 +64,11 @@ def retrieve(
     search = _Search(question, _chosen(indexes), scope, threshold)
     sight = _Sight(asker, site, locale_ids)
     passages: list[Passage] = []
-    for surplus in SURPLUS:
-        passages = _passages(search.best(limit * surplus), sight, limit, each_source_once)
-        if len(passages) == limit or search.is_exhausted:
-            break
+    with each_vector_once():
+        for surplus in SURPLUS:
+            passages = _passages(search.best(limit * surplus), sight, limit, each_source_once)
+            if len(passages) == limit or search.is_exhausted:
+                break
     return passages
 
 

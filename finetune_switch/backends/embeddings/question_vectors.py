@@ -23,12 +23,16 @@ _known: ContextVar[dict[Any, Any] | None] = ContextVar(
 
 
 @contextmanager
-def each_vector_once() -> Iterator[None]:
-    """What is embedded within the block, in this thread or task, is embedded once.
+def each_vector_once(known: dict[Any, Any] | None = None) -> Iterator[None]:
+    """Embed each question within the block, in this thread or task, once.
 
-    A model on a server takes as long for a vector as everything else about a search together.
+    A block within another shares its vectors. ``known`` carries them from one block to a later one.
+    An embedding model on a server takes as long as the rest of a search.
     """
-    token = _known.set({})
+    if _known.get() is not None:
+        yield
+        return
+    token = _known.set({} if known is None else known)
     try:
         yield
     finally:

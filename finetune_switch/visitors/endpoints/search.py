@@ -20,7 +20,7 @@ from finetune_switch.access import Asker
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Switch
 from finetune_switch.models.exchange import clean_question
-from finetune_switch.search import retrieval
+from finetune_switch.search import each_vector_once, retrieval
 from finetune_switch.visitors.answering import Answered, answer_visitor, page_language
 from finetune_switch.visitors.notices import notice_text
 
@@ -34,6 +34,7 @@ LATER = "later"
 
 @require_GET
 @never_cache
+@each_vector_once()
 def search(request: HttpRequest) -> HttpResponse:
     """A question or a few words: the answer, and the pages that match, without any script.
 
@@ -71,6 +72,7 @@ def search(request: HttpRequest) -> HttpResponse:
 
 
 @visitor_endpoint("GET")
+@each_vector_once()
 def results(request: HttpRequest) -> HttpResponseBase:
     """The search as JSON: ``q``, and where wanted ``page`` and the ``locale`` of the page."""
     with override(page_language(request.GET.get("locale", ""))):
