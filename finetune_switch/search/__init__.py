@@ -1,5 +1,5 @@
 """Search: a question in, the passages that its asker may see out."""
 
-from .retrieval import SearchResult, retrieve, search, similar_pages
+from .retrieval import Retrieval, SearchResult, retrieve, search, similar_pages
 
-__all__ = ["SearchResult", "retrieve", "search", "similar_pages"]
+__all__ = ["Retrieval", "SearchResult", "retrieve", "search", "similar_pages"]

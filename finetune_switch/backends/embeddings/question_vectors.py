@@ -24,11 +24,12 @@ _known: ContextVar[dict[Any, Any] | None] = ContextVar(
 
 @contextmanager
 def each_vector_once() -> Iterator[None]:
-    """What is embedded within the block, in this thread or task, is embedded once.
+    """Embed each question once within the block, in this thread or task. Inner blocks share it.
 
     A model on a server takes as long for a vector as everything else about a search together.
     """
-    token = _known.set({})
+    known = _known.get()
+    token = _known.set({} if known is None else known)
     try:
         yield
     finally:
