@@ -2,6 +2,13 @@
 
 from finetune_switch.backends.embeddings.question_vectors import each_vector_once
 
-from .retrieval import SearchResult, retrieve, search, similar_pages
+from .retrieval import Retrieval, SearchResult, retrieve, search, similar_pages
 
-__all__ = ["SearchResult", "each_vector_once", "retrieve", "search", "similar_pages"]
+__all__ = [
+    "Retrieval",
+    "SearchResult",
+    "each_vector_once",
+    "retrieve",
+    "search",
+    "similar_pages",
+]

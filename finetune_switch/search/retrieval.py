@@ -55,21 +55,10 @@ def retrieve(
     are pages in other languages than the question's, where the site has pages in that one.
     Raises :class:`~finetune_switch.exceptions.BackendError` where an index cannot be searched.
     """
-    locale_ids = locales_for(locale)
-    scope = Scope(
-        site_id=site.pk if site is not None else None,
-        locale_ids=locale_ids,
-        include_restricted=asker != Asker.anonymous(),
+    retrieval = Retrieval(
+        question, asker=asker, site=site, locale=locale, indexes=indexes, threshold=threshold
     )
-    search = _Search(question, _chosen(indexes), scope, threshold)
-    sight = _Sight(asker, site, locale_ids)
-    passages: list[Passage] = []
-    with each_vector_once():
-        for surplus in SURPLUS:
-            passages = _passages(search.best(limit * surplus), sight, limit, each_source_once)
-            if len(passages) == limit or search.is_exhausted:
-                break
-    return passages
+    return retrieval.passages(limit, each_source_once=each_source_once)
 
 
 @dataclass(frozen=True)
@@ -81,6 +70,65 @@ class SearchResult:
     excerpt: SafeString
     """The part of its text that the search was about, its words in ``<mark>``; safe HTML."""
     found_by: tuple[str, ...]
+
+
+class Retrieval:
+    """What the indexes find for one question, to be read as passages and as pages of results.
+
+    The arguments are those of :func:`retrieve`. The indexes are searched with the first reading;
+    reading less than before searches nothing again.
+    """
+
+    def __init__(
+        self,
+        question: str,
+        *,
+        asker: Asker,
+        site: Site | None = None,
+        locale: str | None = None,
+        indexes: Sequence[str | SearchableIndex] = (),
+        threshold: float = 0.0,
+    ) -> None:
+        self.question = question
+        self.locale = locale
+        locale_ids = locales_for(locale)
+        scope = Scope(
+            site_id=site.pk if site is not None else None,
+            locale_ids=locale_ids,
+            include_restricted=asker != Asker.anonymous(),
+        )
+        self._search = _Search(question, _chosen(indexes), scope, threshold)
+        self._sight = _Sight(asker, site, locale_ids)
+
+    def passages(self, limit: int, *, each_source_once: bool = False) -> list[Passage]:
+        """The best passages, at most ``limit``; see :func:`retrieve`."""
+        passages: list[Passage] = []
+        with each_vector_once():
+            for surplus in SURPLUS:
+                hits = self._search.best(limit * surplus)
+                passages = _passages(hits, self._sight, limit, each_source_once)
+                if len(passages) == limit or self._search.is_exhausted:
+                    break
+        return passages
+
+    def results(
+        self, page: int | str | None = 1, *, per_page: int = 10, most: int = MOST_FOUND
+    ) -> Page:
+        """One page of :class:`SearchResult`; see :func:`search`."""
+        found = self.passages(most, each_source_once=True) if self.question.strip() else []
+        pages = Paginator(found, per_page)
+        shown = pages.get_page(page)
+        language = self.locale or get_language() or settings.LANGUAGE_CODE
+        results = [
+            SearchResult(
+                passage.source,
+                passage.score,
+                excerpt(passage.text, self.question, language=language),
+                passage.found_by,
+            )
+            for passage in shown.object_list
+        ]
+        return Page(results, shown.number, pages)
 
 
 def search(
@@ -101,33 +149,15 @@ def search(
     found is as in :func:`retrieve`, for an anonymous visitor without an ``asker``. Returns a
     :class:`django.core.paginator.Page`, the nearest there is to the ``page`` that is asked for.
     """
-    language = locale or get_language() or settings.LANGUAGE_CODE
-    found = (
-        retrieve(
-            question,
-            asker=asker or Asker.anonymous(),
-            site=site,
-            locale=language,
-            indexes=indexes,
-            limit=most,
-            threshold=threshold,
-            each_source_once=True,
-        )
-        if question.strip()
-        else []
+    retrieval = Retrieval(
+        question,
+        asker=asker or Asker.anonymous(),
+        site=site,
+        locale=locale or get_language() or settings.LANGUAGE_CODE,
+        indexes=indexes,
+        threshold=threshold,
     )
-    pages = Paginator(found, per_page)
-    shown = pages.get_page(page)
-    results = [
-        SearchResult(
-            passage.source,
-            passage.score,
-            excerpt(passage.text, question, language=language),
-            passage.found_by,
-        )
-        for passage in shown.object_list
-    ]
-    return Page(results, shown.number, pages)
+    return retrieval.results(page, per_page=per_page, most=most)
 
 
 def similar_pages(
@@ -205,6 +235,8 @@ class _Search:
     def best(self, limit: int) -> list[Hit]:
         """The hits of all indexes, best first: as one ranks them, or several by their scores."""
         for alias, index in list(self._open.items()):
+            if len(self._hits.get(alias, ())) >= limit:
+                continue
             found = self._ask(index, limit)
             self._hits[alias] = useful = [hit for hit in found if _score(hit) >= self.threshold]
             if len(found) < limit or len(useful) < len(found):

@@ -75,11 +75,13 @@ class Answered:
         ]
 
 
-def answer_visitor(request: HttpRequest, question: str) -> Answered:
+def answer_visitor(
+    request: HttpRequest, question: str, *, passages: Sequence[Passage] | None = None
+) -> Answered:
     """The whole answer to whoever sends this request, on its site and in the active language.
 
-    It takes as long as the model does; :func:`~finetune_switch.answers.streaming.stream_answer`
-    does not wait.
+    ``passages`` are those that a search for the question has found already. It takes as long as the
+    model does; :func:`~finetune_switch.answers.streaming.stream_answer` does not wait.
     """
     try:
         admitted = admit(request, question)
@@ -90,7 +92,7 @@ def answer_visitor(request: HttpRequest, question: str) -> Answered:
             question, error=str(error), status=error.status, retry_after=error.retry_after
         )
     try:
-        given = answer(question, request=request, **admitted.options)
+        given = answer(question, request=request, passages=passages, **admitted.options)
         for _event in given:
             pass
     finally:

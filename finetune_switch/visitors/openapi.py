@@ -240,11 +240,14 @@ RESPONSES: dict[str, Schema] = {
     "Refused403": _json(_ref("Refusal"), "Not from this page."),
     "Refused404": _json(_ref("Refusal"), "It is not kept, or not any more."),
     "Refused429": {
-        **_json(_ref("Refusal"), "This visitor has asked too much."),
+        **_json(_ref("Refusal"), "This visitor has sent too many requests."),
         "headers": RETRY_AFTER,
     },
     "Refused503": {
-        **_json(_ref("Refusal"), "Nobody is answered just now: off, busy or used up."),
+        **_json(
+            _ref("Refusal"),
+            "Nobody is answered at the moment: answers are off, the site is busy or over a limit.",
+        ),
         "headers": RETRY_AFTER,
     },
 }
@@ -284,7 +287,7 @@ FEEDBACK: Schema = {
     },
     "responses": {
         "200": _json(_ref("KeptFeedback"), "What is kept now."),
-        **_refusals("400", "403", "404"),
+        **_refusals("400", "403", "404", "429", "503"),
     },
 }
 RESULTS: Schema = {
@@ -297,7 +300,7 @@ RESULTS: Schema = {
     ],
     "responses": {
         "200": _json(_ref("Results"), "The nearest page there is to the one that was asked for."),
-        **_refusals("400", "403", "503"),
+        **_refusals("400", "403", "429", "503"),
     },
 }
 ABOUT: Schema = {

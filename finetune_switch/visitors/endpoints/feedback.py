@@ -11,6 +11,7 @@ from django.utils.translation import override
 from wagtail.models import Site
 
 from finetune_switch.exceptions import InvalidQuestion
+from finetune_switch.limits import throttling
 from finetune_switch.models import Exchange, Feedback, Origin
 from finetune_switch.models.feedback import MAX_COMMENT_LENGTH
 from finetune_switch.text.masking import masked
@@ -29,6 +30,8 @@ def give_feedback(request: HttpRequest) -> HttpResponseBase:
     As JSON or as form fields. The last one given counts, and ``null`` (an empty field) takes it
     back. Whoever knows an exchange's id has been given its answer.
     """
+    # Before the body is read, which can be large; so its locale is not known yet.
+    throttling.count_request(request, Site.find_for_request(request), "feedback")
     given = _fields(request)
     with override(page_language(read_text(given, "locale"))):
         is_helpful, comment = _helpful(given), _comment(given)

@@ -523,19 +523,18 @@ class FinetuneChat extends HTMLElement {
     const { question } = this.dataset;
     const kept = this.readKept();
     if (kept && (!question || kept.turns[0].question === question)) {
-      const { reader = '' } = await this.lookUp();
-      // Whoever has logged in or out meanwhile is somebody else.
-      if (kept.reader === reader && !this.turns.length) this.restore(kept);
+      await this.lookUp();
+      // If the site did not say who reads now, the next answer to lookUp() decides.
+      if ((this.reader ?? kept.reader) === kept.reader && !this.turns.length) this.restore(kept);
     }
     if (question && !this.turns.length) this.ask(question);
     else this.lookUpWhenSeen();
   }
 
-  /** The browser had put the page aside. */
-  async comeBack() {
-    const { reader } = await this.lookUp();
+  /** The browser shows the page again from its back/forward cache. */
+  comeBack() {
     this.lookingUp = undefined;
-    if ((await this.lookUp()).reader !== reader) this.forget();
+    this.lookUp();
   }
 
   lookUpWhenSeen() {
@@ -549,28 +548,34 @@ class FinetuneChat extends HTMLElement {
     observer.observe(this);
   }
 
-  /** What a page that is cached for everybody cannot say: whether answers are on, and the notice. */
+  /**
+   * Fetches what a page that is cached for everybody cannot hold: whether answers are on, the notice,
+   * and who reads. A failure changes nothing, and the next call tries again.
+   */
   lookUp() {
     this.lookingUp ??= this.fetchAbout();
     return this.lookingUp;
   }
 
   async fetchAbout() {
-    this.about = {};
+    let about;
     try {
-      this.about = await this.get('about');
-      this.isKnown = true;
+      about = await this.get('about');
+      if (typeof about.reader !== 'string') throw new TypeError('This is no answer of about/.');
     } catch (error) {
-      // It can be asked without.
+      this.lookingUp = undefined;
+      return;
     }
-    const { notice, max_length: length } = this.about;
+    const { reader, notice, is_on: isOn, max_length: length } = about;
+    // Somebody has logged in or out since.
+    if (this.reader !== undefined && this.reader !== reader) this.forget();
+    this.reader = reader;
     if (length) this.input.maxLength = length;
-    this.isOff = this.about.is_on === false;
+    this.isOff = isOn === false;
     this.notice.textContent = this.isOff ? this.texts.off : notice || '';
     this.notice.hidden = !this.notice.textContent;
     this.refresh();
     this.keep();
-    return this.about;
   }
 
   async ask(question) {
@@ -716,9 +721,8 @@ class FinetuneChat extends HTMLElement {
 
   /** For the next page that is opened in this tab. */
   keep() {
-    if (!this.isKnown) return;
-    const { conversation } = this;
-    const reader = this.about.reader ?? '';
+    const { conversation, reader } = this;
+    if (reader === undefined) return;
     const turns = this.turns.slice(-MOST_KEPT).map((turn) => turn.kept);
     try {
       if (turns.length) sessionStorage.setItem(this.key, JSON.stringify({ reader, conversation, turns }));
@@ -737,7 +741,8 @@ class FinetuneChat extends HTMLElement {
     }
   }
 
-  restore({ conversation, turns }) {
+  restore({ reader, conversation, turns }) {
+    this.reader = reader;
     this.conversation = conversation;
     this.turns = turns.map((kept) => {
       // The reader left before it had ended; the server may have it whole.
