@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
-from finetune_switch import conf
-
 T = TypeVar("T")
+
+DATABASE_THREADS = 8
 
 _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None
@@ -37,8 +37,7 @@ def release_connections() -> None:
 async def in_database_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """The function's result, computed on one of a few threads that keep no connection.
 
-    However many streams are open, there are never more connections than threads
-    (``FINETUNE_SWITCH["DATABASE_THREADS"]``).
+    However many streams are open, there are never more connections than threads.
     """
     context = contextvars.copy_context()
 
@@ -67,7 +66,7 @@ def _get_executor() -> ThreadPoolExecutor:
         with _lock:
             if _executor is None:
                 _executor = ThreadPoolExecutor(
-                    max_workers=conf.database_threads(),
+                    max_workers=DATABASE_THREADS,
                     thread_name_prefix="finetune-switch-database",
                 )
     return _executor
