@@ -77,7 +77,6 @@ CONNECTION_OPTIONS: Mapping[str, str] = {
     "PROVIDER": "the provider as litellm names it: openai, ollama_chat, …",
     "LABEL": "a name for people",
     "API_BASE": "the server's address: a string, or a callable that returns one",
-    "API_BASE_FILE": "a file that holds the server's address",
     "API_KEY": "the key to sign in with",
     "DATA_DESTINATION": 'in words, where a question goes: "our own server, London"',
     "DEADLINES": "seconds: FIRST_TOKEN, IDLE, TOTAL",
@@ -91,7 +90,6 @@ OPTIONS: Mapping[str, Any] = {
     "SEED_BACKEND": None,
     "RECORD_VISITOR_QUESTIONS": True,
     "RETENTION_DAYS": 90,
-    "DATABASE_THREADS": 8,
     "INDEX": {},
     "VISITORS": {},
 }
@@ -99,12 +97,10 @@ SEED_OPTIONS = ("CONNECTION", "MODEL_NAME", "ALIAS", "LABEL", "CONTEXT_WINDOW")
 INDEX_OPTIONS = (
     "EMBEDDINGS",
     "STORE",
-    "STORE_OPTIONS",
     "MODELS",
     "EXCLUDE_PAGE_TYPES",
     "EXCLUDE_FIELDS",
     "BLOCK_ANCHOR",
-    "TEXT_RANKING",
 )
 VISITORS_OPTIONS = tuple(option.name.upper() for option in fields(VisitorSettings))
 WHEN_USED_UP = ("extractive", "search")
@@ -152,10 +148,6 @@ def retention_days() -> int | None:
     return None if days is None else int(days)
 
 
-def database_threads() -> int:
-    return int(_get("DATABASE_THREADS"))
-
-
 def _index(option: str) -> Any:
     return (_get("INDEX") or {}).get(option)
 
@@ -181,10 +173,6 @@ def index_store() -> str | None:
     return _index("STORE") or None
 
 
-def store_options() -> dict[str, Any]:
-    return dict(_index("STORE_OPTIONS") or {})
-
-
 def indexed_model_labels() -> list[str]:
     """Models beside pages that are indexed, as ``app_label.ModelName``."""
     return list(_index("MODELS") or [])
@@ -202,11 +190,6 @@ def excluded_fields() -> list[str]:
 def block_anchor() -> str:
     """The anchor of a StreamField's block on its page, such as ``block-{id}``; empty for none."""
     return str(_index("BLOCK_ANCHOR") or "")
-
-
-def text_ranking() -> bool:
-    """Whether words count beside meaning."""
-    return _index("TEXT_RANKING") is not False
 
 
 def visitors() -> VisitorSettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from finetune_switch import conf
@@ -53,7 +55,7 @@ class TestAddresses:
         for option in (
             {"API_BASE": "http://gpu.example:11434"},
             {"API_BASE": lambda: "http://gpu.example:11434/"},
-            {"API_BASE_FILE": str(file)},
+            {"API_BASE": file.read_text},
         ):
             assert declare(settings, **option).get_api_base() == "http://gpu.example:11434"
         assert declare(settings).get_api_base() is None
@@ -73,7 +75,10 @@ class TestAddresses:
             {"API_BASE": lambda: {}["missing"]},
             {"API_BASE": lambda: 7},
             {"API_BASE": "http://[::1"},
-            {"API_BASE_FILE": "/no/such/file"},
+            {"API_BASE": Path("/no/such/file").read_text},
+            {"API_BASE": lambda: ""},
+            {"API_BASE": lambda: None},
+            {"API_BASE": lambda: " \n"},
         ],
     )
     def test_that_is_none(self, settings, option):

@@ -126,8 +126,8 @@ async def call_with_retries(
 
 
 async def address_of(connection: Connection, clock: DeadlineTimer) -> str | None:
-    """The address. A callable or a file may take its time, which other questions have not."""
-    if connection.api_base_file is None and not callable(connection.api_base):
+    """The address. A callable may take its time, and must not hold up other questions."""
+    if not callable(connection.api_base):
         return connection.get_api_base()
     return await clock.wait(asyncio.to_thread(connection.get_api_base))
 

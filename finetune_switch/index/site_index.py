@@ -8,7 +8,6 @@ import numpy as np
 from django.db.models import Model
 from django.utils.translation import get_language, gettext_lazy
 
-from finetune_switch import conf
 from finetune_switch.adapters import Scope
 from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
@@ -61,8 +60,7 @@ class SiteIndex:
                 if found.score >= threshold
             }
         }
-        if conf.text_ranking():
-            rankings[TEXT] = self._by_text(question, candidates, scope)
+        rankings[TEXT] = self._by_text(question, candidates, scope)
         fused = fuse([list(ranking) for ranking in rankings.values()])
         return self._hits(fused, rankings, vector, threshold, limit)
 

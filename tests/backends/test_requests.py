@@ -122,7 +122,7 @@ def test_a_connection_without_a_key_takes_none_from_the_environment(
 
 def test_an_address_is_read_at_each_question(connections, standin, ask, tmp_path):
     file = tmp_path / "address"
-    connections["ollama"] |= {"API_BASE": None, "API_BASE_FILE": str(file)}
+    connections["ollama"]["API_BASE"] = file.read_text
     backend = make_backend("ollama")
     with StandIn() as other:
         for server in (standin, other):

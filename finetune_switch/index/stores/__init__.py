@@ -28,7 +28,7 @@ def get_store(
     Raises ``ImproperlyConfigured`` where there is no such store or it does not know an option.
     """
     name = store if store is not None else conf.index_store()
-    values = options if options is not None else conf.store_options()
+    values = options or {}
     if name is None:
         name = "pgvector" if is_supported(using) else "memory"
     if name == "pgvector":
