@@ -12,7 +12,7 @@ from wagtail.admin.utils import get_user_display_name
 
 
 class DaysWidget(SuffixedMultiWidget):
-    """The first and the last day, as the browser lets one choose them: without a script."""
+    """A range of days with the browser's date inputs, which need no script."""
 
     template_name = "finetune_switch/admin/widgets/days.html"
     suffixes = ["from", "to"]

@@ -1,4 +1,4 @@
-"""How a turn of the switch reads in Wagtail's audit log."""
+"""Log actions, and their messages in Wagtail's audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what, each named once."""
+"""All permissions of this app, as constants and functions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ GRANTABLE = (
 
 
 def grantable_permissions() -> QuerySet[Permission]:
-    """What Wagtail's group form offers of ours; the settings form's own is there by itself."""
+    """The permissions that Wagtail's group form offers. It adds those of settings itself."""
     return Permission.objects.filter(content_type__app_label=APP, codename__in=GRANTABLE)
 
 
@@ -61,13 +61,13 @@ def may_edit_settings(user: Any, site: Site) -> bool:
 
 
 def editable_sites(user: Any) -> QuerySet[Site]:
-    """The sites whose switch a user may see."""
+    """The sites whose switch a user may open."""
     policy = Switch.get_permission_policy()
     return policy.sites_user_has_permission_for(user, "change")
 
 
 def may_switch(user: Any, site: Site) -> bool:
-    """Whether a user may choose what answers on this site: both permissions are needed."""
+    """Whether a user may choose the active backend: needs the permission and the site."""
     return user.has_perm(ACTIVATE) and may_edit_settings(user, site)
 
 
@@ -92,7 +92,7 @@ def may_build_index(user: Any) -> bool:
 
 
 def may_see_index(user: Any) -> bool:
-    """Whether a user may see how the index stands: who may build it, or look after a switch."""
+    """Whether a user may build the index or open any switch."""
     return user.has_perm(RUN_INDEX) or editable_sites(user).exists()
 
 
@@ -102,22 +102,22 @@ def may_compare(user: Any) -> bool:
 
 
 def may_see_comparisons(user: Any) -> bool:
-    """Whether a user may read comparisons and what was thought of them."""
+    """Whether a user may read comparisons, their grades and preferences."""
     return may_compare(user) or bool(user.has_perm(VIEW_COMPARISON))
 
 
 def may_delete_comparisons(user: Any) -> bool:
-    """Whether a user may delete comparisons: of those that they may see."""
+    """Whether a user may read and delete comparisons."""
     return may_see_comparisons(user) and bool(user.has_perm(DELETE_COMPARISON))
 
 
 def may_prepare_answers(user: Any) -> bool:
-    """Whether a user may write what is answered in a model's place."""
+    """Whether a user may add or edit prepared answers."""
     return bool(user.has_perm(ADD_PREPARED) or user.has_perm(CHANGE_PREPARED))
 
 
 def may_see_visitors_questions(user: Any) -> bool:
-    """Whether a user may read what visitors asked, on every site, and what they were answered."""
+    """Whether a user may read visitors' questions, on every site."""
     return bool(user.has_perm(VIEW_EXCHANGE))
 
 
@@ -133,7 +133,7 @@ def may_see_exchange(user: Any, exchange: Exchange) -> bool:
 
 
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
-    """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
+    """The groups as whose member a user may ask: their own, so that they gain no access."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
 
 

@@ -1,4 +1,4 @@
-"""One retrieval for several backends, and what a person may see of how they answered."""
+"""Open a comparison, save its question, and decide who may read it and see its names."""
 
 from __future__ import annotations
 
@@ -52,12 +52,14 @@ def open_comparison(
     instructions: str = "",
     saved_question: Question | None = None,
 ) -> Comparison:
-    """Retrieve once, freeze the passages, and give each backend its column; no model is asked yet.
+    """Retrieve once, freeze the passages, and create a column for each backend. Asks no model.
 
-    As a visitor would ask, or as a member of ``as_group``. ``limit`` and ``indexes`` are those of
-    the site's switch unless they are given, ``instructions`` each backend's own. Blind columns are
-    shuffled. Raises :class:`~finetune_switch.exceptions.InvalidQuestion` where there is nothing to
-    ask or not two to four different backends, and
+    The asker is an anonymous visitor, or a member of ``as_group``. ``limit`` and ``indexes``
+    default to those of the site's switch, ``instructions`` to each backend's own. Blind columns
+    are shuffled.
+
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` where the question is empty or there
+    are not two to four different backends, and
     :class:`~finetune_switch.exceptions.BackendError` where the site's pages cannot be searched.
     """
     question = clean_question(question)
@@ -104,21 +106,21 @@ def open_comparison(
 
 
 def asker_of(group: Group | None) -> Asker:
-    """A member of the group, or an anonymous visitor without one."""
+    """A member of the group, or an anonymous visitor where there is none."""
     return Asker.anonymous() if group is None else Asker.member_of(group)
 
 
 def may_read(asker: Asker, comparison: Comparison) -> bool:
-    """Whether somebody may open every page, as it is now, that the answers were made from."""
+    """Whether the asker may now open every page that the answers were made from."""
     sources = [passage.source for passage in comparison.frozen_passages]
     return all_open_to(asker, sources, comparison.site)
 
 
 def save_question(comparison: Comparison, user: Any) -> None:
-    """Keep the question, with where its answer stands and what a good one says; but only once.
+    """Save the question, once, with its pages and a reference answer.
 
-    Its pages are those that an answer cites or rests on. Its reference answer is, as ``user`` sees
-    it, the first answer as it should have been, else the first correct one.
+    Its pages are those that an answer cites or is supported by. Its reference answer is the first
+    correction by ``user``, else the first answer that ``user`` graded as correct.
     """
     with transaction.atomic():
         row = Comparison.objects.select_for_update().get(pk=comparison.pk)
@@ -138,8 +140,8 @@ def save_question(comparison: Comparison, user: Any) -> None:
 
 
 def _pages_used(comparison: Comparison, exchanges: Sequence[Exchange]) -> list[int]:
-    """The pages of the passages that an answer cites or rests on, the likest first."""
-    # Its many patterns take a fifth of a second to compile, which no start-up needs.
+    """The pages of the passages that an answer cites or is supported by, best first."""
+    # Imported here because compiling its patterns takes 0.2 s.
     from finetune_switch.text.grounding import assess
 
     passages = comparison.frozen_passages
@@ -153,7 +155,7 @@ def _pages_used(comparison: Comparison, exchanges: Sequence[Exchange]) -> list[i
 
 
 def _best_answer(exchanges: Sequence[Exchange], user: Any) -> str:
-    """What this judge corrected or, without that, called correct; else an empty string."""
+    """The first correction of this judge, else the first answer they graded as correct, else ""."""
     grades = Grade.objects.filter(exchange__in=exchanges, judge=user, is_current=True)
     own = {grade.exchange_id: grade for grade in grades}
     graded = [(exchange, own[exchange.pk]) for exchange in exchanges if exchange.pk in own]
@@ -163,14 +165,14 @@ def _best_answer(exchanges: Sequence[Exchange], user: Any) -> str:
 
 
 def exchanges_of(columns: Iterable[Column]) -> dict[Any, Exchange]:
-    """The exchanges that these columns have by now, by their primary key."""
+    """The exchanges that exist for these columns, by primary key."""
     return Exchange.objects.in_bulk([column.exchange_id for column in columns])
 
 
 def is_settled(columns: Iterable[Column]) -> bool:
-    """Whether each column has ended, so that its answer can be held against the others.
+    """Whether no column is still being answered.
 
-    One whose backend is gone, and was never asked, has.
+    A column whose backend was deleted before it was asked counts as settled.
     """
     columns = list(columns)
     exchanges = exchanges_of(columns)
@@ -183,13 +185,13 @@ def is_settled(columns: Iterable[Column]) -> bool:
 
 
 def may_reveal(comparison: Comparison, user: Any) -> bool:
-    """Whether somebody has said which answer they prefer, or has nothing to prefer."""
+    """Whether the user has stated a preference, or knows the names already."""
     judged = Preference.objects.filter(comparison=comparison, judge=user, is_current=True)
     return comparison.tells_names_to(user) or judged.exists()
 
 
 def reveal(comparison: Comparison, user: Any) -> bool:
-    """Tell somebody from now on who answered. Returns whether they may know."""
+    """Show the user the names from now on. Returns whether they may know them."""
     if not may_reveal(comparison, user):
         return False
     if comparison.is_blind:

@@ -20,20 +20,20 @@ from .reading import FAILURES, ComparisonReader
 
 
 def askers(request: Any) -> QuerySet[Any]:
-    """Those who have asked, by their names."""
+    """The users who have opened a comparison, by name."""
     asked = Comparison.objects.filter(user__isnull=False).order_by().values("user")
     users = get_user_model()._default_manager.filter(pk__in=asked)
     return users.order_by(get_user_model().USERNAME_FIELD)
 
 
 def failed() -> Q:
-    """Exchanges that came to nothing: refused, broken off, or never closed."""
+    """Exchanges that failed, were interrupted, or are open past their deadline."""
     overdue = Q(outcome=Outcome.OPEN, deadline_at__lt=timezone.now())
     return Q(outcome__in=FAILURES) | overdue
 
 
 class ComparisonFilterSet(WagtailFilterSet):
-    """What it finds by answers is to be narrowed to what the reader may read."""
+    """Where ``is_about_answers``, the view keeps only the comparisons that the reader may read."""
 
     backend = django_filters.ModelChoiceFilter(
         label=gettext_lazy("Backend"),
@@ -66,7 +66,7 @@ class ComparisonFilterSet(WagtailFilterSet):
 
     @property
     def is_about_answers(self) -> bool:
-        """Whether what is left tells something of what was answered."""
+        """Whether a filter is in use whose result tells something about the answers."""
         return any(self.form.cleaned_data.get(name) for name in ("backend", "grade", "failed"))
 
     @cached_property
@@ -75,7 +75,7 @@ class ComparisonFilterSet(WagtailFilterSet):
 
     def with_backend(self, found: QuerySet[Any], name: str, value: ChatBackend) -> QuerySet[Any]:
         columns = Column.objects.filter(comparison=OuterRef("pk"), backend=value)
-        # Where names are hidden, being found by one would tell it.
+        # A result would reveal a name that is still hidden.
         return found.filter(Exists(columns), self.reader.with_known_names())
 
     def with_grade(self, found: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:

@@ -1,4 +1,4 @@
-"""What is asked of an editor who compares, and what they say of an answer."""
+"""The form that opens a comparison."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ from .comparing import FEWEST, MOST
 
 
 class CompareForm(forms.Form):
-    """A question, what is to answer it, and how."""
-
     question = forms.CharField(
         label=gettext_lazy("Ask what a visitor would ask"),
         max_length=MAX_QUESTION_LENGTH,
@@ -102,11 +100,11 @@ class CompareForm(forms.Form):
         return chosen
 
     def clean_instructions(self) -> str:
-        # As they were written, whatever the browser made of the ends of their lines.
+        # Browsers send CRLF at the end of each line.
         return self.cleaned_data["instructions"].replace("\r\n", "\n")
 
     def clean(self) -> dict[str, Any]:
-        """A saved question that was written over is not the one that is asked."""
+        """Drop the saved question where its text was changed in the form."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         saved = cleaned.get("saved_question")
         if saved is not None and saved.text.strip() != cleaned.get("question"):

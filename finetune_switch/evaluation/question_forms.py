@@ -1,4 +1,4 @@
-"""What the edit screens of questions and of their sets consist of."""
+"""The forms and panels of questions and question sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_SHOWN = 50
 
 
 class PagesField(forms.Field):
-    """Any number of pages, by their primary keys. Those in ``kept`` may be gone by now."""
+    """Primary keys of pages. Those in ``kept`` are accepted even if the page was deleted."""
 
     widget = PagesWidget
 
@@ -36,7 +36,7 @@ class PagesField(forms.Field):
         given = [str(pk) for pk in value or ()]
         if not all(map(PAGE_ID.fullmatch, given)):
             raise ValidationError(_("Choose pages of this site."))
-        # Each once, in the order in which they were chosen.
+        # Without duplicates, in the order chosen.
         ids = list(dict.fromkeys(map(int, given)))
         new = [pk for pk in ids if pk not in self.kept]
         if page_model()._default_manager.filter(pk__in=new).count() != len(new):
@@ -48,8 +48,6 @@ class PagesField(forms.Field):
 
 
 class QuestionForm(WagtailAdminModelForm):
-    """A question that can be asked as it stands, by somebody who is remembered."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance._state.adding:

@@ -1,4 +1,4 @@
-"""What the edit screen of a prepared answer consists of."""
+"""The form and panels of a prepared answer."""
 
 from __future__ import annotations
 
@@ -38,8 +38,6 @@ MOST_LINES = 200
 
 
 class PreparedAnswerForm(WagtailAdminModelForm):
-    """Something that questions are recognised by, and what is said to them."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance._state.adding and self.instance.created_by_id is None:
@@ -95,7 +93,7 @@ class PreparedAnswerForm(WagtailAdminModelForm):
 
     def _post_clean(self) -> None:
         super()._post_clean()
-        # Here, and not while it is saved: no transaction waits for a model on a server.
+        # Embed before saving, so that no transaction waits for a model server.
         if not self.errors:
             try:
                 embed_examples(self.instance)
@@ -104,7 +102,7 @@ class PreparedAnswerForm(WagtailAdminModelForm):
 
 
 class SimilarityPanel(Panel):
-    """Shows which of the questions that were really asked would get this answer."""
+    """Shows which recorded questions would get this answer."""
 
     class BoundPanel(Panel.BoundPanel):
         template_name = "finetune_switch/prepared/panels/similarity.html"

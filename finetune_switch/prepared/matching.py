@@ -1,4 +1,4 @@
-"""A question → the answer that people prepared for it, if there is one."""
+"""Find the prepared answer to a question."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from .similarity import similarity
 Kind = PreparedAnswer.Kind
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
-# Thai, Lao, Burmese, Japanese and Chinese put no space between words.
+# Thai, Lao, Burmese, Japanese and Chinese are written without spaces between words.
 _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
 class PreparedReply:
-    """The prepared answer that is given, as this asker reads it."""
+    """A prepared answer that this asker may read."""
 
     prepared_answer_id: int
     kind: str
     text: str
     passages: list[Passage]
-    """The page that it links, if any: the one passage that it cites."""
+    """The linked page as the only passage; empty without one."""
 
 
 class _Row(NamedTuple):
@@ -75,9 +75,9 @@ def find_prepared(
 ) -> PreparedReply | None:
     """The prepared answer to this question, on this site and in this language, if there is one.
 
-    Fixed replies are looked for before corrections; of each kind, first by words, then by
-    similarity, the likest first. One whose page this asker may not open now is not for them. One
-    query where nothing was prepared.
+    Fixed replies come before corrections; within each kind, matches by words come before those by
+    similarity, most similar first. Answers whose page this asker may not open are skipped. One
+    query where there are no prepared answers.
     """
     in_use = PreparedAnswer.objects.filter(Q(site=site) | Q(site__isnull=True), is_on=True)
     rows = map(_Row._make, in_use.values_list(*_COLUMNS))
@@ -101,8 +101,8 @@ def find_prepared(
 
 
 def _fitting(question: str, rows: Sequence[_Row]) -> Iterator[_Row]:
-    """What answers the question, best first."""
-    # Made when it is needed: a model on a server may have to be asked for a vector.
+    """The answers that match the question, best first."""
+    # Lazy, because the vector may need a request to a model server.
     alike = cache(lambda: similarity(question, rows))
     asked = plain(question)
     for kind in (Kind.FIXED, Kind.CORRECTION):
@@ -114,7 +114,7 @@ def _fitting(question: str, rows: Sequence[_Row]) -> Iterator[_Row]:
 
 
 def has_phrase(asked: str, phrases: Sequence[str]) -> bool:
-    """Whether one of the phrases stands in a :func:`plain` text, word for word."""
+    """Whether a :func:`plain` text contains one of the phrases as whole words."""
     return any(_stands_in(asked, plain(phrase)) for phrase in phrases)
 
 
@@ -127,7 +127,7 @@ def _stands_in(text: str, phrase: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """The words of a text with one space between them, without case, accents and punctuation."""
+    """The lower-case words of a text, joined by spaces, without accents or punctuation."""
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
     return " ".join(words(bare))
 

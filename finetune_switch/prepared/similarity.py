@@ -1,7 +1,7 @@
-"""How like the questions of a prepared answer another question is.
+"""The similarity of a question to the examples of prepared answers.
 
-A similarity is 1 for the same words and 0 for questions that have nothing in common, whichever
-model made the vectors. The cosine alone is no measure: some models give any two questions of one
+A similarity is 1 for the same words and 0 for unrelated questions, whichever model made the
+vectors. The cosine alone does not compare between models: some give any two questions of one
 language 0.7 and more.
 """
 
@@ -42,7 +42,7 @@ MOST_UNLIKENESS = 0.95
 
 
 class Embedded(Protocol):
-    """What has the vectors of its examples, one after the other, as little-endian float32."""
+    """A row with the vectors of its examples, concatenated, as little-endian float32."""
 
     @property
     def pk(self) -> int: ...
@@ -55,19 +55,19 @@ class Embedded(Protocol):
 
 
 class Made(NamedTuple):
-    """Vectors of texts, of shape ``(texts, dimensions)``, and what has to be known of them."""
+    """Vectors of texts, of shape ``(texts, dimensions)``, with their model and baseline."""
 
     vectors: Vectors
     model: str
-    """In words, the space that questions are searched in."""
+    """The name of the embedding space."""
     baseline_similarity: float
-    """The mean cosine of questions that have nothing in common."""
+    """The mean cosine of unrelated questions."""
 
 
 def embed_examples(prepared: PreparedAnswer) -> None:
-    """Make the vectors of its examples, without saving it.
+    """Set the vectors of its examples, without saving it.
 
-    Raises :class:`~finetune_switch.exceptions.EmbeddingError`; it has none then.
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError`; it has no vectors then.
     """
     prepared.vectors, prepared.embedding_model = None, ""
     if questions := prepared.questions:
@@ -81,7 +81,7 @@ def embed_examples(prepared: PreparedAnswer) -> None:
 
 
 def embed_texts(texts: Sequence[str]) -> Made:
-    """The vectors of texts, by the model that questions are searched by.
+    """The vectors of texts, made by the model of the index.
 
     Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
     """
@@ -95,7 +95,7 @@ def embed_texts(texts: Sequence[str]) -> Made:
 
 
 def similarities(questions: Sequence[str], examples: Sequence[str]) -> list[float]:
-    """How like the likest example each question is; -1 where a text has no vector.
+    """The similarity of each question to its most similar example; -1 without a vector.
 
     The vectors that a server made are kept, so that the next call costs only those of new texts.
     Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
@@ -115,22 +115,22 @@ def similarities(questions: Sequence[str], examples: Sequence[str]) -> list[floa
 
 
 def baseline_similarity_of(vectors: Vectors) -> float:
-    """The mean cosine of each two of these; from 0 to just below 1."""
+    """The mean cosine of all pairs, clipped to the range from 0 to just below 1."""
     count = len(vectors)
     mean = (float((vectors @ vectors.T).sum()) - count) / (count * (count - 1))
     return min(max(mean, 0.0), MOST_UNLIKENESS)
 
 
 def scaled(cosine: Any, baseline_similarity: float) -> Any:
-    """A cosine, or an array of them, as a similarity."""
+    """Convert a cosine, or an array of them, to a similarity."""
     return (cosine - baseline_similarity) / (1 - baseline_similarity)
 
 
 def embed_before_save(prepared: PreparedAnswer) -> None:
-    """Keep the vectors in step with the examples, whoever saves them.
+    """Embed the examples of an answer that is about to be saved.
 
-    A form has made them already, outside of its transaction. Where the model does not answer, the
-    answer is saved without: the list of prepared answers says so.
+    The form has done so already, outside of its transaction. Where the model does not answer, the
+    prepared answer is saved without vectors, and the list says so.
     """
     if prepared.embedded_examples == prepared.examples:
         return
@@ -141,9 +141,9 @@ def embed_before_save(prepared: PreparedAnswer) -> None:
 
 
 def renew_vectors() -> int:
-    """Make the vectors anew that are missing, or were made by another model than the index's.
+    """Embed the examples whose vectors are missing or come from another model than the index's.
 
-    Returns how many prepared answers are left without. One that is edited meanwhile stays as it is.
+    Returns how many are left without vectors. Answers that are edited meanwhile are skipped.
     """
     left = 0
     name = current_model_name()
@@ -165,12 +165,12 @@ def renew_vectors() -> int:
 
 
 def is_stale(prepared: PreparedAnswer, name: str) -> bool:
-    """Whether it has examples that no question is compared with, by the model of this name."""
+    """Whether its examples have no vectors of the model with this name."""
     return bool(prepared.questions) and (not prepared.vectors or prepared.embedding_model != name)
 
 
 def current_model_name() -> str:
-    """In words, what questions are embedded by; empty where its server does not say.
+    """The name of the model that embeds questions; empty where its server does not respond.
 
     One query and, where nothing was indexed yet, a model on a server may be asked for a vector.
     """
@@ -183,9 +183,9 @@ def current_model_name() -> str:
 
 
 def similarity(question: str, rows: Iterable[Embedded]) -> dict[int, float]:
-    """How like the likest example of each of these the question is, by primary key.
+    """The similarity of the question to the best example of each row, by primary key.
 
-    What was embedded by another model is left out. Empty where the question cannot be embedded.
+    Rows embedded by another model are left out. Empty where the question cannot be embedded.
     """
     rows = [row for row in rows if row.vectors]
     if not rows:

@@ -1,4 +1,4 @@
-"""The list of prepared answers, their forms, and what came of their questions."""
+"""The list of prepared answers, their forms and versions, and the preview."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class ReviewColumn(DateColumn):
 
 
 class PreparedStateColumn(Column):
-    """Whether it is given, and what hinders it."""
+    """Whether it is in use, and what prevents that."""
 
     cell_template_name = "finetune_switch/prepared/state.html"
 
@@ -142,7 +142,7 @@ class PreparedIndexView(generic.IndexView):
 
 
 class PreparedFormMixin:
-    """Each save is a revision, and goes to the log."""
+    """Save a revision and a log entry with each change."""
 
     request: HttpRequest
     form: Any
@@ -223,7 +223,7 @@ class PreparedCreateView(PreparedFormMixin, generic.CreateView):
         if self.may_read_answer(exchange):
             passages = passages_of(exchange)
             if exchange.standalone_question:
-                # "And on Sundays?" would be found by nobody who asks it first.
+                # A follow-up such as "And on Sundays?" would match no first question.
                 initial["examples"] = " ".join(exchange.standalone_question.split())
             initial["answer"] = _said_of(exchange)
             cited = [p for p in passages if p.number in exchange.citations[:1]] or passages[:1]
@@ -248,7 +248,7 @@ def _locale_of(exchange: Exchange) -> Locale | None:
 
 
 def _said_of(exchange: Exchange) -> str:
-    """The answer as somebody corrected it already, else as it was; its citations are left out."""
+    """The latest correction of the answer, else the answer, without citations."""
     grades = exchange.grades.filter(is_current=True).exclude(correction="")
     corrected = grades.order_by("-pk").values_list("correction", flat=True).first()
     return CITATION.sub("", corrected or exchange.answer).replace(" .", ".").strip()
@@ -261,18 +261,18 @@ class PreparedEditView(PreparedFormMixin, generic.EditView):
         return super().get_success_message(instance or self.object)
 
     def get_usage_url(self) -> None:
-        """None: what it was given to are no references of Wagtail's."""
+        """None, since exchanges are not in Wagtail's reference index."""
 
 
 class PreparedRevertView(generic.RevisionsRevertMixin, PreparedEditView):
-    """An earlier version in the form, to be saved as the next one."""
+    """The form with an earlier version, to be saved as a new one."""
 
     view_name = "revisions_revert"
     draftstate_enabled = False
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
-        # What warns that it is an old version wants to know which.
+        # The warning about the old version needs the object.
         self.object = self.get_object()
 
 
@@ -283,7 +283,7 @@ class PreparedCompareView(PermissionCheckedMixin, generic.RevisionsCompareView):
 
 
 class SimilarityView(PermissionFunctionMixin, View):
-    """Which of the questions that were asked would get the answer, as the form stands."""
+    """The preview of the answer in the form, as HTML."""
 
     has_permission = staticmethod(permissions.may_prepare_answers)
     http_method_names = ["post"]
@@ -300,7 +300,7 @@ class SimilarityView(PermissionFunctionMixin, View):
 
 
 def _drafted(request: HttpRequest) -> PreparedAnswer:
-    """What stands in the form, as far as it can be read."""
+    """An unsaved prepared answer with the valid values of the form."""
     try:
         threshold = float(request.POST.get("threshold", "").replace(",", "."))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the edit screens consist of."""
+"""The panels of the forms of chat backends and of the switch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .forms import PARAMETER_PREFIX, ChatBackendForm, SwitchForm
 
 
 class ActiveBackendPanel(Panel):
-    """Says, above the settings of a site's answers, what answers there, and leads to the switch."""
+    """Shows the active backend above the settings, with a link to the switch."""
 
     class BoundPanel(Panel.BoundPanel):
         template_name = "finetune_switch/switching/panels/active_backend.html"
@@ -32,7 +32,7 @@ class ActiveBackendPanel(Panel):
 
 
 class BaseModelPanel(Panel):
-    """Offers to add the model that a fine-tune came from, where its server tells."""
+    """Offers to add the base model of a fine-tune, where the last check found it."""
 
     class BoundPanel(Panel.BoundPanel):
         template_name = "finetune_switch/switching/panels/base_model.html"

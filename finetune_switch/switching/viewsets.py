@@ -82,7 +82,7 @@ class ChatBackendViewSet(ModelViewSet):
     ]
 
     def get_index_view_kwargs(self, **kwargs: Any) -> dict[str, Any]:
-        # The view says itself what it lists, since its columns know who is active.
+        # The view defines its own columns and search.
         given = super().get_index_view_kwargs(**kwargs)
         return {name: value for name, value in given.items() if name != "search_fields"}
 

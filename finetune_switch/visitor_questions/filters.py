@@ -42,14 +42,14 @@ class PageFilter(django_filters.ModelChoiceFilter):
 
 
 def cited_pages(request: Any) -> QuerySet[Any]:
-    """The pages that the latest answers cite, as far as whoever looks may open them."""
+    """The pages that the latest answers cite and the user may open."""
     reader = QuestionReader(Reader.of(request))
     found = reader.cited_pages(wanted=request.GET.get("cited"))
     return page_model()._default_manager.filter(pk__in=found).order_by("title")
 
 
 def languages() -> list[tuple[str, str]]:
-    """Those of the pages, and what else visitors have asked in lately, by their names."""
+    """The languages of the pages and of the latest questions, sorted by code."""
     names = dict(get_content_languages())
     latest = Exchange.objects.of_visitors().exclude(locale="").order_by("-opened_at")
     codes = set(latest.values_list("locale", flat=True)[:LATEST])
@@ -67,7 +67,7 @@ def radio(label: Any, choices: Any, method: str, empty_label: Any = None) -> Any
 
 
 class PlaceFilterSet(WagtailFilterSet):
-    """Where a question was asked; by site, where there are several."""
+    """Filters by site, where there are several, and by language."""
 
     site = SiteFilter(label=gettext_lazy("Site"), queryset=Site.objects.order_by("hostname"))
     locale = django_filters.ChoiceFilter(label=gettext_lazy("Language"), choices=languages)
@@ -157,5 +157,5 @@ class UnansweredFilterSet(PlaceFilterSet):
         return int(chosen or DAYS)
 
     def since(self, found: Any, name: str, value: str) -> Any:
-        # The view does it, also where no days were chosen.
+        # The view filters by date, since it has a default.
         return found

@@ -36,7 +36,7 @@ class VisitorQuestionsViewSet(ViewSet):
 
 
 def visitors_questions_report() -> MenuItem:
-    """The same among Wagtail's own reports."""
+    """The menu item among Wagtail's reports."""
     return shown_to(permissions.may_see_visitors_questions)(
         VisitorQuestionsViewSet.menu_label,
         reverse("finetune_visitor_questions:index"),

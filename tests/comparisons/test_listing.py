@@ -15,7 +15,7 @@ from wagtail.models import Page, PageViewRestriction
 
 from demo_site.models import ArticlePage
 from finetune_switch.access import Asker
-from finetune_switch.comparisons.comparing import knows_names, may_read
+from finetune_switch.comparisons.comparing import may_read
 from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference
 from tests.comparison_helpers import bar, column_of, grade, make_comparison, prefer, show_names
@@ -416,7 +416,7 @@ class TestWhoMayNotOpenThePages:
                 expected_readable[one.may_read] += 1
                 assert one.may_read == may_read(asker, one.comparison), one.comparison
                 if one.may_read:
-                    assert one.knows_names == knows_names(one.comparison, user)
+                    assert one.knows_names == one.comparison.tells_names_to(user)
         assert all(expected_readable.values())
 
     def test_a_page_known_by_two_types_is_one_page(self, compare, page, admin):
@@ -499,7 +499,7 @@ class TestExport:
         assert {row["Question"] for row in exported(admin, user=sam.pk)} == {"One?"}
 
     def test_many_are_read_in_batches(self, compare, admin, count_queries, monkeypatch):
-        monkeypatch.setattr("finetune_switch.comparisons.views.listing.EXPORT_BATCH", 10)
+        monkeypatch.setattr("finetune_switch.admin.listings.EXPORT_BATCH", 10)
         for number in range(3):
             compare(f"Question {number}?")
         few = count_queries(lambda: exported(admin))

@@ -326,7 +326,7 @@ class TestExport:
             assert str(row["Tokens read"]) == "100"
 
     def test_as_filtered_and_in_batches(self, reader, site, monkeypatch):
-        monkeypatch.setattr("finetune_switch.visitor_questions.views.listing.EXPORT_BATCH", 2)
+        monkeypatch.setattr("finetune_switch.admin.listings.EXPORT_BATCH", 2)
         for number in range(5):
             make_exchange(f"{number}?", site, thumb=bool(number), days_ago=number)
         assert [r["Question"] for r in exported(reader, thumb="up")] == ["1?", "2?", "3?", "4?"]

@@ -1,4 +1,4 @@
-"""The form of the side-by-side page: one question, and what is to answer it."""
+"""The page with the form that opens a comparison."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class CompareView(PermissionFunctionMixin, WagtailAdminTemplateMixin, FormView):
         return {**super().get_form_kwargs(), "user": self.request.user}
 
     def get_initial(self) -> dict[str, Any]:
-        """As the last time; the first time the active backend, and one beside it.
+        """The user's last choices, or the active backend and one more.
 
-        ``?again=`` names a comparison, ``?saved=`` a question, and ``?exchange=`` what a visitor
-        asked, to begin with.
+        The question comes from the comparison ``?again=``, the saved question ``?saved=`` or the
+        visitor's exchange ``?exchange=``.
         """
         user: Any = self.request.user
         own = Comparison.objects.filter(user=user)
@@ -85,7 +85,7 @@ class CompareView(PermissionFunctionMixin, WagtailAdminTemplateMixin, FormView):
         if asked is None:
             return {}
         reader = QuestionReader(Reader.of(self.request))
-        # What a follow-up was made into says what was answered before it.
+        # The rewritten follow-up repeats parts of the answer before it.
         by_itself = asked.standalone_question if reader.may_read([asked]) else ""
         return {
             "question": by_itself or asked.question,
@@ -137,7 +137,7 @@ class CompareView(PermissionFunctionMixin, WagtailAdminTemplateMixin, FormView):
 
 
 def _row(rows: QuerySet[Any], pk: str | None) -> Any:
-    """The row that a query names, or ``None`` for whatever else it says."""
+    """The row with this primary key; ``None`` where there is none or the key is malformed."""
     try:
         return rows.filter(pk=pk).first() if pk else None
     except (ValueError, ValidationError):
@@ -147,9 +147,9 @@ def _row(rows: QuerySet[Any], pk: str | None) -> Any:
 def _controls(
     backends: Sequence[ChatBackend], *, may_add: bool
 ) -> list[tuple[ChatBackend, ChatBackend | None]]:
-    """Each fine-tune with the untuned model to compare it with, where its last check found one.
+    """Each fine-tune with the backend of its base model, where the last check found that model.
 
-    The second is ``None`` where that is no backend yet, which only those who may add one hear of.
+    The second is ``None`` where the base model is no backend yet and the user may add it.
     """
     pairs = [
         (tuned, tuned.base_among(backends))
@@ -160,7 +160,7 @@ def _controls(
 
 
 def _wordings() -> dict[ChatBackend, list[SystemPrompt]]:
-    """The latest wordings of instructions, newest first, of each backend by its name."""
+    """The latest versions of instructions, newest first, grouped by backend."""
     latest = SystemPrompt.objects.exclude(text="").select_related("backend").order_by("-pk")
     grouped: dict[ChatBackend, list[SystemPrompt]] = {}
     for wording in sorted(latest[:WORDINGS], key=lambda wording: str(wording.backend)):
@@ -169,19 +169,19 @@ def _wordings() -> dict[ChatBackend, list[SystemPrompt]]:
 
 
 def _language_of(site: Site | None) -> str:
-    """The language of a site's pages, whichever one its editors have in the admin."""
+    """The language of a site's pages, independent of the admin's language."""
     return str(site.root_page.locale.language_code) if site else settings.LANGUAGE_CODE
 
 
 def _suggested(last: Comparison | None, site: Site | None) -> list[Any]:
-    """The backends of the last time, else the active one and another that can be asked."""
+    """The backends of ``last``, else the active one and another that is available."""
     if last is not None:
         chosen = [pk for pk in last.columns.values_list("backend", flat=True) if pk]
         if len(chosen) > 1:
             return chosen
     active = Switch.for_question(site).active
     rows = [row for row in ChatBackend.objects.all() if not row.unavailable_reason]
-    # What did not pass its check comes last, and before that what needs no model.
+    # Backends that failed their check come last, after the extractive one.
     rows.sort(
         key=lambda row: (
             row != active,

@@ -34,7 +34,7 @@ STATES = {
 def columns_shown(
     comparison: Comparison, columns: Sequence[Column], user: Any, *, knows_names: bool
 ) -> list[dict[str, Any]]:
-    """Each column as its part of the page needs it, without a name where that is hidden."""
+    """Template context of each column. Labels are empty unless ``knows_names``."""
     may_judge = permissions.may_compare(user)
     may_prepare = knows_names and user.has_perm(permissions.ADD_PREPARED)
     exchanges = exchanges_of(columns)
@@ -68,16 +68,16 @@ def columns_shown(
 
 
 def prepared_add_url(exchange: Exchange | None) -> str:
-    """Where an answer is made the one that is given from now on; empty where none was given."""
+    """The URL of a new prepared answer from this one; empty where there is no answer."""
     if exchange is None or STATES[exchange.current_outcome] != ANSWERED:
         return ""
     return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
 
 
 def waking_seconds(column: Column, *, knows_names: bool) -> int | None:
-    """How long a column's model usually takes to wake, where that was seen; at least a second.
+    """How long a column's model usually takes to load; ``None`` where that is unknown.
 
-    To ten seconds where names are hidden: the exact time would tell who is who.
+    Rounded to ten seconds where names are hidden, since the exact time could identify a model.
     """
     if column.backend is None:
         return None
@@ -90,7 +90,7 @@ def waking_seconds(column: Column, *, knows_names: bool) -> int | None:
 def _answer_shown(
     comparison: Comparison, column: Column, exchange: Exchange | None, knows_names: bool
 ) -> dict[str, Any]:
-    # Its many patterns take a fifth of a second to compile, which no start-up needs.
+    # Imported here because compiling its patterns takes 0.2 s.
     from finetune_switch.text.grounding import assess
 
     if exchange is None:
@@ -114,7 +114,7 @@ def _answer_shown(
 
 
 def _sentence_shown(sentence: Sentence) -> dict[str, Any]:
-    """A sentence in pieces, those that state a fact which stands in no passage apart."""
+    """A sentence as pieces, each with whether it is a fact that no passage contains."""
     pieces: list[tuple[str, bool]] = []
     at = 0
     for fact in sentence.unfounded:
@@ -130,7 +130,7 @@ def _sentence_shown(sentence: Sentence) -> dict[str, Any]:
 
 
 def _grades_shown(grades: Sequence[Grade], user: Any, may_judge: bool) -> dict[str, Any]:
-    """One's own grade and, once there is one or can be none, what colleagues think."""
+    """The user's own grade, and the others' where the user has graded or may not grade."""
     own = next((grade for grade in grades if grade.judge_id == user.pk), None)
     speaks = own is not None or not may_judge
     others = [grade for grade in grades if grade.judge_id != user.pk] if speaks else []
@@ -163,7 +163,7 @@ def verdict_shown(
         ),
         (Preference.Outcome.BOTH_BAD.value, _("Both bad") if len(columns) == 2 else _("All bad")),
     ]
-    # Who may not judge cannot be swayed by what others say.
+    # Others' preferences would influence only somebody who is still to judge.
     may_judge = permissions.may_compare(user)
     speaks = own is not None or not may_judge
     switch = Switch.for_question(comparison.site)

@@ -1,4 +1,4 @@
-"""A comparison at its address: its columns, the streams that fill them, and what is judged."""
+"""The page of a comparison, its streams, and the actions that judge its answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PARTIAL = "XMLHttpRequest"
 
 
 class ComparisonMixin(PermissionFunctionMixin):
-    """The comparison that a URL names, for those who may open the pages that it rests on."""
+    """The comparison of the URL. ``must_read`` refuses those who may not open its pages."""
 
     has_permission = staticmethod(permissions.may_compare)
     request: HttpRequest
@@ -62,7 +62,7 @@ class ComparisonMixin(PermissionFunctionMixin):
         return get_object_or_404(columns, position=self.kwargs["position"])
 
     def must_read(self) -> None:
-        """Raises ``PermissionDenied`` for those who may not, or not any more."""
+        """Raise ``PermissionDenied`` unless the user may open every page of the answers now."""
         if not self.may_read:
             raise PermissionDenied
 
@@ -77,7 +77,7 @@ class ComparisonMixin(PermissionFunctionMixin):
 
 
 class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
-    """A comparison at its address: what was given, what was answered, what people thought."""
+    """The page of a comparison: passages, answers, grades and preferences."""
 
     has_permission = staticmethod(permissions.may_see_comparisons)
     template_name = "finetune_switch/comparisons/detail.html"
@@ -124,7 +124,7 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
 
 
 class ColumnView(ComparisonMixin, TemplateView):
-    """One column as it is now, as a part of the page."""
+    """The current HTML of one column."""
 
     has_permission = staticmethod(permissions.may_see_comparisons)
     template_name = "finetune_switch/comparisons/column.html"
@@ -140,7 +140,7 @@ class ColumnView(ComparisonMixin, TemplateView):
 
 
 class StreamView(ComparisonMixin, View):
-    """Asks a column's backend, and streams what it says. It is never asked a second time."""
+    """Ask a column's backend once, and stream its answer."""
 
     http_method_names = ["post"]
 
@@ -166,14 +166,14 @@ class StreamView(ComparisonMixin, View):
 
 
 def without_names(event: Event) -> dict[str, Any]:
-    """The text alone: who answered, how fast and for how much is shown once it is judged."""
+    """Keep only the text of an event, since names, times and costs are shown after judging."""
     return {"text": event.text} if isinstance(event, TextEvent) else {}
 
 
 class PartView(ComparisonMixin, View):
-    """Does something to a comparison, and gives the part of the page that it changed.
+    """Change a comparison, and return the HTML of the part that changed.
 
-    Without the page's script it leads back to the page.
+    A request without the page's script is redirected to the page.
     """
 
     http_method_names = ["post"]
@@ -189,7 +189,7 @@ class PartView(ComparisonMixin, View):
         return view.render_to_response(view.get_context_data(**self.kwargs), status=status)
 
     def perform(self, request: HttpRequest) -> int:
-        """Do it, and return the HTTP status."""
+        """Make the change, and return the HTTP status."""
         raise NotImplementedError
 
     def part(self) -> TemplateView:
@@ -197,7 +197,7 @@ class PartView(ComparisonMixin, View):
 
 
 class AgainView(PartView):
-    """Asks a column's backend once more, where it failed or was stopped."""
+    """Ask a column's backend again where it failed or was stopped."""
 
     def perform(self, request: HttpRequest) -> int:
         shown = self.shown_column()
@@ -207,7 +207,7 @@ class AgainView(PartView):
 
 
 class GradeView(PartView):
-    """Grades an answer, or takes the last grade back."""
+    """Grade an answer, or withdraw the last grade."""
 
     def perform(self, request: HttpRequest) -> int:
         shown = self.shown_column()
@@ -230,7 +230,7 @@ class GradeView(PartView):
 
 
 class VerdictPartView(ComparisonMixin, TemplateView):
-    """The bar beneath the columns."""
+    """The HTML of the bar below the columns."""
 
     template_name = "finetune_switch/comparisons/verdict.html"
 
@@ -245,7 +245,7 @@ class VerdictPartView(ComparisonMixin, TemplateView):
 
 
 class PreferView(PartView):
-    """Says which answer is better, or takes that back."""
+    """Record a preference, or withdraw it."""
 
     def part(self) -> TemplateView:
         return VerdictPartView()
@@ -264,7 +264,7 @@ class PreferView(PartView):
             outcome, column = Preference.Outcome.COLUMN, columns.get(choice)
             if column is None:
                 return 400
-        # Who prefers an answer may be told whose it is, also of one that is still to come.
+        # A preference reveals all names, also those of columns that are still being answered.
         if not is_settled(comparison.columns.select_related("backend")):
             return 409
         Preference.record(
@@ -278,7 +278,7 @@ class PreferView(PartView):
 
 
 class RevealView(PartView):
-    """Tells who answered, to somebody who has judged."""
+    """Reveal the names to a user who has judged."""
 
     def part(self) -> TemplateView:
         return VerdictPartView()
@@ -288,7 +288,7 @@ class RevealView(PartView):
 
 
 class SaveQuestionView(PartView):
-    """Keeps the question, to be asked again."""
+    """Save the comparison's question."""
 
     has_permission = staticmethod(permissions.may_see_comparisons)
 

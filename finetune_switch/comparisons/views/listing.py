@@ -1,4 +1,4 @@
-"""The list of comparisons: what was asked, who answered, and what people thought of it."""
+"""The list of comparisons, its export, and deleting one."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ from finetune_switch.comparisons.suggestions import suggest
 from finetune_switch.models import Column as ComparisonColumn
 from finetune_switch.models import Comparison, Exchange, Origin
 
-# Longer than anything that somebody types and waits for.
-MOST_CHARACTERS = 500
+LONGEST_SEARCH = 500
 
 
 class SeeComparisonsMixin(PermissionFunctionMixin):
@@ -50,7 +49,7 @@ class SeeComparisonsMixin(PermissionFunctionMixin):
         return ComparisonReader.of(self.request)
 
     def filtered(self, comparisons: QuerySet[Comparison]) -> QuerySet[Comparison]:
-        """What the filters leave; what a filter says of answers, it says to those who may read."""
+        """Apply the filters; where one is about answers, keep only comparisons that may be read."""
         if not (self.filters and self.filters.is_valid()):
             return comparisons
         found = self.filters.filter_queryset(comparisons)
@@ -80,7 +79,7 @@ class JudgedColumn(SeenColumn):
 
 
 def words_of(seen: Seen, user: Any = None) -> list[str]:
-    """What people thought, in a line each: first which answer they prefer, then their grades."""
+    """Lines of text: the preferences first, then the grades of each answer."""
     lines = [f"{who(word.judge, user)}: {word}" for word in seen.preferences]
     for answer in seen.answers:
         graded = [
@@ -98,7 +97,7 @@ def asked_by(comparison: Comparison) -> str:
 
 
 class ComparisonIndexView(SeeComparisonsMixin, SeenRowsMixin, generic.IndexView):
-    """Newest first. Who may not open what the answers were made from sees the question alone."""
+    """Without access to every page of the answers, a row shows only its question."""
 
     model = Comparison
     page_title = gettext_lazy("Comparisons")
@@ -168,7 +167,7 @@ class ComparisonIndexView(SeeComparisonsMixin, SeenRowsMixin, generic.IndexView)
         return self.filtered(queryset)
 
     def search_queryset(self, queryset: QuerySet[Comparison]) -> QuerySet[Comparison]:
-        """By the question, and by the answers that the reader may read."""
+        """Search in questions, and in the answers that the reader may read."""
         if not self.is_searching:
             return queryset
         asked = Q(question__icontains=self.search_query)
@@ -287,7 +286,7 @@ class ComparisonDeleteView(PermissionFunctionMixin, generic.DeleteView):
         ids = list(self.object.columns.values_list("exchange_id", flat=True))
         with transaction.atomic():
             response = super().post(request, *args, **kwargs)
-            # Nothing else leads to the answers, which nobody would find and delete after this.
+            # Exchanges have no constraint to their column, and no other page shows these.
             Exchange.objects.filter(pk__in=ids, origin=Origin.COMPARE).delete()
         return response
 
@@ -299,6 +298,6 @@ class SuggestionsView(PermissionFunctionMixin, View):
     http_method_names = ["get"]
 
     def get(self, request: HttpRequest) -> JsonResponse:
-        words = request.GET.get("q", "")[:MOST_CHARACTERS]
+        words = request.GET.get("q", "")[:LONGEST_SEARCH]
         found = suggest(words, ComparisonReader.of(request))
         return JsonResponse([one.as_dict() for one in found], safe=False)

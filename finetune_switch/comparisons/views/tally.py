@@ -1,4 +1,4 @@
-"""The page that adds up what people thought of the answers."""
+"""The page with the tally of grades and preferences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .listing import SeeComparisonsMixin
 
 
 class TallyView(SeeComparisonsMixin, BaseListingView):
-    """Tables of what the reader may know, over the comparisons that the filters leave."""
+    """The tally of the filtered comparisons, as far as the reader may see them."""
 
     page_title = gettext_lazy("Tally")
     header_icon = "table"

@@ -24,7 +24,7 @@ from finetune_switch.models import Question, QuestionSet
 
 
 def question_compare_url(question: Question) -> str:
-    """Where several backends are asked this question."""
+    """The URL of the form that compares backends on this question."""
     return f"{reverse('finetune_compare:index')}?saved={question.pk}"
 
 
@@ -49,7 +49,7 @@ class QuestionFilterSet(WagtailFilterSet):
 
 
 class NamesColumn(Column):
-    """The names of related rows, in one line."""
+    """The names of related rows, separated by commas."""
 
     def get_value(self, instance: Question) -> str:
         return ", ".join(str(row) for row in getattr(instance, self.name).all())
@@ -96,13 +96,13 @@ class QuestionIndexView(generic.IndexView):
 
 class QuestionCreateView(generic.CreateView):
     def get_initial(self) -> dict[str, Any]:
-        """The set that the link came from is ticked."""
+        """Tick the question set that ``?set=`` names."""
         chosen = self.request.GET.get("set", "")
         return {**super().get_initial(), **({"sets": [chosen]} if chosen.isdecimal() else {})}
 
 
 class QuestionCopyView(generic.CopyView):
-    """A new question that begins as another one, its sets and tags included."""
+    """A new question that starts with the fields, sets and tags of another one."""
 
     @cached_property
     def original(self) -> Question:
@@ -131,7 +131,7 @@ class QuestionEditView(generic.EditView):
         return [HeaderButton(_("Compare"), url=question_compare_url(self.object), icon_name="view")]
 
     def get_usage_url(self) -> None:
-        """None: comparisons that began with it are no references of Wagtail's."""
+        """None, since comparisons are not in Wagtail's reference index."""
 
 
 class QuestionSetIndexView(generic.IndexView):
@@ -159,7 +159,7 @@ class QuestionSetIndexView(generic.IndexView):
 
 class QuestionSetEditView(generic.EditView):
     def get_usage_url(self) -> None:
-        """None: its questions stand on the page."""
+        """None, since the page lists its questions."""
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)

@@ -1,4 +1,4 @@
-"""Pages and acts that concern one chat backend: its check, its instructions, its base model."""
+"""Pages and actions of one chat backend: its check, instructions and base model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from finetune_switch.models import ChatBackend, SystemPrompt
 
 
 class OneBackendMixin(PermissionFunctionMixin):
-    """A page or an act that concerns one backend."""
+    """The backend of the URL."""
 
     has_permission = staticmethod(permissions.may_see_backends)
     request: HttpRequest
@@ -57,11 +57,11 @@ class OneBackendMixin(PermissionFunctionMixin):
 
 
 class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
-    """What the last check found, step by step, and the button for another."""
+    """The steps of the last check, and a button that starts another."""
 
     template_name = "finetune_switch/switching/check.html"
     page_title = gettext_lazy("Check connection")
-    # No tick: it would stand above a check that failed.
+    # A tick would be wrong above a failed check.
     header_icon = "link"
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -88,7 +88,7 @@ class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
 
 
 class AddBaseModelView(OneBackendMixin, View):
-    """Adds the model that a fine-tune came from: the fair control in a comparison."""
+    """Add the base model of a fine-tune, the control in a comparison."""
 
     http_method_names = ["post"]
     has_permission = staticmethod(permissions.may_add_backends)
@@ -122,7 +122,7 @@ class AddBaseModelView(OneBackendMixin, View):
 
 
 class ModelfileView(OneBackendMixin, View):
-    """The corrected Modelfile of a model that does not hear its instructions, to download."""
+    """Download the corrected Modelfile of a model whose template ignores instructions."""
 
     http_method_names = ["get"]
 
@@ -138,7 +138,7 @@ class ModelfileView(OneBackendMixin, View):
 
 
 class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
-    """Every wording that a backend's instructions have had; an earlier one can be taken again."""
+    """All versions of a backend's instructions; an earlier one can be restored."""
 
     template_name = "finetune_switch/switching/prompts.html"
     page_title = gettext_lazy("Earlier instructions")
@@ -176,7 +176,7 @@ class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
 
 
 class ModelsView(PermissionFunctionMixin, View):
-    """The models that a connection's server has, as JSON, for the form."""
+    """The models of a connection's server, as JSON."""
 
     has_permission = staticmethod(permissions.may_administer_backends)
     http_method_names = ["get"]

@@ -24,7 +24,7 @@ from finetune_switch.models import ChatBackend, Switch
 
 
 def state_of(row: ChatBackend, active: set[int]) -> str:
-    """In a word or two, how a backend stands."""
+    """A short status of a backend."""
     if row.unavailable_reason:
         return _("Gone")
     if row.pk in active:
@@ -51,7 +51,7 @@ class BackendStateColumn(StatusTagColumn):
 
 
 class BackendIndexView(generic.IndexView):
-    """The list; aliases of the settings get their rows when it is opened."""
+    """Opening the list creates the rows of the aliases in the settings."""
 
     list_display = [
         "name",
@@ -102,12 +102,12 @@ class BackendIndexView(generic.IndexView):
 
 
 def may_be_deleted(row: ChatBackend) -> bool:
-    """What the settings declare would only come back; what has left them may go."""
+    """Not where the settings declare it, since its row would be created again."""
     return not row.is_read_only or bool(row.unavailable_reason)
 
 
 class BackendButtonsMixin:
-    """Leads from a backend's form to what can be done with it."""
+    """Links from a backend's form to its pages and actions."""
 
     object: ChatBackend
 
@@ -158,7 +158,7 @@ class BackendCopyView(generic.CopyView):
 
 class BackendEditView(BackendButtonsMixin, generic.EditView):
     def get_usage_url(self) -> None:
-        """None: Wagtail's count would say "never", since the switches are no references of its."""
+        """None, since switches are not in Wagtail's reference index."""
 
     def get_object(self, queryset: Any = None) -> ChatBackend:
         row = super().get_object(queryset)
@@ -185,7 +185,7 @@ class BackendInspectView(BackendButtonsMixin, generic.InspectView):
         return ", ".join(f"{name}: {value}" for name, value in self.object.parameters.items())
 
     def get_fields_context(self) -> list[dict[str, Any]]:
-        """What there is to say of it; what is empty is left out."""
+        """The fields that have a value."""
         return [shown for shown in super().get_fields_context() if shown["value"] not in ("", None)]
 
     def get_edit_url(self) -> str | None:
@@ -205,7 +205,7 @@ class BackendDeleteView(generic.DeleteView):
         return row
 
     def get_usage_url(self) -> None:
-        """None: where it is in use is asked of the switches, which know; see the template."""
+        """None, since the template lists the switches that use it."""
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return {**super().get_context_data(**kwargs), "used_by": self.object.usage()}
@@ -215,6 +215,6 @@ class BackendDeleteView(generic.DeleteView):
             if not self.object.usage():
                 return super().post(request, *args, **kwargs)
         except ProtectedError:
-            # Somebody switched to it between the question and the deletion.
+            # Somebody switched to it after the confirmation page was shown.
             pass
         return self.render_to_response(self.get_context_data())

@@ -27,7 +27,7 @@ from finetune_switch.switching.forms import SwitchChoiceForm
 
 
 class ChooseSiteView(View):
-    """Leads to the switch of the current site, or of the first one that the user may see."""
+    """Redirect to the switch of the current site, or of the first that the user may see."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         sites = permissions.editable_sites(request.user)
@@ -40,7 +40,7 @@ class ChooseSiteView(View):
 
 
 class SiteMixin(PermissionFunctionMixin):
-    """The site that a URL names, for those who may open its settings."""
+    """The site of the URL, for those who may open its settings."""
 
     request: HttpRequest
     kwargs: dict[str, Any]
@@ -54,7 +54,7 @@ class SiteMixin(PermissionFunctionMixin):
 
     @cached_property
     def switch(self) -> Switch:
-        """The stored switch of the site, made where there is none yet."""
+        """The switch of the site. Creates its row if there is none."""
         switch, _created = Switch.objects.select_related(
             "active", "previous", "switched_by", "site"
         ).get_or_create(site=self.site)
@@ -72,7 +72,7 @@ class SwitchingMixin(SiteMixin):
 
 
 class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
-    """What answers on a site, and everything that could."""
+    """The active backend of a site, and all others."""
 
     template_name = "finetune_switch/switching/switch.html"
     page_title = gettext_lazy("Switch")
@@ -110,7 +110,7 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
 
 
 class ActivateView(SwitchingMixin, WagtailAdminTemplateMixin, TemplateView):
-    """Turns the switch; asks first where the new backend did not pass its last check."""
+    """Activate a backend; ask for confirmation where its last check failed."""
 
     template_name = "finetune_switch/switching/confirm_switch.html"
     page_title = gettext_lazy("Switch")
@@ -173,7 +173,7 @@ class ActivateView(SwitchingMixin, WagtailAdminTemplateMixin, TemplateView):
 
 
 class BackView(SwitchingMixin, View):
-    """Swaps the active and the previous backend."""
+    """Swap the active and the previous backend."""
 
     http_method_names = ["post"]
 
@@ -196,7 +196,7 @@ class BackView(SwitchingMixin, View):
 
 
 class CheckActiveView(SiteMixin, View):
-    """Checks the active backend's connection, from the switch."""
+    """Check the active backend's connection."""
 
     http_method_names = ["post"]
 
@@ -211,7 +211,7 @@ class CheckActiveView(SiteMixin, View):
 
 
 class StateView(SiteMixin, View):
-    """Whether the active backend could answer now, as JSON: a quick look, nothing is asked."""
+    """Whether the active backend's server responds, as JSON. Asks no question."""
 
     http_method_names = ["get"]
 

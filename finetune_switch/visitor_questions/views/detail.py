@@ -1,4 +1,4 @@
-"""One question of a visitor's, with everything that became of it."""
+"""The page of one visitor's question."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ WHOLE = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 
 
 class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, TemplateView):
-    """For those who may open what it was answered from; for others, the question and how it went.
+    """A visitor's question with its outcome and, for those who may read it, its answer.
 
-    What they may do next is to compare backends on it, and to write the answer themselves.
+    Links lead to comparing backends on it and to writing a prepared answer.
     """
 
     template_name = "finetune_switch/visitor_questions/detail.html"

@@ -49,7 +49,7 @@ class SeeVisitorsQuestionsMixin(PermissionFunctionMixin):
 
 @dataclass(frozen=True)
 class SeenQuestion:
-    """A row as its reader sees it: what was answered only where they may read it."""
+    """A row as its reader may see it: ``sources`` are empty unless ``may_read``."""
 
     may_read: bool
     feedback: Feedback | None
@@ -69,19 +69,19 @@ def see(exchanges: Sequence[Exchange], reader: QuestionReader) -> list[SeenQuest
 
 
 def backend_name(exchange: Exchange) -> str:
-    """What answered, by its name at that time."""
+    """The backend's name when it answered."""
     return str(exchange.backend_state.get("label") or exchange.backend or "")
 
 
 def compare_url(exchange: Exchange, user: Any) -> str:
-    """Where the question is put to several backends; empty for those who may not."""
+    """The URL that compares backends on the question; empty where the user may not."""
     if not permissions.may_compare(user):
         return ""
     return f"{reverse('finetune_compare:index')}?exchange={exchange.pk}"
 
 
 def prepare_url(exchange: Exchange, user: Any) -> str:
-    """Where an answer to the question is written; empty for those who may not."""
+    """The URL of a new prepared answer; empty where the user may not add one."""
     if not user.has_perm(permissions.ADD_PREPARED):
         return ""
     return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
@@ -94,7 +94,7 @@ class VisitorQuestionColumn(SeenColumn):
 
 
 class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SeenRowsMixin, ReportView):
-    """Newest first. Who may not open what an answer was made from sees how it went, not what."""
+    """Without access to every page of an answer, a row shows its outcome and not its answer."""
 
     model = Exchange
     page_title = gettext_lazy("Visitors' questions")
@@ -147,7 +147,7 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SeenRowsMixin, ReportView)
         return rows.select_related("site", "backend", "feedback")
 
     def get_filtered_queryset(self) -> QuerySet[Exchange]:
-        # A report of Wagtail's filters what was filtered already.
+        # ReportView would apply the filters twice.
         return self.get_queryset()
 
     def search_queryset(self, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:

@@ -1,4 +1,4 @@
-"""What visitors asked and we could not answer: groups of alike questions, and what each lacked."""
+"""The page of unanswered questions, in groups, with why each had no answer."""
 
 from __future__ import annotations
 
@@ -40,13 +40,10 @@ from .listing import (
     site_of,
 )
 
-# Other wordings that one group shows.
-WORDINGS = 10
+OTHER_WORDINGS = 10
 
 
 class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
-    """The largest group first."""
-
     page_title = gettext_lazy("What visitors asked and we could not answer")
     header_icon = "help"
     results_template_name = "finetune_switch/visitor_questions/unanswered_results.html"
@@ -104,7 +101,7 @@ class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
 
 
 def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) -> dict[str, Any]:
-    """A group with what it lacked, and what its reader may do about that."""
+    """Template context of a group: what was missing, and links to what the user may do."""
     lack, typical = what_was_missing(group), group.typical
     return {
         "typical": typical,
@@ -112,7 +109,7 @@ def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) ->
         "times": len(group.exchanges),
         "last_asked": group.last_asked,
         "languages": [names.get(code, code) for code in group.locales],
-        "wordings": group.wordings[1 : WORDINGS + 1],
+        "wordings": group.wordings[1 : OTHER_WORDINGS + 1],
         "lacks": [
             {
                 "kind": kind,
@@ -132,7 +129,7 @@ def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) ->
 
 
 def page_shown(passage: Passage | None, group: Group, user: Any, doors: Doors) -> dict[str, Any]:
-    """Where the page of a passage is read and edited, for those who may open it."""
+    """The page of a passage with its edit URL, for a user who may open it."""
     if passage is None:
         return {}
     doors.look_at([passage.source], group.site)
@@ -147,7 +144,7 @@ def page_shown(passage: Passage | None, group: Group, user: Any, doors: Doors) -
 
 
 def create_page_like(passage: Passage | None, group: Group, user: Any) -> str:
-    """Where a page on the subject is added: beside the one that is likest, if the user may."""
+    """The URL to add a page beside the most similar one, or wherever the user may."""
     page = _page_of(passage) if passage is not None else None
     parent = page.get_parent() if page is not None else None
     if parent is not None and parent.permissions_for_user(user).can_add_subpage():
