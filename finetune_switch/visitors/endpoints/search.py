@@ -18,12 +18,11 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
-from finetune_switch.backends.embeddings.question_vectors import each_vector_once
 from finetune_switch.exceptions import BackendError, InvalidQuestion, Refused
 from finetune_switch.limits import throttling
 from finetune_switch.models import Switch
 from finetune_switch.models.exchange import clean_question
-from finetune_switch.search import Retrieval
+from finetune_switch.search import Retrieval, each_vector_once
 from finetune_switch.visitors.answering import Answered, answer_visitor, page_language
 from finetune_switch.visitors.notices import notice_text
 
