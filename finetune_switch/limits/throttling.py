@@ -157,10 +157,9 @@ def _too_many(message: str, retry_after: int) -> Refused:
 
 
 def visitor_hash(request: HttpRequest) -> str:
-    """What stands for a visitor today, and for nobody tomorrow: a hash of their account or address.
+    """A hash of the visitor's account or address, valid for one day.
 
-    Its salt is made by chance each day, kept in the cache alone, and forgotten with the day. Empty
-    where the cache cannot keep it.
+    Its salt is random, kept only in the cache, and replaced each day. Empty if the cache fails.
     """
     now = budgets.local_now()
     try:
@@ -177,7 +176,7 @@ def visitor_hash(request: HttpRequest) -> str:
 
 
 def identity(request: HttpRequest) -> str:
-    """Who counts as one visitor: an account, an address, or a network of IPv6."""
+    """What counts as one visitor: an account, an IPv4 address, or a /64 network of IPv6."""
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         return f"user {user.pk}"
@@ -185,7 +184,7 @@ def identity(request: HttpRequest) -> str:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Where the request came from, as far as ``TRUSTED_PROXIES`` lets it be believed."""
+    """The address that the request came from, through as many proxies as ``TRUSTED_PROXIES``."""
     proxies = conf.visitors().trusted_proxies
     direct = request.META.get("REMOTE_ADDR", "")
     forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
@@ -194,16 +193,19 @@ def address_of(request: HttpRequest) -> str:
     if not proxies:
         _warn_of_proxy(direct)
         return direct
-    # Each proxy adds whom it was asked by; what stands before these anybody can have written.
+    # Each proxy appends the address of its client. Entries before these may be forged.
     return forwarded[-proxies] if proxies <= len(forwarded) else forwarded[0]
 
 
 def _network(address: str) -> str:
-    """A provider gives a household a whole /64 of IPv6. What is no address stays as it is."""
+    """The address, or its /64 network if it is IPv6: providers give one to each household.
+
+    A text that is not an address is returned unchanged.
+    """
     if address.startswith("["):
         address = address[1:].partition("]")[0]
     elif address.count(":") == 1:
-        # Some proxies write the port as well, which is another one for each connection.
+        # Some proxies add the port, which changes with each connection.
         address = address.partition(":")[0]
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -217,7 +219,7 @@ def _network(address: str) -> str:
 
 
 def _warn_of_proxy(direct: str) -> None:
-    """Behind a proxy that nobody declared all visitors look like one, and share one limit."""
+    """Warn once of a proxy missing in ``TRUSTED_PROXIES``: all visitors then share one limit."""
     global _warned_of_proxy
     try:
         is_proxy = not direct or ipaddress.ip_address(direct).is_private

@@ -4,11 +4,4 @@ from finetune_switch.backends.embeddings.question_vectors import each_vector_onc
 
 from .retrieval import Retrieval, SearchResult, retrieve, search, similar_pages
 
-__all__ = [
-    "Retrieval",
-    "SearchResult",
-    "each_vector_once",
-    "retrieve",
-    "search",
-    "similar_pages",
-]
+__all__ = ["Retrieval", "SearchResult", "each_vector_once", "retrieve", "search", "similar_pages"]

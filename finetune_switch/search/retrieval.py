@@ -115,8 +115,7 @@ class Retrieval:
         self, page: int | str | None = 1, *, per_page: int = 10, most: int = MOST_FOUND
     ) -> Page:
         """One page of :class:`SearchResult`; see :func:`search`."""
-        found = self.passages(most, each_source_once=True) if self.question.strip() else []
-        pages = Paginator(found, per_page)
+        pages = Paginator(self.passages(most, each_source_once=True), per_page)
         shown = pages.get_page(page)
         language = self.locale or get_language() or settings.LANGUAGE_CODE
         results = [
@@ -149,6 +148,8 @@ def search(
     found is as in :func:`retrieve`, for an anonymous visitor without an ``asker``. Returns a
     :class:`django.core.paginator.Page`, the nearest there is to the ``page`` that is asked for.
     """
+    if not question.strip():
+        return Page([], 1, Paginator([], per_page))
     retrieval = Retrieval(
         question,
         asker=asker or Asker.anonymous(),

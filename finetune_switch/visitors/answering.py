@@ -1,4 +1,4 @@
-"""What a visitor is answered: the same in the event stream, the search page, a page of yours."""
+"""Answers for visitors: one service for the event stream, the search page and your own pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
 from finetune_switch.text.citations import CITATION
 
-# Which model it was, how long it took and what it cost is the team's to know.
+# The model, its times and its cost are for the team only.
 SHOWN_TO_VISITORS = {
     "citations",
     "code",
@@ -48,7 +48,7 @@ class AnswerPart:
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer that was read to its end, as a template shows it. An error is a sentence."""
+    """A complete answer, as a template shows it. An error is a sentence."""
 
     question: str
     text: str = ""
@@ -57,17 +57,17 @@ class Answered:
     is_unknown: bool = False
     error: str = ""
     status: int = 200
-    """HTTP's: another one where the question was not taken, such as 429 for too many."""
+    """The status of HTTP: not 200 if the question was refused."""
     retry_after: int | None = None
 
     @property
     def parts(self) -> list[AnswerPart]:
-        """The text with its citations apart from its words, so that they can be links."""
+        """The text split into words and citations, so that citations can be links."""
         return list(parts_of(self.text, self.passages))
 
     @property
     def sources(self) -> list[dict[str, Any]]:
-        """What the answer cites."""
+        """The sources that the answer cites."""
         return [
             {"number": p.number, "title": p.source.title, "url": p.source.url}
             for p in self.passages
@@ -112,11 +112,10 @@ def answer_visitor(
 def stream_to_visitor(
     request: HttpRequest, question: str, locale: str = "", **more: Any
 ) -> AnswerStream:
-    """The answer as a stream of events, to whoever sends this request.
+    """The answer to whoever sends this request, as a stream of events.
 
-    ``more`` are further options of ``answer()``.
-
-    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` and
+    ``more`` are further options of ``answer()``. Raises
+    :class:`~finetune_switch.exceptions.InvalidQuestion` and
     :class:`~finetune_switch.exceptions.Refused` before anything is sent.
     """
     if turns := more.get("turns"):
@@ -137,18 +136,17 @@ def stream_to_visitor(
 
 @dataclass(frozen=True)
 class Admitted:
-    """A question that may be asked: options for ``answer()``, and what to call once it is over."""
+    """Options for ``answer()``, and the function to call once the answer has ended."""
 
     options: dict[str, Any]
     release: Callable[[], None]
 
 
 def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
-    """Let a visitor's question pass, or say why not.
+    """Check and count a visitor's question.
 
-    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` for what cannot be asked, and
-    :class:`~finetune_switch.exceptions.Refused` where the site answers nobody just now, or this
-    visitor has asked too much.
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` if it is empty or too long, and
+    :class:`~finetune_switch.exceptions.Refused` if answers are off or a limit is reached.
     """
     clean_question(question, conf.visitors().max_question_length)
     options = visitor_options(request, locale)
@@ -171,7 +169,8 @@ def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
 def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:
     """Options of ``answer()`` and ``stream_answer()`` for whoever sends this request.
 
-    ``locale`` is the language of the page that they are on, as :func:`page_language` knows it.
+    ``locale`` is the language of the page that the question was asked on, see
+    :func:`page_language`.
     """
     return {
         "site": Site.find_for_request(request),
@@ -184,17 +183,17 @@ def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:
 
 
 def visitor_data(event: Event) -> dict[str, Any]:
-    """The event as JSON can hold it, and as a visitor may see it."""
+    """The event as JSON, without what visitors may not see."""
     return {key: value for key, value in event_data(event).items() if key in SHOWN_TO_VISITORS}
 
 
 def page_language(code: str = "") -> str:
-    """A page's language by its code; the active one without.
+    """The language code of a page, or the active one if it is empty.
 
-    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` where the site does not speak it.
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` if the site does not have it.
     """
     try:
-        # "en-us" is spoken where "en" is.
+        # A site with "en" also has "en-us".
         get_supported_language_variant(code or get_language())
     except LookupError as error:
         raise InvalidQuestion(

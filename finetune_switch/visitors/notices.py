@@ -1,4 +1,4 @@
-"""What visitors are told before they ask: where their questions go, and what is kept of them."""
+"""The notice for visitors: where their questions go, and what is kept of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from finetune_switch.models import Switch
 
 
 def notice_text(switch: Switch, locale: str) -> str:
-    """The notice in this language: the site's own, or one made of what its settings say."""
+    """The notice in this language: the site's own, or one made from its settings."""
     if text := switch.text_in(switch.notice, locale):
         return text
     with override(locale):

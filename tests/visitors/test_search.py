@@ -7,6 +7,7 @@ from bs4 import BeautifulSoup
 from django.contrib.auth.models import User
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import connection
+from django.template import RequestContext, Template
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -173,6 +174,20 @@ class TestLimits:
             statuses(client, path, REQUESTS_FOR_EACH_QUESTION, question=question)
         assert standin.requests == []
         assert get(client, path).status_code == 200
+
+
+def test_similar_pages_buy_no_embedding(rf, lighthouse, make_page, standin):
+    """The tag has no limit of its own: it compares vectors that are stored."""
+    make_page("Lamp", "The lamp of the lighthouse is lit at dusk.")
+    build()
+    standin.clear()
+    template = Template(
+        "{% load finetune_switch_tags %}{% similar_pages page as pages %}"
+        "{% for page in pages %}{{ page.title }}{% endfor %}"
+    )
+    shown = template.render(RequestContext(rf.get("/"), {"page": lighthouse}))
+    assert shown == "Lamp"
+    assert standin.requests == []
 
 
 class TestOnce:

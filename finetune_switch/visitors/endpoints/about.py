@@ -1,4 +1,4 @@
-"""What a widget on a page that is cached for everybody has to know of this moment."""
+"""Current facts for a widget on a page that is cached for everybody."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .guards import visitor_endpoint
 
 @visitor_endpoint("GET")
 def about(request: HttpRequest) -> JsonResponse:
-    """Whether questions are answered, and what is told before one is asked. Query: ``locale``."""
+    """Whether questions are answered, and the notice. Query: ``locale``."""
     locale = page_language(request.GET.get("locale", ""))
     switch = Switch.for_question(Site.find_for_request(request))
     with override(locale):
@@ -36,9 +36,9 @@ def about(request: HttpRequest) -> JsonResponse:
 
 
 def _reader(request: HttpRequest) -> str:
-    """Another text for each who is signed in, and an empty one for who is not.
+    """A hash of the signed-in user, empty for others.
 
-    What a browser remembers of a conversation is for nobody who comes after its reader.
+    A browser forgets the conversation it remembers when this changes.
     """
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:

@@ -1,4 +1,4 @@
-"""A visitor's thumb, with a word where there is one."""
+"""A visitor's feedback on an answer: helpful or not, and an optional comment."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ HELPFUL = {"true": True, "false": False, "": None}
 def give_feedback(request: HttpRequest) -> HttpResponseBase:
     """Whether an answer helped: ``exchange``, ``is_helpful``, ``comment`` and ``locale``.
 
-    As JSON or as form fields. The last one given counts, and ``null`` (an empty field) takes it
-    back. Whoever knows an exchange's id has been given its answer.
+    JSON or form fields. Later feedback replaces earlier, and ``null`` (an empty field) removes it.
+    Only those who were given an answer know the id of its exchange.
     """
     # Before the body is read, which can be large; so its locale is not known yet.
     throttling.count_request(request, Site.find_for_request(request), "feedback")
@@ -39,7 +39,7 @@ def give_feedback(request: HttpRequest) -> HttpResponseBase:
         if exchange is None:
             message = _("The answer that this is about is not kept (any more).")
             return refuse(message, 404, "not_kept")
-    # What stands in place of a number may be longer than it was.
+    # Masking may make the comment longer.
     comment = masked(comment, exchange.locale)[:MAX_COMMENT_LENGTH]
     return JsonResponse(_keep(exchange, is_helpful, comment))
 
@@ -67,7 +67,7 @@ def _comment(given: dict[str, Any]) -> str:
 
 
 def _find_exchange(request: HttpRequest, text: str) -> Exchange | None:
-    """A visitor's exchange on this very site."""
+    """A visitor's exchange on the site of the request."""
     try:
         pk = uuid.UUID(text)
     except ValueError:
