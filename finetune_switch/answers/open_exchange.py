@@ -146,7 +146,6 @@ class OpenExchange:
         """Record that the question was asked; not where its id has been recorded meanwhile."""
         if not self.question.is_recorded:
             return True
-        self._mask(vars(self.exchange))
         if self.question.exchange_id is None:
             self.exchange.save(force_insert=True)
             return True
@@ -180,21 +179,14 @@ class OpenExchange:
     def replay(cls, question: AskedQuestion, exchange: Exchange) -> OpenExchange:
         """A question that was asked before under the asker's own id, with what it came to."""
         row = exchange.backend or ChatBackend.extractive()
-        site = exchange.site
-        # The lock lets the site's own words for "nothing found" pass; nothing else asks for them.
-        switch = Switch.for_question(site) if question.fact_lock else Switch(site=site)
-        self = cls(question, row, switch)
+        self = cls(question, row, Switch(site=exchange.site))
         if not question.may_replay(exchange):
             self.ending = [FailedEvent(_("This question's id belongs to another."), "id_taken")]
             return self
         self.exchange = exchange
         self.prompt = Prompt([], passages_of(exchange), exchange.left_out)
-        if exchange.backend_state.get("kind") != PREPARED:
-            self._lock = self._make_lock()
-        outcome = exchange.current_outcome
-        is_whole = outcome in (Outcome.COMPLETE, Outcome.NO_ANSWER)
-        self.ending = self._say(exchange.answer, is_last=is_whole)
-        match outcome:
+        self.ending = self._say(exchange.shown_text)
+        match exchange.current_outcome:
             case Outcome.COMPLETE | Outcome.NO_ANSWER:
                 self.ending.append(self._done_event())
             case Outcome.OPEN:
@@ -325,6 +317,10 @@ class OpenExchange:
     def text(self) -> str:
         return "".join(self._text)
 
+    @property
+    def shown_text(self) -> str:
+        return "".join(self._shown)
+
     def complete(self) -> list[Event]:
         """It ended as it should: as an answer, or as the words for not knowing."""
         rest = self._say(self._citations.finish().rstrip() if self._citations else "", is_last=True)
@@ -359,6 +355,7 @@ class OpenExchange:
         was_asked = self._first_token is not None or self._usage != Usage()
         recorded = {
             "answer": self.text,
+            "shown_text": self.shown_text,
             "citations": parse_citations(self.text, self.prompt.passages),
             "withheld_facts": self._lock.withheld_facts if self._lock else [],
             "prompt_tokens": self._usage.prompt_tokens,
@@ -388,15 +385,19 @@ class OpenExchange:
         """Take out of what is recorded of a visitor how they can be reached, and their cards."""
         if (masking := self.question.masking) is None:
             return
+        answer, shown_text = recorded["answer"], recorded["shown_text"]
+        masking.remember_repeated(answer, shown_text)
+        recorded["shown_text"], _facts = masking.hide_repeated(shown_text)
         recorded["answer"], recorded["withheld_facts"] = masking.hide_repeated(
-            recorded["answer"], recorded["withheld_facts"]
+            answer, recorded["withheld_facts"]
         )
 
     def _done_event(self) -> DoneEvent:
         exchange = self.exchange
         return DoneEvent(
             outcome=str(exchange.outcome),
-            citations=self._citations_shown(),
+            # A sentence that was held back takes its citations with it.
+            citations=parse_citations(self.shown_text, self.prompt.passages),
             first_token_seconds=exchange.first_token_seconds,
             duration_seconds=exchange.duration_seconds or 0.0,
             load_seconds=exchange.load_seconds,
@@ -404,12 +405,6 @@ class OpenExchange:
             completion_tokens=exchange.completion_tokens,
             cost=None if exchange.cost is None else float(exchange.cost),
         )
-
-    def _citations_shown(self) -> list[int]:
-        """A sentence that was held back takes its citations with it."""
-        if self._lock is None:
-            return self.exchange.citations
-        return parse_citations("".join(self._shown), self.prompt.passages)
 
 
 def _texts(passages: Sequence[Passage]) -> list[tuple[Source, str]]:

@@ -38,7 +38,7 @@ def masked(text: str, language: str = "en") -> str:
 
 
 class Masking:
-    """Masks a question, and then the same data in the answer."""
+    """Masks a question, and then what other texts repeat of it."""
 
     def __init__(self, language: str) -> None:
         self._language = language or "en"
@@ -53,6 +53,16 @@ class Masking:
             self._values.add((private.kind, private.value))
         return _replace(text, found)
 
+    def remember_repeated(self, *texts: str) -> None:
+        """Remember how these texts spell what :meth:`hide` has masked, to mask it in all of them.
+
+        Whether a number is one of a telephone is read from the words around it, which may be there
+        in one text alone.
+        """
+        for text in texts:
+            for private in self._repeated_in(text):
+                self._kind_by_text[text[private.start : private.end]] = private.kind
+
     def hide_repeated(
         self, text: str, withheld_facts: Iterable[dict[str, Any]] = ()
     ) -> tuple[str, list[dict[str, Any]]]:
@@ -64,7 +74,7 @@ class Masking:
         kept = list(withheld_facts)
         if not self._kind_by_text:
             return text, kept
-        found = [p for p in find_private(text, self._language) if (p.kind, p.value) in self._values]
+        found = self._repeated_in(text)
         found += [
             PrivateSpan(*match.span(), kind, "")
             for masked_text, kind in self._kind_by_text.items()
@@ -72,6 +82,12 @@ class Masking:
         ]
         found = list(_without_overlaps(found))
         return _replace(text, found), [_moved(fact, found) for fact in kept]
+
+    def _repeated_in(self, text: str) -> list[PrivateSpan]:
+        if not self._kind_by_text:
+            return []
+        found = find_private(text, self._language)
+        return [private for private in found if (private.kind, private.value) in self._values]
 
 
 def find_private(text: str, language: str = "en") -> list[PrivateSpan]:

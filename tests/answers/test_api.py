@@ -320,7 +320,7 @@ class TestAskedOnce:
         number = uuid.uuid4()
         ask(**options, exchange_id=number)
         past = timezone.now() - timedelta(minutes=5)
-        Exchange.objects.update(outcome=outcome, deadline_at=past, answer="The har")
+        Exchange.objects.update(outcome=outcome, deadline_at=past, shown_text="The har")
         asked = ask(**options, exchange_id=number)
         assert (asked.text, asked.failure.code) == ("The har", "interrupted")
         assert len(standin.requests) == 1

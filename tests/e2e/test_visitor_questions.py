@@ -29,6 +29,7 @@ def asked(site, make_page):
         **values,
         standalone_question="Are dogs allowed in the cafe?",
         answer="Yes. [1] They pay £7. [1]",
+        shown_text="Yes. [1] Please look this up on the page itself. [1]",
         withheld_facts=[{"kind": "price", "text": "£7", "start": 18, "end": 20}],
         thumb=False,
         comment=LONG,

@@ -56,6 +56,20 @@ def test_hide_repeated_keeps_the_pages_own_contacts():
     assert [text[fact["start"] : fact["end"]] for fact in moved] == [f["text"] for f in moved]
 
 
+def test_what_is_known_from_one_text_is_masked_in_the_other():
+    masking = Masking("en-gb")
+    masking.hide("I am on +44 20 7946 0000.")
+    said = "Ring 020 7946 0000. It is £5."
+    # Cut out of its sentence the number may read as part of something else.
+    shown = "020 7946 0000 pounds."
+    assert masking.hide_repeated(shown)[0] == shown
+
+    masking.remember_repeated(said, shown)
+
+    assert masking.hide_repeated(said)[0] == "Ring [telephone]. It is £5."
+    assert masking.hide_repeated(shown)[0] == "[telephone] pounds."
+
+
 def test_plain_question_does_not_import_phonenumbers():
     code = (
         "import sys; from finetune_switch.text.masking import masked;"

@@ -308,6 +308,7 @@ class TestExport:
             site,
             pages=[page],
             answer="£7 a day. [1]",
+            shown_text="Please look there. [1]",
             withheld_facts=[{"kind": "price", "text": "£7", "start": 0, "end": 2}],
             thumb=True,
             comment="@SUM(1)",
@@ -321,7 +322,7 @@ class TestExport:
             assert (row["Comment"][0] == "'") == (kind == "csv")
             assert row["Thumb"] == "Up"
             assert row["Facts held back"] == "£7"
-            assert row["What the visitor read"] == "Please look this up on the page itself. [1]"
+            assert row["What the visitor read"] == "Please look there. [1]"
             assert row["Pages cited"] == "Wages"
             assert str(row["Tokens read"]) == "100"
 
@@ -351,6 +352,7 @@ class TestOne:
             conversation=conversation,
             standalone_question="How much do you pay?",
             answer="By the hour. [1] It is £7. [1]",
+            shown_text="By the hour. [1] Please look there. [1]",
             withheld_facts=[{"kind": "price", "text": "£7", "start": 23, "end": 25}],
             thumb=False,
             comment="No figure!",
@@ -363,7 +365,7 @@ class TestOne:
         for sentence in (
             "It was made into: “How much do you pay?”",
             "1 fact stood in no passage",
-            "By the hour. [1] Please look this up on the page itself. [1]",
+            "By the hour. [1] Please look there. [1]",
             "Thumb down : “No figure!”",
             "We pay by the hour.",
             "50 % alike · cited",
@@ -380,6 +382,8 @@ class TestOne:
         [
             ({}, "All of it: nothing was held back."),
             ({"answer": "At", "outcome": Outcome.CANCELLED}, "Here it broke off."),
+            ({"answer": "At £9.", "shown_text": "Ask us."}, "What the visitor read Ask us."),
+            ({"answer": "At", "shown_text": ""}, "What the visitor read Nothing."),
             ({"answer": "", "outcome": Outcome.FAILED, "error": "It slept."}, "It slept."),
         ],
     )

@@ -17,7 +17,7 @@ from finetune_switch.admin import permissions
 from finetune_switch.admin.presenting import details, passages_shown
 from finetune_switch.models import Exchange, Outcome
 from finetune_switch.search.readers import frozen_passages
-from finetune_switch.visitor_questions.shown import pieces_said, text_shown, turns_of
+from finetune_switch.visitor_questions.shown import pieces_said, turns_of
 
 from .listing import (
     SeeVisitorsQuestionsMixin,
@@ -86,7 +86,6 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, 
         return {
             **context,
             "pieces": list(pieces_said(exchange)),
-            "shown": text_shown(exchange) if exchange.withheld_facts else "",
             "is_whole": exchange.outcome in WHOLE,
             "passages": passages_shown(frozen_passages(exchange), user),
             "backend_state": exchange.backend_state if permissions.may_see_backends(user) else {},

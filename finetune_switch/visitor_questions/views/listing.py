@@ -33,7 +33,6 @@ from finetune_switch.models import Exchange, Feedback
 from finetune_switch.passages import Source
 from finetune_switch.search.readers import QuestionReader, Reader, cited_sources
 from finetune_switch.visitor_questions.filters import VisitorQuestionFilterSet
-from finetune_switch.visitor_questions.shown import text_shown
 
 
 class SeeVisitorsQuestionsMixin(PermissionFunctionMixin):
@@ -229,7 +228,7 @@ def _export_row(row: Exchange, seen: SeenQuestion) -> dict[str, Any]:
         "comment": thumb.comment if thumb else "",
         "standalone_question": row.standalone_question,
         "answer": row.answer,
-        "shown": text_shown(row),
+        "shown": row.shown_text,
         "withheld_facts": "; ".join(fact["text"] for fact in row.withheld_facts),
         "pages": "; ".join(source.title for source in seen.sources),
     }
