@@ -97,6 +97,38 @@ def test_a_connection_that_is_gone_or_incomplete(settings):
             get_connection(alias)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["openai"],
+        {"CONNECTIONS": ["openai"]},
+        {"DEADLINES": 30},
+        {"DEADLINES": {"FIRST": 5}},
+        {"DEADLINES": {"IDLE": None}},
+        {"CONNECTIONS": {"ours": {"PROVIDER": "openai", "DEADLINES": 5}}},
+        {"CONNECTIONS": {"ours": {"PROVIDER": "openai", "DEADLINES": {"FIRST": 5}}}},
+        {"SEED_BACKEND": "gpt"},
+        {"INDEX": ["page"]},
+        {"VISITORS": True},
+        {"VISITORS": {"FACTLOCK": False}},
+    ],
+)
+def test_a_value_of_the_wrong_kind_counts_as_left_out(settings, wrong):
+    """A check reports it; a site that is running goes on."""
+    settings.FINETUNE_SWITCH = wrong
+    assert all(one.deadlines == conf.Deadlines() for one in connections().values())
+    assert conf.default_deadlines() == conf.Deadlines()
+    assert conf.seed_backend() is None
+    assert conf.embedding_settings() is None
+    assert conf.visitors() == conf.VisitorSettings()
+    assert conf.excluded_fields() == []
+
+
+def test_an_embedding_model_of_the_wrong_kind_is_not_the_embedded_one(settings):
+    settings.FINETUNE_SWITCH = {"INDEX": {"EMBEDDINGS": "text-embedding-3-small"}}
+    assert conf.embedding_settings() == conf.EmbeddingSettings()
+
+
 def test_a_key_is_never_shown(connections):
     connection = get_connection("openai")
     assert connection.api_key == API_KEY

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, Min
 
 from finetune_switch import adapters
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import overview, upkeep
-from finetune_switch.index.stores import get_store
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
 from finetune_switch.models.index import active_space
 
@@ -47,20 +45,10 @@ def examine_index(*, ask: bool) -> Iterator[Finding]:
         yield Finding(
             "index", True, f"The site's own index is not built; {INDEX_COMMAND} builds it."
         )
-    yield from _examine_store()
     yield from _examine_embeddings(space, ask=ask)
     yield from _examine_last_build()
     if space is not None:
         yield from _examine_changes()
-
-
-def _examine_store() -> Iterator[Finding]:
-    try:
-        get_store()
-    except ImproperlyConfigured as error:
-        yield Finding(
-            "index", False, str(error), 'Set FINETUNE_SWITCH["INDEX"] right, or leave STORE out.'
-        )
 
 
 def _examine_embeddings(space: EmbeddingSpace | None, *, ask: bool) -> Iterator[Finding]:
