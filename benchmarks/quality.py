@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from unittest.mock import patch
 
 from .measuring import markdown, tell
 from .site import ROOT, demo_database
@@ -102,13 +103,13 @@ def _page_id(path: str) -> str:
 
 def _methods() -> Mapping[str, Callable[[str], list[str]]]:
     """What each method finds, as the primary keys of pages, a page once for each passage."""
-    from django.conf import settings
-    from django.test import override_settings
     from wagtail.models import Site
 
     from finetune_switch.adapters import Scope
+    from finetune_switch.index import site_index
     from finetune_switch.index.site_index import SiteIndex
     from finetune_switch.index.texts import get_text_ranking
+    from finetune_switch.index.texts.base import NoTextRanking
     from finetune_switch.models import Chunk
     from finetune_switch.models.index import active_space
 
@@ -123,8 +124,8 @@ def _methods() -> Mapping[str, Callable[[str], list[str]]]:
         return [pages[one.chunk_id] for one in found]
 
     def index(question: str, *, text_ranking: bool) -> list[str]:
-        options = {**settings.FINETUNE_SWITCH, "INDEX": {"TEXT_RANKING": text_ranking}}
-        with override_settings(FINETUNE_SWITCH=options):
+        ranking = get_text_ranking if text_ranking else NoTextRanking
+        with patch.object(site_index, "get_text_ranking", ranking):
             hits = SiteIndex(space).search(question, limit=LIMIT, scope=scope, threshold=0)
         return [hit.object_id for hit in hits]
 

@@ -163,15 +163,16 @@ def _questions() -> Iterator[str]:
 
 
 def _retrieve(site: Any, *, text_ranking: bool) -> Ask:
-    from django.conf import settings
-
     from finetune_switch.access import Asker
+    from finetune_switch.index import site_index
+    from finetune_switch.index.texts import get_text_ranking
+    from finetune_switch.index.texts.base import NoTextRanking
     from finetune_switch.search import retrieve
 
     questions = _questions()
 
     def ask() -> object:
-        settings.FINETUNE_SWITCH["INDEX"] = {"TEXT_RANKING": text_ranking}
+        site_index.get_text_ranking = get_text_ranking if text_ranking else NoTextRanking
         found = retrieve(next(questions), asker=Asker.anonymous(), site=site, limit=LIMIT)
         assert len(found) == LIMIT
         return found

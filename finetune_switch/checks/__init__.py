@@ -13,7 +13,7 @@ from django.db import DatabaseError, connections, router
 
 from finetune_switch import conf
 
-from .index import check_index_models
+from .index import check_index_models, check_store
 from .visitors import check_limits_are_shared, check_visitors, unknown_options
 
 VECTOR_INDEX = "wagtail-vector-index"
@@ -28,6 +28,7 @@ def register_checks() -> None:
     checks.register(check_connections, "finetune_switch")
     checks.register(check_vector_index, "finetune_switch")
     checks.register(check_index_models, "finetune_switch")
+    checks.register(check_store, "finetune_switch")
     checks.register(check_sqlite, "finetune_switch")
     checks.register(check_middleware, "finetune_switch")
     checks.register(check_workers, "finetune_switch")

@@ -10,8 +10,10 @@ from wagtail.models import AbstractPage
 
 from finetune_switch import conf
 from finetune_switch.index.sources import find_model
+from finetune_switch.index.stores import REMEDY
+from finetune_switch.index.stores.extension import missing_packages
 
-REMEDY = "Write the label as app_label.ModelName, or remove it."
+LABEL_REMEDY = "Write the label as app_label.ModelName, or remove it."
 
 
 def check_index_models(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -22,7 +24,7 @@ def check_index_models(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     return [
         checks.Error(
             f'{conf.SETTING}["INDEX"]["{option}"] names {label!r}: {fault}',
-            hint=REMEDY,
+            hint=LABEL_REMEDY,
             id="finetune_switch.E011",
         )
         for option, find_fault in FAULTS.items()
@@ -30,6 +32,24 @@ def check_index_models(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
         for label in labels
         if (fault := _no_model(label) or find_fault(find_model(label)))
     ]
+
+
+def check_store(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """PostgreSQL keeps vectors only where the packages of the extra ``postgres`` are installed."""
+    engine = str(settings.DATABASES.get("default", {}).get("ENGINE", ""))
+    missing = missing_packages()
+    if "postgis" in engine or "postgresql" in engine:
+        store = (getattr(settings, conf.SETTING, {}).get("INDEX") or {}).get("STORE")
+        if missing and store != "memory":
+            return [
+                checks.Warning(
+                    f"The database is PostgreSQL, but {' and '.join(missing)} cannot be imported: "
+                    "each process searches the index in its own memory.",
+                    hint=f'{REMEDY}, or set {conf.SETTING}["INDEX"]["STORE"] to "memory".',
+                    id="finetune_switch.W008",
+                )
+            ]
+    return []
 
 
 def _no_model(label: Any) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 from django.db.models import Model
 from django.utils.translation import get_language, gettext_lazy
 
-from finetune_switch import conf
 from finetune_switch.adapters import Scope
 from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
@@ -59,10 +58,9 @@ class SiteIndex:
                 found.chunk_id: found.score
                 for found in get_store().search(self.space, vector, limit=candidates, scope=scope)
                 if found.score >= threshold
-            }
+            },
+            TEXT: self._by_text(question, candidates, scope),
         }
-        if conf.text_ranking():
-            rankings[TEXT] = self._by_text(question, candidates, scope)
         fused = fuse([list(ranking) for ranking in rankings.values()])
         return self._hits(fused, rankings, vector, threshold, limit)
 

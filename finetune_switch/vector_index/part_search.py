@@ -12,7 +12,6 @@ from django.db.models import Q
 from django.utils.functional import Promise
 from numpy.typing import NDArray
 
-from finetune_switch import conf
 from finetune_switch.adapters import Scope
 from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
@@ -91,9 +90,10 @@ class PartOfSite(SiteIndex):
             return []
         candidates = max(2 * limit, LEAST_CANDIDATES)
         by_vector = search.by_vector(vector, candidates)
-        rankings = {VECTOR: {pk: score for pk, score in by_vector.items() if score >= threshold}}
-        if conf.text_ranking():
-            rankings[TEXT] = search.by_text(question, candidates)
+        rankings = {
+            VECTOR: {pk: score for pk, score in by_vector.items() if score >= threshold},
+            TEXT: search.by_text(question, candidates),
+        }
         fused = fuse([list(ranking) for ranking in rankings.values()])
         return self._named(self._hits(fused, rankings, vector, threshold, limit))
 

@@ -7,6 +7,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from finetune_switch import checks
+from finetune_switch.index.stores import extension
 
 
 def found(settings, index):
@@ -57,3 +58,32 @@ def test_it_is_asked(settings):
     settings.FINETUNE_SWITCH = {"INDEX": {"MODELS": ["demo_site.Typo"]}}
     with pytest.raises(SystemCheckError, match=r"demo_site\.Typo"):
         call_command("check")
+
+
+class TestStore:
+    @pytest.fixture(autouse=True)
+    def postgresql(self, settings):
+        database = {"ENGINE": "django.db.backends.postgresql"}
+        settings.DATABASES = {"default": database}
+
+    @pytest.fixture
+    def missing(self, monkeypatch):
+        monkeypatch.setattr(
+            extension, "find_spec", lambda name: None if name == "pgvector" else True
+        )
+
+    def test_the_package_is_missing(self, missing):
+        (message,) = checks.check_store(None)
+        assert message.id == "finetune_switch.W008"
+        assert "pgvector cannot be imported" in message.msg
+        assert 'pip install "wagtail-finetune-switch[postgres]"' in message.hint
+
+    def test_it_is_not_needed(self, missing, settings):
+        settings.FINETUNE_SWITCH = {"INDEX": {"STORE": "memory"}}
+        assert checks.check_store(None) == []
+        settings.FINETUNE_SWITCH = {}
+        settings.DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3"}}
+        assert checks.check_store(None) == []
+
+    def test_nothing_is_missing(self):
+        assert checks.check_store(None) == []
