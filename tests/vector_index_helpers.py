@@ -16,6 +16,7 @@ from wagtail_vector_index.storage.models import (
 )
 
 from finetune_switch.access import Asker
+from finetune_switch.signal_handlers import connect_indexed_models
 from finetune_switch.vector_index import part_search, parts
 from finetune_switch.vector_index.storage import SiteStorageProvider
 from tests.helpers import run
@@ -80,6 +81,7 @@ def registering():
         bases = (kind, provider.index_mixin, VectorIndex)
         index = type(name, bases, {"querysets": list(querysets), **values})()
         registry.register_index(index)
+        connect_indexed_models()
         return index
 
     try:

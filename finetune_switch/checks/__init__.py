@@ -13,6 +13,7 @@ from django.db import DatabaseError, connections, router
 
 from finetune_switch import conf
 
+from .index import check_index_models, check_store
 from .options import check_options
 
 VECTOR_INDEX = "wagtail-vector-index"
@@ -27,6 +28,8 @@ UNSHARED_CACHES = ("LocMemCache", "DummyCache")
 def register_checks() -> None:
     checks.register(check_options, "finetune_switch")
     checks.register(check_vector_index, "finetune_switch")
+    checks.register(check_index_models, "finetune_switch")
+    checks.register(check_store, "finetune_switch")
     checks.register(check_sqlite, "finetune_switch")
     checks.register(check_middleware, "finetune_switch")
     checks.register(check_workers, "finetune_switch")

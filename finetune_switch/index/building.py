@@ -1,14 +1,14 @@
-"""Bringing the whole index up to date, or what is marked as out of date; resumable, and reported.
+"""Builds of the index: the whole of it, or the objects that are marked as changed.
 
-Each batch is committed by itself. A build that was killed is simply begun again: what it has
-written is found unchanged, and costs no embedding.
+Each batch is a transaction. A build that was killed is run again: documents that it has written
+are unchanged then, and need no embedding.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db import InterfaceError, OperationalError, connections, router, transaction
 from django.utils import timezone
@@ -24,10 +24,10 @@ from .builds import claim
 from .content import objects_that_use
 from .heartbeat import heartbeat
 from .signals import index_activated
-from .sources import BATCH, Sources
+from .sources import BATCH, Key, Sources
 from .stores import get_store
 from .texts import get_text_ranking
-from .writing import Counts, DocumentWriter, Key
+from .writing import Counts, DocumentWriter
 
 logger = logging.getLogger("finetune_switch.index")
 
@@ -95,7 +95,7 @@ def _run(build: IndexBuild, progress: Progress) -> None:
 
 
 def update_objects(keys: Iterable[Key]) -> Counts:
-    """Bring the documents of these objects up to date, in every space there is.
+    """Make the documents of these objects match the objects, in every space.
 
     Raises :class:`~finetune_switch.exceptions.EmbeddingError`; the old documents stay then.
     """
@@ -103,25 +103,14 @@ def update_objects(keys: Iterable[Key]) -> Counts:
     keys = list(keys)
     for space in EmbeddingSpace.objects.all():
         writer = DocumentWriter(space, get_embedder(space))
-        sources = Sources()
-        for start in range(0, len(keys), BATCH):
-            some = keys[start : start + BATCH]
-            found = sources.find(some)
-            counts += writer.update(found)
-            gone = set(some) - {item.key for item in found}
-            counts.removed += writer.remove(_documents_of(space, gone))
+        for batch in _batches(keys):
+            counts += writer.update(batch)
     return counts
 
 
-def _documents_of(space: EmbeddingSpace, keys: Iterable[Key]) -> list[int]:
-    ids: list[int] = []
-    by_model: dict[str, list[str]] = {}
-    for model, object_id in keys:
-        by_model.setdefault(model, []).append(object_id)
-    for model, object_ids in by_model.items():
-        rows = Document.objects.filter(space=space, model=model, object_id__in=object_ids)
-        ids += rows.values_list("pk", flat=True)
-    return ids
+def _batches(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    for start in range(0, len(keys), BATCH):
+        yield keys[start : start + BATCH]
 
 
 class _GivenUp(Exception):
@@ -147,35 +136,37 @@ class _Run:
         get_store().prepare(space)
         self.build.space = space
         writer = DocumentWriter(space, embedder)
-        sources = Sources()
-        self.build.total = sources.count()
-        started = timezone.now()
+        # The changes of these marks are committed, so this build reads the objects after them.
+        # Later marks stay: their tasks process them.
+        marks = list(PendingUpdate.objects.all())
+        self.build.total = Sources().count()
         last: BackendError | None = None
-        seen: set[Key] = set()
-        for batch in sources.batches():
-            seen.update(item.key for item in batch)
+        for batch in self._key_batches(space):
             try:
-                self._count(writer.update(batch), len(batch))
+                counts = writer.update(batch)
             except BackendError as error:
                 last = error
-                self._count(Counts(failed=len(batch)), len(batch))
-                if not self.build.added and not self.build.kept:
-                    raise
-        self._remove_unseen(writer, seen)
-        # What is beneath no site was counted, and is not indexed.
+                counts = Counts(failed=len(batch))
+            self._count(counts, counts.added + counts.kept + counts.failed)
+            if last is not None and not self.build.added and not self.build.kept:
+                raise last
+        # Pages were published or removed meanwhile, or are beneath no site.
         self.build.total = self.build.done
         if last is not None:
             raise last
         get_store().finish(space)
-        PendingUpdate.objects.filter(marked_at__lt=started).delete()
+        _remove_marks(marks)
         _activate(space)
         index_activated.send(sender=IndexBuild, space=space)
 
-    def _remove_unseen(self, writer: DocumentWriter, seen: set[Key]) -> None:
-        rows = Document.objects.filter(space=writer.space).values_list("pk", "model", "object_id")
-        gone = [pk for pk, model, object_id in rows.iterator() if (model, object_id) not in seen]
-        for start in range(0, len(gone), 500):
-            self._count(Counts(removed=writer.remove(gone[start : start + 500])), 0)
+    def _key_batches(self, space: EmbeddingSpace) -> Iterator[Sequence[Key]]:
+        """The keys of every object that belongs in the index, then those of other documents."""
+        seen: set[Key] = set()
+        for batch in Sources().key_batches():
+            seen.update(batch)
+            yield batch
+        rows = Document.objects.filter(space=space).values_list("model", "object_id")
+        yield from _batches([key for key in rows.iterator() if key not in seen])
 
     def _run_changed(self) -> None:
         pending = list(PendingUpdate.objects.order_by("marked_at"))
@@ -207,9 +198,9 @@ class _Run:
 
 
 def process_pending(pending: list[PendingUpdate]) -> Counts:
-    """Bring up to date what these marks stand for, and take the marks away.
+    """Update the objects of these marks, and delete the marks.
 
-    A mark that was renewed meanwhile stays. Where the texts cannot be embedded the marks stay with
+    A mark that was renewed meanwhile stays. Where texts cannot be embedded, the marks stay with
     the reason, and the error is raised.
     """
     keys = list(dict.fromkeys(key for mark in pending for key in _keys_of(mark)))
@@ -221,9 +212,14 @@ def process_pending(pending: list[PendingUpdate]) -> Counts:
                 attempts=mark.attempts + 1, error=str(error)
             )
         raise
-    for mark in pending:
-        PendingUpdate.objects.filter(pk=mark.pk, marked_at=mark.marked_at).delete()
+    _remove_marks(pending)
     return counts
+
+
+def _remove_marks(marks: Iterable[PendingUpdate]) -> None:
+    """Delete marks, except those that were renewed since they were read."""
+    for mark in marks:
+        PendingUpdate.objects.filter(pk=mark.pk, marked_at=mark.marked_at).delete()
 
 
 def _keys_of(mark: PendingUpdate) -> Iterator[Key]:

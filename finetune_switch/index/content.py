@@ -114,9 +114,11 @@ def objects_that_use(model: str, pk: Any) -> Iterator[tuple[str, str]]:
     for type_id, object_id in rows.values_list("content_type_id", "object_id").distinct():
         if (source := ContentType.objects.get_for_id(type_id).model_class()) is not None:
             found.add((source, object_id))
-    for source, path in _relations_to(target):
-        pks = source._default_manager.filter(**{path: pk}).values_list("pk", flat=True)
-        found.update((source, str(key)) for key in pks)
+    for source in apps.get_models():
+        for path, related in relations_of(source):
+            if issubclass(target, related):
+                pks = source._default_manager.filter(**{path: pk}).values_list("pk", flat=True)
+                found.update((source, str(key)) for key in pks)
     pages = {key for source, key in found if issubclass(source, AbstractPage)}
     types = page_model()._default_manager.filter(pk__in=pages)
     specific = {
@@ -136,10 +138,12 @@ def _label(kind: ContentType) -> str:
     return f"{kind.app_label}.{kind.model}"
 
 
-def _relations_to(target: type[models.Model]) -> Iterator[tuple[type[models.Model], str]]:
-    """Every model whose search fields reach into this one, with the lookup that gets there."""
+def relations_of(model: type[models.Model]) -> Iterator[tuple[str, type[models.Model]]]:
+    """Each relation that the search fields of a model follow: its lookup, and its other end."""
 
-    def paths(model: type[models.Model], fields: Iterable[Any], prefix: str) -> Iterator[str]:
+    def follow(
+        model: type[models.Model], fields: Iterable[Any], prefix: str
+    ) -> Iterator[tuple[str, type[models.Model]]]:
         for field in fields:
             if not isinstance(field, RelatedFields):
                 continue
@@ -147,15 +151,16 @@ def _relations_to(target: type[models.Model]) -> Iterator[tuple[type[models.Mode
                 related = field.get_field(model).related_model
             except FieldDoesNotExist:
                 continue
-            path = f"{prefix}{field.field_name}"
-            if isinstance(related, type) and issubclass(target, related):
-                yield path
             if isinstance(related, type):
-                yield from paths(related, field.fields, f"{path}__")
+                path = f"{prefix}{field.field_name}"
+                yield path, related
+                yield from follow(related, field.fields, f"{path}__")
 
-    for model in apps.get_models():
-        for path in paths(model, _search_fields(model), ""):
-            yield model, path
+    yield from follow(model, _search_fields(model), "")
+
+
+def _search_fields(model: Any) -> list[Any]:
+    return model.get_search_fields() if issubclass(model, Indexed) else []
 
 
 def _language(obj: models.Model) -> str:
@@ -170,10 +175,6 @@ def _fields_of(model: type[models.Model]) -> list[Any]:
     if declared := _search_fields(model):
         return [field for field in declared if isinstance(field, SearchField | RelatedFields)]
     return [SearchField(field.name) for field in model._meta.concrete_fields if _is_text(field)]
-
-
-def _search_fields(model: Any) -> list[Any]:
-    return model.get_search_fields() if issubclass(model, Indexed) else []
 
 
 def _is_text(field: models.Field[Any, Any]) -> bool:

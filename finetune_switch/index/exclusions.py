@@ -15,17 +15,17 @@ from typing import Any
 from django import forms
 from django.db import transaction
 from django.db.models import Model
-from django.db.models.signals import post_delete
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 from wagtail.admin.panels import Panel
 from wagtail.log_actions import log
 from wagtail.models import AbstractPage, get_page_models
 
-from finetune_switch import conf
 from finetune_switch.access.visibility import page_model
 from finetune_switch.admin.log_actions import LEAVE_OUT_ACTION
 from finetune_switch.models import Exclusion
+
+from .sources import left_out_types
 
 PREFIX = "finetune_switch"
 
@@ -79,7 +79,7 @@ def left_out_above(page: AbstractPage, parent: AbstractPage | None = None) -> Ab
 
 def is_left_out_type(model: type[Model]) -> bool:
     """Whether the settings leave out every page of this type."""
-    return model._meta.label_lower in {label.lower() for label in conf.excluded_page_types()}
+    return model._meta.label_lower in left_out_types()
 
 
 def set_exclusion(
@@ -126,12 +126,6 @@ def copy_ticks(request: HttpRequest, page: AbstractPage, new_page: AbstractPage)
             set_exclusion(copy, left_out=True, subtree=ticked[row.pk], user=request.user)
 
 
-def forget_deleted(sender: type[Model], instance: Model, **kwargs: Any) -> None:
-    # Sent for each class that a page's type is made of; of these, only one is every page's.
-    if sender is page_model():
-        Exclusion.objects.filter(page_id=instance.pk).delete()
-
-
 def add_panels() -> None:
     """Show the ticks on the settings tab of every type of page, whatever list it has there."""
     for model in get_page_models():
@@ -144,8 +138,3 @@ def add_panels() -> None:
             panels.append(added)
         else:
             model.settings_panels = [*panels, added]
-
-
-def install() -> None:
-    add_panels()
-    post_delete.connect(forget_deleted, dispatch_uid="finetune_switch.forget_deleted")

@@ -58,9 +58,9 @@ class SiteIndex:
                 found.chunk_id: found.score
                 for found in get_store().search(self.space, vector, limit=candidates, scope=scope)
                 if found.score >= threshold
-            }
+            },
+            TEXT: self._by_text(question, candidates, scope),
         }
-        rankings[TEXT] = self._by_text(question, candidates, scope)
         fused = fuse([list(ranking) for ranking in rankings.values()])
         return self._hits(fused, rankings, vector, threshold, limit)
 

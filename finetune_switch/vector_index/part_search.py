@@ -89,8 +89,10 @@ class PartIndex(SiteIndex):
             return []
         candidates = max(2 * limit, LEAST_CANDIDATES)
         by_vector = search.by_vector(vector, candidates)
-        rankings = {VECTOR: {pk: score for pk, score in by_vector.items() if score >= threshold}}
-        rankings[TEXT] = search.by_text(question, candidates)
+        rankings = {
+            VECTOR: {pk: score for pk, score in by_vector.items() if score >= threshold},
+            TEXT: search.by_text(question, candidates),
+        }
         fused = fuse([list(ranking) for ranking in rankings.values()])
         return self._with_alias(self._hits(fused, rankings, vector, threshold, limit))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,8 +14,9 @@ from demo_site.models import ArticlePage
 from finetune_switch.access import Asker
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.index import writing as documents
-from finetune_switch.index.building import run_build, update_objects
+from finetune_switch.index.building import process_pending, run_build, update_objects
 from finetune_switch.index.builds import needs_rebuild, start_build
+from finetune_switch.index.sources import Sources
 from finetune_switch.models import (
     Chunk,
     Document,
@@ -301,3 +303,127 @@ def test_a_whole_build_takes_the_marks_away(pages):
     assert PendingUpdate.objects.exists()
     build()
     assert not PendingUpdate.objects.exists()
+
+
+def work():
+    """What another worker does with the tasks that wait."""
+    process_pending(list(PendingUpdate.objects.all()))
+
+
+def indexed():
+    return set(Document.objects.values_list("title", flat=True))
+
+
+class TestAChangeDuringABuild:
+    """The change is processed by another worker, whose mark is gone before the build ends."""
+
+    @pytest.fixture
+    def run_with(self, monkeypatch):
+        """Runs a whole build, and a change once it has written "Lamp"."""
+
+        def run(change, batch=1):
+            from finetune_switch.index import sources
+
+            monkeypatch.setattr(sources, "BATCH", batch)
+            done = []
+
+            def once(build):
+                if not done and "Lamp" in indexed():
+                    done.append(build)
+                    change()
+                    work()
+
+            result = run_build(start_build(), once)
+            assert (result.status, len(done)) == (IndexBuild.Status.COMPLETE, 1)
+
+        return run
+
+    @pytest.fixture
+    def while_embedding(self, monkeypatch):
+        embed = EmbeddedEmbedder.embed
+
+        def during(change):
+            def once(self, texts):
+                monkeypatch.setattr(EmbeddedEmbedder, "embed", embed)
+                change()
+                work()
+                return embed(self, texts)
+
+            monkeypatch.setattr(EmbeddedEmbedder, "embed", once)
+
+        return during
+
+    @pytest.mark.parametrize("batch", [1, 200])
+    def test_published(self, make_page, run_with, batch):
+        # The build has passed it: objects are read in the order of their primary keys.
+        rope = make_page("Rope", "Rope is walked by hand.", live=False)
+        make_page("Lamp", LAMP)
+        run_with(lambda: publish(rope), batch)
+        assert indexed() == titles() == {"Harbour", "Lamp", "Rope"}
+
+    def test_unpublished(self, pages, while_embedding):
+        while_embedding(lambda: Page.objects.get(pk=pages[0].pk).specific.unpublish())
+        build()
+        assert indexed() == {"Harbour", "Café"}
+
+    def test_deleted(self, pages, while_embedding):
+        while_embedding(lambda: Page.objects.get(pk=pages[0].pk).specific.delete())
+        build()
+        assert indexed() == {"Harbour", "Café"}
+
+    def test_made_private(self, pages, run_with):
+        run_with(
+            lambda: PageViewRestriction.objects.create(page=pages[1], restriction_type="login")
+        )
+        restricted = Document.objects.filter(is_restricted=True)
+        assert set(restricted.values_list("title", flat=True)) == {"Café"}
+
+    def test_left_out(self, pages, run_with):
+        run_with(lambda: Exclusion.objects.create(page_id=pages[1].pk))
+        assert indexed() == {"Harbour", "Lamp"}
+
+    def test_moved(self, pages, while_embedding):
+        lamp, cafe = (Page.objects.get(pk=page.pk).specific for page in pages)
+        while_embedding(lambda: cafe.move(lamp, pos="last-child"))
+        build()
+        path = Document.objects.get(title="Café").path
+        assert path == Page.objects.get(pk=cafe.pk).path
+
+    def test_edited(self, pages, while_embedding):
+        while_embedding(lambda: publish(pages[0], title="Lantern"))
+        build()
+        assert indexed() == {"Harbour", "Lantern", "Café"}
+
+    def test_marked_by_a_clock_that_is_slow(self, pages):
+        """Without a worker the mark stays, whatever time it has."""
+        done = []
+
+        def once(build):
+            if not done:
+                done.append(build)
+                publish(pages[0], title="Lantern")
+                PendingUpdate.objects.update(marked_at=build.started_at - timedelta(hours=1))
+
+        run_build(start_build(), once)
+        assert indexed() == {"Harbour", "Lamp", "Café"}
+        build(changed_only=True)
+        assert indexed() == {"Harbour", "Lantern", "Café"}
+
+
+def test_published_again_while_another_worker_finds_it_gone(pages, monkeypatch):
+    build()
+    page = Page.objects.get(pk=pages[0].pk).specific
+    page.unpublish()
+    key = ("demo_site.articlepage", str(page.pk))
+    find = Sources.find
+
+    def late(self, keys):
+        found = find(self, keys)
+        monkeypatch.setattr(Sources, "find", find)
+        page.save_revision().publish()
+        work()
+        return found
+
+    monkeypatch.setattr(Sources, "find", late)
+    update_objects([key])
+    assert indexed() == {"Harbour", "Lamp", "Café"}

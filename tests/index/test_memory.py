@@ -211,8 +211,3 @@ def test_after_a_fork_while_another_thread_loads(space):
             finally:
                 os._exit(0 if ok else 1)
     assert os.waitpid(pid, 0)[1] == 0
-
-
-def test_an_option_is_refused_by_name():
-    with pytest.raises(ValueError, match="EF_SEARCH"):
-        MemoryStore({"EF_SEARCH": 100})

@@ -10,15 +10,12 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
-from finetune_switch.index.stores import extension, get_store
+from finetune_switch.index import stores
+from finetune_switch.index.stores import extension, get_store, pgvector
 from finetune_switch.index.stores.base import Scope
+from finetune_switch.index.stores.extension import is_supported
 from finetune_switch.index.stores.memory import MemoryStore
-from finetune_switch.index.stores.pgvector import (
-    PgvectorStore,
-    is_supported,
-    table_name,
-    validate_options,
-)
+from finetune_switch.index.stores.pgvector import PgvectorStore, table_name
 from finetune_switch.models import Chunk, Document
 from tests.vectors import (
     COMMON_SITE,
@@ -40,7 +37,7 @@ from tests.vectors import (
 
 @pytest.fixture
 def store() -> PgvectorStore:
-    return PgvectorStore({})
+    return PgvectorStore()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +58,7 @@ def town(django_db_setup, django_db_blocker):
             locale_id=lambda n: (ENGLISH, GERMAN, None)[n % 3],
             is_restricted=lambda n: n % 2 == 0,
         )
-        store = PgvectorStore({})
+        store = PgvectorStore()
         store.prepare(space)
         assert store.create_index(space, concurrently=True)
         yield space
@@ -70,48 +67,26 @@ def town(django_db_setup, django_db_blocker):
         space.delete()
 
 
-# ------------------------------------------------------------------------------------- options
-
-
-def test_an_unknown_option_is_named():
-    with pytest.raises(ImproperlyConfigured, match=r'"EF_SERCH".*EF_SEARCH'):
-        PgvectorStore({"EF_SERCH": 10})
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"M": 1}, "M"),
-        ({"M": "16"}, "M"),
-        ({"EF_SEARCH": True}, "EF_SEARCH"),
-        ({"EF_SEARCH": 1001}, "EF_SEARCH"),
-        ({"EF_CONSTRUCTION": 3}, "EF_CONSTRUCTION"),
-        ({"M": 40}, "EF_CONSTRUCTION"),
-        ({"ITERATIVE_SCAN": "on"}, "ITERATIVE_SCAN"),
-        ({"ITERATIVE_SCAN": ["off"]}, "ITERATIVE_SCAN"),
-    ],
-)
-def test_an_option_out_of_range_is_named(options, named):
-    (sentence,) = validate_options(options)
-    assert f'"{named}"' in sentence
-
-
-def test_good_options_pass():
-    options = {"M": 8, "EF_CONSTRUCTION": 32, "EF_SEARCH": 40, "ITERATIVE_SCAN": "strict_order"}
-    assert validate_options(options) == []
-    assert PgvectorStore(options).options.m == 8
-
-
 # -------------------------------------------------------------------------------- which store
 
 
 @pytest.mark.django_db
 def test_the_database_decides_which_store_is_used():
     expected = PgvectorStore if django_settings.USES_POSTGRESQL else MemoryStore
-    assert isinstance(get_store(store=None, options={}), expected)
-    assert isinstance(get_store(store="memory", options={}), MemoryStore)
+    assert isinstance(get_store(), expected)
+    assert isinstance(get_store(store="memory"), MemoryStore)
     with pytest.raises(ImproperlyConfigured, match="memory, pgvector, not 'faiss'"):
         get_store(store="faiss")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("store", [None, "pgvector"])
+def test_without_the_python_packages_the_memory_is_searched(monkeypatch, settings, store, caplog):
+    settings.FINETUNE_SWITCH = {"INDEX": {"STORE": store}}
+    monkeypatch.setattr(extension, "find_spec", lambda name: None)
+    stores._log_fallback.cache_clear()
+    assert [type(get_store()) for _ in range(2)] == [MemoryStore] * 2
+    assert caplog.text.count("finetune-switch[postgres]") == (1 if store else 0)
 
 
 @pytest.mark.django_db
@@ -128,9 +103,7 @@ def test_without_postgresql_the_remedy_is_named(store):
 @pytest.mark.django_db
 def test_whether_it_is_supported_is_asked_once(monkeypatch):
     monkeypatch.setattr(extension, "_known", {})
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         assert [is_supported() for _ in range(3)] == [True] * 3
     assert len(queries) == 1
 
@@ -189,8 +162,11 @@ def test_it_finds_what_an_exact_search_finds(store, town, asked, scope):
 @needs_postgresql
 @pytest.mark.django_db
 @pytest.mark.parametrize("iterative_scan", ["strict_order", "relaxed_order", "off"])
-def test_a_rare_site_still_fills_the_limit_through_the_index(town, asked, iterative_scan):
-    store = PgvectorStore({"ITERATIVE_SCAN": iterative_scan, "EF_SEARCH": 20})
+def test_a_rare_site_still_fills_the_limit_through_the_index(
+    store, town, asked, iterative_scan, monkeypatch
+):
+    monkeypatch.setattr(pgvector, "ITERATIVE_SCAN", iterative_scan)
+    monkeypatch.setattr(pgvector, "EF_SEARCH", 20)
     with transaction.atomic(), connection.cursor() as cursor:
         # The planner would read the few rows of the site instead, which is right, and exact.
         cursor.execute("SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off")

@@ -14,7 +14,7 @@ from django.db import (
 from django.test.utils import CaptureQueriesContext
 
 from finetune_switch.exceptions import BackendError
-from finetune_switch.index.stores import hnsw
+from finetune_switch.index.stores import hnsw, pgvector
 from finetune_switch.index.stores.pgvector import PgvectorStore, column_type, table_name
 from finetune_switch.models import Chunk, Document, EmbeddingSpace
 from tests.vectors import EVERYTHING, explain, ids, make_space, needs_postgresql, unit, write
@@ -24,7 +24,7 @@ pytestmark = needs_postgresql
 
 @pytest.fixture
 def store() -> PgvectorStore:
-    return PgvectorStore({})
+    return PgvectorStore()
 
 
 # ------------------------------------------------------------------------------- coming and going
@@ -180,7 +180,7 @@ def test_in_a_transaction_the_index_is_built_plainly(store):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_outside_of_a_transaction_the_index_is_built_concurrently(store):
+def test_outside_of_a_transaction_the_index_is_built_concurrently(store, monkeypatch):
     space = make_space(8)
     write(space, unit(20, 8))
     store.prepare(space)
@@ -201,9 +201,9 @@ def test_outside_of_a_transaction_the_index_is_built_concurrently(store):
         store.search(space, unit(20, 8)[3], limit=3, scope=EVERYTHING)
         cursor.execute("SHOW hnsw.ef_search")
         assert cursor.fetchone() == ("40",)
-    # Other options: the old one goes when the new one is there.
-    other = PgvectorStore({"M": 8})
-    assert other.create_index(space, concurrently=True)
+    # Made by other constants: the old one goes when the new one is there.
+    monkeypatch.setattr(pgvector, "M", 8)
+    assert store.create_index(space, concurrently=True)
     (index,) = hnsw.indexes("default", table_name(space))
     assert index.name.endswith("_hnsw_8_64")
     store.drop(space)

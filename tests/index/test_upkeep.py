@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
 from django.utils import timezone
@@ -153,6 +153,55 @@ class TestEachChange:
         site.save()
         worker()
         assert set(Document.objects.values_list("title", flat=True)) == {"Café"}
+
+
+class TestAPageSavedAsPlainPage:
+    """Wagtail itself does that, for one when it unpublishes what has expired."""
+
+    def test_expired(self, lamp, worker):
+        Page.objects.filter(pk=lamp.pk).update(expire_at=timezone.now() - timedelta(hours=1))
+        call_command("publish_scheduled")
+        assert pending() == {("demo_site.articlepage", str(lamp.pk), False)}
+        worker()
+        assert set(Document.objects.values_list("title", flat=True)) == {"Harbour"}
+
+    def test_renamed(self, lamp, worker):
+        page = Page.objects.get(pk=lamp.pk)
+        page.title = "Lantern"
+        page.save()
+        worker()
+        assert set(Document.objects.values_list("title", flat=True)) == {"Harbour", "Lantern"}
+
+    def test_deleted(self, lamp, worker):
+        Page.objects.filter(pk=lamp.pk).delete()
+        assert pending() == {("demo_site.articlepage", str(lamp.pk), False)}
+        worker()
+        assert set(Document.objects.values_list("title", flat=True)) == {"Harbour"}
+
+    def test_with_its_fields_deferred(self, lamp, worker):
+        page = Page.objects.get(pk=lamp.pk).specific_deferred
+        page.title = "Lantern"
+        page.save()
+        worker()
+        assert set(Document.objects.values_list("title", flat=True)) == {"Harbour", "Lantern"}
+
+
+class TestAWrongLabelInTheSettings:
+    @pytest.fixture(params=["demo_site.Typo", "gone.Thing", "no label", 5])
+    def wrong(self, request, settings):
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {"MODELS": [request.param], "EXCLUDE_PAGE_TYPES": [request.param]},
+        }
+        return str(request.param)
+
+    def test_breaks_nothing(self, lamp, worker, wrong, caplog, client):
+        client.force_login(User.objects.create_superuser("editor"))
+        publish(lamp, title="Lantern")
+        worker()
+        assert counts(build()) == (0, 2, 0, 0)
+        assert titles() == {"Harbour", "Lantern"}
+        assert caplog.text.count(f'"{wrong}"') == 1
 
 
 class TestNeverInTheWay:

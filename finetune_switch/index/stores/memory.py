@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,10 +138,6 @@ class MemoryStore:
 
     It takes 4 bytes for each dimension of each chunk, in each process.
     """
-
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        if options:
-            raise ValueError(f"The memory store takes no options, not {', '.join(options)}.")
 
     def search(
         self, space: EmbeddingSpace, vector: Vector, *, limit: int, scope: Scope

@@ -10,41 +10,34 @@ Into SQL go only names of our own tables, columns and types; every value is a pa
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from django.db import DatabaseError, ProgrammingError, connections, transaction
+from django.db import ProgrammingError, connections, transaction
 from django.utils.translation import gettext as _
+from pgvector import HalfVector, Vector
+from psycopg.errors import UndefinedObject, UndefinedTable
 
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Chunk, Document, EmbeddingSpace
 
 from . import hnsw
-from .base import Found, Scope, Vector
-from .copying import binary_rows
-from .extension import (
-    HALFVEC_VERSION,
-    ITERATIVE_SCAN_VERSION,
-    STORE_OPTIONS,
-    Options,
-    ensure_extension,
-    is_supported,
-    validate_options,
-    version,
-)
-
-__all__ = ["STORE_OPTIONS", "PgvectorStore", "is_supported", "validate_options"]
+from .base import Found, Scope
+from .base import Vector as Numbers
+from .extension import HALFVEC_VERSION, ITERATIVE_SCAN_VERSION, ensure_extension, version
 
 # What pgvector indexes; above, a search is exact and reads every vector.
 MOST_VECTOR_DIMENSIONS = 2_000
 MOST_INDEXED_DIMENSIONS = 4_000
 MOST_EF_SEARCH = 1_000
+# Links of each vector in the HNSW index, and candidates looked at when it is built.
+M, EF_CONSTRUCTION = 16, 64
+# Candidates looked at in a search, and how a filtered search goes on after them.
+EF_SEARCH, ITERATIVE_SCAN = 100, "relaxed_order"
 
 BATCH = 1_000
 EVERYWHERE = -1
-UNDEFINED_TABLE, UNDEFINED_OBJECT = "42P01", "42704"
 
 CHUNK = Chunk._meta.db_table
 DOCUMENT = Document._meta.db_table
@@ -139,12 +132,11 @@ class PgvectorStore:
     vector. Async callers run it in a thread (``database.in_database_thread``).
     """
 
-    def __init__(self, options: Mapping[str, Any] | None = None, using: str = "default") -> None:
-        self.options = Options.read(options or {})
+    def __init__(self, using: str = "default") -> None:
         self.using = using
 
     def search(
-        self, space: EmbeddingSpace, vector: Vector, *, limit: int, scope: Scope
+        self, space: EmbeddingSpace, vector: Numbers, *, limit: int, scope: Scope
     ) -> list[Found]:
         """See :class:`~finetune_switch.index.stores.base.VectorStore`.
 
@@ -162,7 +154,7 @@ class PgvectorStore:
     def query(
         self,
         space: EmbeddingSpace,
-        vector: Vector,
+        vector: Numbers,
         *,
         limit: int,
         scope: Scope,
@@ -175,7 +167,7 @@ class PgvectorStore:
                 "dimensions."
             )
         exact = exact or not has_indexed_type(space)
-        parameters = {"vector": _literal(vector), "limit": limit, "space": space.pk}
+        parameters = {"vector": Vector(vector).to_text(), "limit": limit, "space": space.pk}
         conditions = [IS_THERE_JOINED if exact else IS_THERE]
         if scope.site_id is not None:
             conditions.append("v.site_id = ANY(%(sites)s::integer[])")
@@ -277,8 +269,8 @@ class PgvectorStore:
             table_name(space),
             operators="halfvec_cosine_ops" if is_half(space) else "vector_cosine_ops",
             bytes_each=space.dimensions * (2 if is_half(space) else 4),
-            m=self.options.m,
-            ef_construction=self.options.ef_construction,
+            m=M,
+            ef_construction=EF_CONSTRUCTION,
             concurrently=concurrently,
         )
 
@@ -291,12 +283,9 @@ class PgvectorStore:
         return any(index.is_valid for index in hnsw.indexes(self.using, table_name(space)))
 
     def _settings(self, limit: int, *, is_filtered: bool) -> list[tuple[str, str]]:
-        ef_search = min(max(self.options.ef_search, limit), MOST_EF_SEARCH)
+        ef_search = min(max(EF_SEARCH, limit), MOST_EF_SEARCH)
         if version(self.using) >= ITERATIVE_SCAN_VERSION:
-            return [
-                ("ef_search", str(ef_search)),
-                ("iterative_scan", self.options.iterative_scan),
-            ]
+            return [("ef_search", str(ef_search)), ("iterative_scan", ITERATIVE_SCAN)]
         # It does not go on by itself where a filter drops what was found.
         return [("ef_search", str(MOST_EF_SEARCH if is_filtered else ef_search))]
 
@@ -306,7 +295,7 @@ class PgvectorStore:
                 cursor.execute(*query)
                 return cursor.fetchall()
         except ProgrammingError as error:
-            if _sqlstate(error) not in (UNDEFINED_TABLE, UNDEFINED_OBJECT):
+            if not isinstance(error.__cause__, UndefinedTable | UndefinedObject):
                 raise
             raise BackendError(
                 _("The site's pages could not be searched."),
@@ -325,7 +314,7 @@ class PgvectorStore:
             if fresh := [row for row in rows if not row[-1]]:
                 self._copy(cursor, space, fresh)
             if known := [row for row in rows if row[-1]]:
-                vectors = [_literal(vector) for vector in _vectors(known, space.dimensions)]
+                vectors = [Vector(vector).to_text() for vector in _vectors(known, space.dimensions)]
                 values = {"ids": [row[0] for row in known], "vectors": vectors}
                 cursor.execute(UPDATE.format(**names), values)
 
@@ -334,18 +323,13 @@ class PgvectorStore:
             f"COPY {table_name(space)} (chunk_id, site_id, locale_id, is_restricted, vector) "
             "FROM STDIN (FORMAT BINARY)"
         )
-        ids, _stored, sites, locales, restricted, _known = zip(*rows, strict=True)
-        vectors = _vectors(rows, space.dimensions).astype(">f2" if is_half(space) else ">f4")
-        data = binary_rows(
-            [(">i8", ids), (">i4", sites), (">i4", locales), ("u1", restricted)], vectors
-        )
-        with connections[self.using].wrap_database_errors:
-            if hasattr(cursor, "copy_expert"):
-                # psycopg 2
-                cursor.copy_expert(statement, io.BytesIO(data))
-                return
-            with cursor.copy(statement) as copy:
-                copy.write(data)
+        vectors = _vectors(rows, space.dimensions)
+        make = HalfVector if is_half(space) else Vector
+        with connections[self.using].wrap_database_errors, cursor.copy(statement) as copy:
+            # A vector travels as the bytes of its own binary format.
+            copy.set_types(["int8", "int4", "int4", "bool", "bytea"])
+            for (chunk_id, _stored, *scope, _known), vector in zip(rows, vectors, strict=True):
+                copy.write_row([chunk_id, *scope, make(vector).to_binary()])
 
     def _has_table(self, space: EmbeddingSpace) -> bool:
         with self._cursor() as cursor:
@@ -374,19 +358,8 @@ def has_indexed_type(space: EmbeddingSpace) -> bool:
     return space.dimensions <= MOST_INDEXED_DIMENSIONS
 
 
-def _vectors(rows: Sequence[Row], dimensions: int) -> Vector:
+def _vectors(rows: Sequence[Row], dimensions: int) -> Numbers:
     for chunk_id, stored, *_scope in rows:
         if len(stored) != 4 * dimensions:
             raise ValueError(f"Chunk {chunk_id} has {len(stored) / 4} numbers, not {dimensions}.")
     return np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(-1, dimensions)
-
-
-def _literal(vector: Vector) -> str:
-    numbers = np.asarray(vector, np.float32).tolist()
-    # Nine digits say a float32 exactly.
-    return "[" + ",".join(["%.9g"] * len(numbers)) % tuple(numbers) + "]"
-
-
-def _sqlstate(error: DatabaseError) -> str | None:
-    """PostgreSQL's own code of an error, from psycopg 3 or psycopg 2."""
-    return getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None)
