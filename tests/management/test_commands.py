@@ -15,7 +15,7 @@ from finetune_switch.management.subcommands import check_and_ask as subcommand
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
 from tests.helpers import make_backend, make_passages, manage
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 LAMP = "The lighthouse lamp was first lit in 1871 by Ada Pender."
 QUESTION = "Who lit the lighthouse lamp first?"

@@ -14,7 +14,7 @@ from finetune_switch.exceptions import SwitchConflict
 from finetune_switch.models import ChatBackend, Exchange, Outcome, Switch
 from tests.helpers import make_backend, make_passages
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def switch(site, connections):
 
 
 @pytest.fixture
-def user(transactional_db):
+def user(db):
     return User.objects.create_user("ada", first_name="Ada")
 
 
@@ -93,6 +93,7 @@ class TestConflict:
         assert stored(switch.site).active == theirs
         assert ModelLogEntry.objects.filter(action="finetune_switch.switch").count() == 1
 
+    @pytest.mark.django_db(transaction=True)
     def test_of_two_at_once_exactly_one_wins(self, switch):
         backends = [make_backend() for _ in range(2)]
         for _ in range(5):
