@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo run test lint check-style check-types check-imports check-settings unit postgres timed bench load lock build clean test-all screenshots messages
+.PHONY: help demo run test lint check-style check-types check-imports check-settings unit servers sqlite timed bench load lock build clean test-all screenshots messages
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -34,7 +34,9 @@ demo: $(STAMP) ## Set up and start the demo site (PORT=8000)
 run: $(STAMP) ## Start the demo site again, without setting anything up
 	@$(BIN)/python manage.py run_demo --port $(PORT) --no-setup
 
-test: $(STAMP) lint unit postgres ## Run every check and test, the browser's included
+# Servers wait more than they work, so they run beside the others.
+test: $(STAMP) lint ## Run every check and test, the browser's included
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line unit servers sqlite
 
 lint: $(STAMP) ## Check style, types, templates, migrations and settings
 	@$(MAKE) --no-print-directory --jobs 2 check-types check-imports check-style check-settings
@@ -63,35 +65,23 @@ check-settings:
 	@DEBUG=0 ALLOWED_HOSTS=example.org REDIS_URL=redis://cache.example.org/0 SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
 		DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py check --deploy --fail-level WARNING
 
-# They wait for model servers and browsers as often as for a processor, so there are more workers
-# than processors.
-WORKERS := 4
+# Tests wait for model servers and browsers as often as for a processor.
+WORKERS := 3
 
-# Long, the same on every database, and in no hurry: beside what measures seconds, they take what
-# that leaves of the processors.
-PATIENT := tests/packaging/test_wheel.py tests/packaging/test_without_vector_index.py tests/e2e/test_bare_project.py \
-	tests/text/test_facts.py tests/text/test_grounding.py tests/admin/test_markup.py \
-	tests/admin/test_permissions.py
+# What is left out here runs in `make test-all`.
+QUICK := -m "not wheel and not timed"
 
-# Servers are the same on every database: `make test-all` runs them on SQLite as well.
-ELSEWHERE := $(addprefix --ignore=,$(PATIENT) tests/servers)
+unit: $(STAMP) ## Run the tests on a private PostgreSQL with pgvector, but for those of servers
+	@echo "==> Tests on PostgreSQL"
+	@$(BIN)/python -m tests.postgres -q -n $(WORKERS) --dist loadfile $(QUICK) --ignore=tests/servers $(PYTEST_ARGS)
 
-unit: $(STAMP) ## Run the tests on SQLite
+servers: $(STAMP) ## Run the tests of real WSGI and ASGI servers
+	@echo "==> Tests of servers on PostgreSQL"
+	@$(BIN)/python -m tests.postgres -q $(QUICK) tests/servers $(PYTEST_ARGS)
+
+sqlite: $(STAMP) ## Run the tests of what people start with, on SQLite
 	@echo "==> Tests on SQLite"
-	@DATABASE_URL= $(BIN)/python -m pytest -q -n $(WORKERS) $(ELSEWHERE) $(PYTEST_ARGS)
-
-# What touches the database in earnest; the rest is the same on every database.
-ON_POSTGRES := tests/management/test_commands.py tests/comparisons/test_comparing.py \
-	tests/comparisons/test_tally.py tests/visitor_questions/test_grouping.py tests/prepared/test_matching.py \
-	tests/limits/test_throttling.py tests/comparisons/test_listing.py tests/visitor_questions/test_listing.py \
-	tests/answers/test_exchange.py tests/index tests/models/test_migrations.py tests/search/test_retrieval.py \
-	tests/search/test_search.py tests/models/test_switch.py tests/vector_index tests/access/test_visibility.py \
-	tests/servers $(PATIENT)
-
-# Three workers, and one for each of the two patient groups.
-postgres: $(STAMP) ## Run the tests of the database, of servers, of installing and of seconds
-	@echo "==> Tests on PostgreSQL with pgvector"
-	@$(BIN)/python -m tests.postgres -q -n 5 $(ON_POSTGRES) $(PYTEST_ARGS)
+	@DATABASE_URL= $(BIN)/python -m pytest -q tests/test_sqlite.py $(PYTEST_ARGS)
 
 timed: $(STAMP) ## Run only the tests that measure seconds
 	@echo "==> Tests that measure seconds"
@@ -126,9 +116,12 @@ lock: $(STAMP) ## Renew requirements/dev.lock and requirements/load.lock
 build: $(STAMP) ## Build the wheel and the source distribution into dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist .
 
-test-all: $(STAMP) ## Run the tests on each Python, Django and Wagtail that is supported and here
-	@echo "==> Servers on SQLite"
-	@DATABASE_URL= $(BIN)/python -m pytest -q -n $(WORKERS) tests/servers
+test-all: test timed ## Run what a release needs: also SQLite, the wheel, other versions
+	@echo "==> All tests on SQLite"
+	@DATABASE_URL= $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(QUICK) --ignore=tests/servers
+	@DATABASE_URL= $(BIN)/python -m pytest -q $(QUICK) tests/servers
+	@echo "==> The wheel"
+	@DATABASE_URL= $(BIN)/python -m pytest -q -m wheel
 	@$(BIN)/python -m tests.matrix
 
 messages: $(STAMP) ## Collect the texts to translate

@@ -16,6 +16,8 @@ from .site import PROJECT, project_environment
 
 MOST = 1.20
 RUNS = 15
+WARM_UP = 1
+TINY = {"RUNS": 1, "WARM_UP": 0}
 
 
 def measure() -> list[Comparison]:
@@ -27,7 +29,7 @@ def measure() -> list[Comparison]:
             milliseconds(_check(database, work[0], plugin=False)),
             milliseconds(_check(database, work[1], plugin=True)),
             runs=RUNS,
-            warm_up=1,
+            warm_up=WARM_UP,
         )
         imports = "imports litellm" if _imports_litellm(database) else "does not import litellm"
     processor = statistics.median(work[1]) / statistics.median(work[0])

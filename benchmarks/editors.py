@@ -25,11 +25,13 @@ from tests.servers import processes
 
 from .listening import OLLAMA, OPENAI, PLUGIN, Heard, Request, listen, percentile_95
 from .measuring import Comparison, compare, tell
+from .site import database_url
 
 EDITORS = 50
 TOKENS_PER_SECOND = 4
 FIRST_TOKEN_SECONDS = 0.4
 ROUNDS = 4
+TINY = {"EDITORS": 2, "TOKENS_PER_SECOND": 40, "ROUNDS": 2}
 MOST_RATIO = 1.5
 QUESTION = "What does a family ticket cost?"
 # Of the demo: one of a hosted model, one of a model of its own.
@@ -68,13 +70,9 @@ def _site(*, postgresql: bool) -> Iterator[tuple[processes.Server, str, str]]:
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="finetune-editors-")))
-        environment = {"DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}"}
-        pool = {}
-        if postgresql:
-            from tests.postgres import private_server
-
-            environment["DATABASE_URL"] = stack.enter_context(private_server())
-            pool["TEST_DATABASE_POOL"] = json.dumps(POOL)
+        url = stack.enter_context(database_url(postgresql=postgresql))
+        environment = {"DATABASE_URL": url}
+        pool = {"TEST_DATABASE_POOL": json.dumps(POOL)} if postgresql else {}
         processes.manage({**environment, "DEBUG": "1"}, "run_demo", "--setup-only")
         standin = stack.enter_context(
             processes.standin_process(

@@ -18,6 +18,7 @@ from .site import migrated_site, standin_process
 MOST_MILLISECONDS = 3.0
 RUNS = 200
 WARM_UP = 20
+TINY = {"RUNS": 2, "WARM_UP": 1}
 # litellm goes on in threads of its own after the last token: its logging, and a cost.
 REST_SECONDS = 0.02
 QUESTION = "When does the harbour open, and what does a mooring cost?"

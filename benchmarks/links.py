@@ -23,6 +23,7 @@ from .sides import MODEL, Site, demo_site, start_plugin, switch_to, visitors_req
 ASKS = 100
 # In which the process imports litellm, and loads the index.
 WARM_UP = 5
+TINY = {"ASKS": 3, "WARM_UP": 1}
 MOST_MILLISECONDS = 200.0
 MODELS = {
     "awake": {"connection": "openai", "model_name": MODEL, "parameters": {"max_tokens": 5}},

@@ -13,14 +13,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from .measuring import Comparison, alternate, compare, tell
-from .site import PROJECT, ROOT, project_environment
+from .site import PROJECT, ROOT, project_environment, sqlite_file
 
 RUNS = 80
 WARM_UP = 10
+TINY = {"RUNS": 2, "WARM_UP": 1}
 MOST_MILLISECONDS = 5.0
 
 
@@ -46,7 +46,7 @@ def _site(*, plugin: bool) -> Iterator[Callable[[], float]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.publishing"],
             cwd=ROOT,
-            env=project_environment(Path(folder) / "bare.sqlite3", BARE_PLUGIN=str(int(plugin))),
+            env=project_environment(sqlite_file(folder), BARE_PLUGIN=str(int(plugin))),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

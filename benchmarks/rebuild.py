@@ -24,6 +24,7 @@ TIMES_FASTER_UNCHANGED = {"sqlite": 3, "postgresql": 5}
 TIMES_FASTER_CHANGED = 20
 DIMENSIONS = 256
 DIFFERENT_VECTORS = 997
+TINY = {"PAGES": 30, "RUNS": 1, "FULL_RUNS": 1, "CHANGED_RUNS": 1}
 
 Work = Callable[[], object]
 
@@ -136,35 +137,30 @@ def _mark_one() -> None:
 
 
 def _embed_for_nothing(stack: ExitStack) -> None:
+    from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
     from finetune_switch.vector_index.embeddings import EmbeddedEmbeddingBackend
 
-    embedder = _Free()
-    get_embedder = mock.Mock(return_value=embedder)
-    for module in ("building", "searching"):
-        stack.enter_context(
-            mock.patch(f"finetune_switch.index.{module}.get_embedder", get_embedder)
-        )
+    def ours(self: Any, texts: Sequence[str]) -> Any:
+        return _vectors()[[_number(text) for text in texts]]
 
-    def embed(self: Any, inputs: Iterable[str], **kwargs: Any) -> Iterator[list[float]]:
+    def theirs(self: Any, inputs: Iterable[str], **kwargs: Any) -> Iterator[list[float]]:
         rows = _lists()
-        return iter([rows[zlib.crc32(text.encode()) % DIFFERENT_VECTORS] for text in inputs])
+        return iter([rows[_number(text)] for text in inputs])
 
-    stack.enter_context(mock.patch.object(EmbeddedEmbeddingBackend, "embed", embed))
-
-
-class _Free:
-    """Vectors that are there already, chosen by the text."""
-
-    connection = ""
-    model_name = "free"
-    dimensions: int | None = DIMENSIONS
-    max_tokens = 512
-
-    def embed(self, texts: Sequence[str]) -> Any:
-        return _vectors()[[zlib.crc32(text.encode()) % DIFFERENT_VECTORS for text in texts]]
-
-    def count_tokens(self, text: str) -> int:
+    def count_tokens(self: Any, text: str) -> int:
         return len(text) // 4 + 1
+
+    for owner, name, free in (
+        (EmbeddedEmbedder, "embed", ours),
+        (EmbeddedEmbedder, "count_tokens", count_tokens),
+        (EmbeddedEmbeddingBackend, "embed", theirs),
+    ):
+        stack.enter_context(mock.patch.object(owner, name, free))
+
+
+def _number(text: str) -> int:
+    """Of the vector that stands for a text."""
+    return zlib.crc32(text.encode()) % DIFFERENT_VECTORS
 
 
 @cache

@@ -22,7 +22,7 @@ import psutil
 
 from tests.servers import processes
 
-from .site import ROOT
+from .site import ROOT, database_url
 
 MODEL = "standin-talkative"
 FIRST_TOKEN_SECONDS = 0.4
@@ -65,11 +65,9 @@ def demo_site(*, postgresql: bool = False) -> Iterator[Site]:
     _allow_open_files()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="finetune-visitors-")))
-        environment = {"DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}"}
+        url = stack.enter_context(database_url(postgresql=postgresql))
+        environment = {"DATABASE_URL": url}
         if postgresql:
-            from tests.postgres import private_server
-
-            environment["DATABASE_URL"] = stack.enter_context(private_server())
             pool = {"max_size": 20, "timeout": 30}
             environment["TEST_DATABASE_POOL"] = json.dumps(pool)
         processes.manage({**environment, "DEBUG": "1"}, "run_demo", "--setup-only")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +31,22 @@ def project_environment(database: Path, **variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def migrated_site(
-    database: Mapping[str, Any] | None = None, **variables: str
-) -> Iterator[tuple[Any, str]]:
+def migrated_site(*, postgresql: bool = False, **variables: str) -> Iterator[tuple[Any, str]]:
     """Set Django up in this process, migrate, and give the default site and the engine's name.
 
-    On SQLite in a file, with the settings that the docs give, or on ``database``. Once a process.
+    On SQLite in a file, with the settings that the docs give, or on PostgreSQL. Once a process.
     """
     import django
+    import environ
 
-    with tempfile.TemporaryDirectory(prefix="finetune-benchmark-") as folder:
-        path = Path(folder) / "bare.sqlite3"
-        os.environ.update(project_environment(path, **variables))
+    with database_url(postgresql=postgresql) as url:
+        wanted = environ.Env.db_url_config(url)
+        os.environ.update(project_environment(Path(wanted["NAME"]), **variables))
         sys.path.insert(0, str(PROJECT))
-        if database is not None:
+        if postgresql:
             from bare import settings
 
-            settings.DATABASES["default"] = dict(database)
+            settings.DATABASES["default"] = {**wanted, "CONN_MAX_AGE": 60}
         django.setup()
         from django.core.management import call_command
         from django.db import connection, connections
@@ -64,12 +64,7 @@ def demo_database(*, postgresql: bool = False) -> Iterator[str]:
     Its types of page are indexed by wagtail-vector-index as well, which keeps and finds them in its
     own way. Once a process.
     """
-    with tempfile.TemporaryDirectory(prefix="finetune-benchmark-") as folder, ExitStack() as stack:
-        url = f"sqlite:///{Path(folder) / 'demo.sqlite3'}"
-        if postgresql:
-            from tests.postgres import private_server
-
-            url = stack.enter_context(private_server())
+    with database_url(postgresql=postgresql) as url:
         os.environ |= {"DJANGO_SETTINGS_MODULE": "demo_site.settings", "DATABASE_URL": url}
         import django
 
@@ -95,14 +90,30 @@ def demo_database(*, postgresql: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def private_postgresql() -> Iterator[dict[str, Any]]:
-    """A PostgreSQL that nobody else knows of, as an entry for ``DATABASES``."""
-    import environ
+def database_url(*, postgresql: bool = False) -> Iterator[str]:
+    """The address of a database of its own, with or without its tables.
 
-    from tests.postgres import private_server
+    Tests, which have no time to migrate one for each benchmark, give one that is migrated:
+    ``BENCHMARK_POSTGRESQL`` is the address of a PostgreSQL.
+    """
+    if not postgresql:
+        with tempfile.TemporaryDirectory(prefix="finetune-benchmark-") as folder:
+            yield f"sqlite:///{sqlite_file(folder)}"
+    elif given := os.environ.get("BENCHMARK_POSTGRESQL"):
+        yield given
+    else:
+        from tests.postgres import private_server
 
-    with private_server() as url:
-        yield {**environ.Env.db_url_config(url), "CONN_MAX_AGE": 60}
+        with private_server() as url:
+            yield url
+
+
+def sqlite_file(folder: str) -> Path:
+    """The name of a new file there, or a copy of the database ``BENCHMARK_SQLITE``."""
+    path = Path(folder) / "site.sqlite3"
+    if given := os.environ.get("BENCHMARK_SQLITE"):
+        shutil.copy(given, path)
+    return path
 
 
 @contextmanager

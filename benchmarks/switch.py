@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from .measuring import Comparison, alternate, compare, milliseconds, tell
-from .site import migrated_site, private_postgresql
+from .site import migrated_site
 
 MOST_MILLISECONDS = 1.5
 RUNS = 2000
+WARM_UP = 100
+TINY = {"RUNS": 5, "WARM_UP": 1}
 
 
 def measure(*, postgresql: bool = False) -> list[Comparison]:
-    with ExitStack() as stack:
-        database = stack.enter_context(private_postgresql()) if postgresql else None
-        site, engine = stack.enter_context(migrated_site(database))
+    with migrated_site(postgresql=postgresql) as (site, engine):
         tell(f"switch: {RUNS} runs each on {engine}")
         return [_measure(site, engine)]
 
@@ -40,7 +38,7 @@ def _measure(site: object, engine: str) -> Comparison:
         return get_backend(Switch.for_question(site).backend)
 
     assert plugin().config.model_name == without().config.model_name
-    times = alternate(milliseconds(without), milliseconds(plugin), runs=RUNS, warm_up=100)
+    times = alternate(milliseconds(without), milliseconds(plugin), runs=RUNS, warm_up=WARM_UP)
     return compare(
         f"Finding the active backend, {engine}",
         times,

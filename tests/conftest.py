@@ -2,88 +2,43 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.template import Template
-from django.test import SimpleTestCase
-from django.test.utils import _TestState
+from django.apps import apps
+from django.db import connection
+from django.db.models.signals import post_migrate
 
 from demo_site.standin import StandIn
-from tests.databases import set_up_database, tear_down_database, the_site
-from tests.side_by_side import SideBySide, group_of, patient_groups
+from tests.databases import make_site, make_site_after_flush, the_site, threads_in_transaction
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 pytest_plugins = ["tests.screens"]
 
-LOW_PRIORITY = 10
-PATIENT_GROUPS = pytest.StashKey[set[str]]()
-
 API_KEY = "sk-tests-0123456789abcdef"
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
-    return SideBySide(config, log)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First those without a database: the workers would only wait while one of them migrates."""
-    items.sort(key=_needs_database)
-
-
-def _needs_database(item: pytest.Item) -> bool:
-    return (
-        item.get_closest_marker("django_db") is not None
-        or not {"db", "transactional_db"}.isdisjoint(item.fixturenames)
-        or issubclass(item.cls or object, SimpleTestCase)
-    )
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What is patient gives way to the other workers, with all that it starts."""
-    if group_of(item.nodeid) in item.session.stash[PATIENT_GROUPS]:
-        os.setpriority(os.PRIO_PROCESS, 0, LOW_PRIORITY)
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    is_worker = "PYTEST_XDIST_WORKER" in os.environ
-    ids = (item.nodeid for item in session.items)
-    session.stash[PATIENT_GROUPS] = patient_groups(ids) if is_worker else set()
-    # What was imported stays: no full collection need look at it again.
-    gc.collect()
-    gc.freeze()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def uninstrumented_templates(django_test_environment: None) -> None:
-    """No test asks which templates were rendered. To note it, Django copies each one's context."""
-    Template._render = _TestState.saved_data.template_render
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if connection.vendor == "sqlite":
+        # In a file: asynchronous work reaches the database from threads of its own.
+        folder = tmp_path_factory.mktemp("database")
+        connection.settings_dict["TEST"]["NAME"] = str(folder / "test.sqlite3")
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Of all the workers of this run."""
-    base = tmp_path_factory.getbasetemp()
-    return base if worker_id == "master" else base.parent
-
-
-@pytest.fixture(scope="session")
-def django_db_setup(
-    django_test_environment: None, django_db_blocker: Any, shared_folder: Path, worker_id: str
-) -> Iterator[None]:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Every test finds the same site, whatever was there before it."""
     with django_db_blocker.unblock():
-        set_up_database(shared_folder, worker_id)
-    yield
-    with django_db_blocker.unblock():
-        tear_down_database(shared_folder, worker_id)
+        make_site()
+    post_migrate.connect(make_site_after_flush, sender=apps.get_app_config("finetune_switch"))
 
 
 @pytest.fixture(scope="session")
@@ -131,13 +86,14 @@ def connections(settings: Any, standin: StandIn) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def site(db: None, settings: Any) -> Any:
+def site(db: None, settings: Any) -> Iterator[Any]:
     """The default site with a home page, and the rows that ``migrate`` makes without a seed."""
     from django.core.cache import cache
 
     cache.clear()
     settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "SEED_BACKEND": None}
-    return the_site()
+    with threads_in_transaction() if connection.in_atomic_block else nullcontext():
+        yield the_site()
 
 
 @pytest.fixture

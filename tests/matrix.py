@@ -1,4 +1,5 @@
-"""``python -m tests.matrix [name …]``: the tests on each Python, Django and Wagtail supported.
+"""``python -m tests.matrix [name …]``: the tests on each Python, Django and Wagtail supported, on
+PostgreSQL, and those of model servers on the oldest and the newest litellm.
 
 ``--tests tests/answers/test_prompts.py`` runs only those, for a first look.
 
@@ -31,10 +32,14 @@ VERSIONS = (
     ("Django>=6.0,<6.1", "wagtail>=7.4,<7.5", "3.12"),
     ("Django>=6,<7", "wagtail>=8.0,<9", "3.12"),
 )
+LITELLM = {"oldest": "litellm>=1.80,<1.81", "newest": "litellm>=1.80"}
+CONTRACT = ("tests/backends/test_contract.py", "tests/backends/test_requests.py")
 TESTS = "not browser and not wheel and not servers"
 # About model servers and litellm, which are the same whatever Django and Wagtail are.
 ELSEWHERE = (
     "tests/standin",
+    "tests/benchmarks",
+    "tests/packaging",
     "tests/backends/test_contract.py",
     "tests/backends/test_faults.py",
     "tests/backends/test_requests.py",
@@ -43,7 +48,7 @@ ELSEWHERE = (
     "tests/search/test_retrieval_quality.py",
 )
 # They wait more than they work.
-PYTEST = ("pytest", "-q", "-n", "4", "-p", "no:cacheprovider")
+PYTEST = ("tests.postgres", "-q", "-n", "4", "--dist", "loadfile", "-p", "no:cacheprovider")
 OUTPUT_LINES = 40
 
 
@@ -54,6 +59,7 @@ class Combination:
     python: str
     django: str
     wagtail: str
+    litellm: str = ""
     held: dict[str, bool] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     tests: str = ""
@@ -62,7 +68,8 @@ class Combination:
     @property
     def name(self) -> str:
         numbers = [re.sub(r"^\D*([\d.]+).*", r"\1", text) for text in (self.django, self.wagtail)]
-        return f"py{self.python}-django{numbers[0]}-wagtail{numbers[1]}"
+        name = f"py{self.python}-django{numbers[0]}-wagtail{numbers[1]}"
+        return f"{name}-litellm-{self.litellm}" if self.litellm else name
 
     @property
     def home(self) -> Path:
@@ -81,13 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = options.names
     combinations = [
         combination
-        for combination in every_combination()
+        for combination in (*every_combination(), *every_litellm())
         if not wanted or any(name in combination.name for name in wanted)
     ]
     for combination in combinations:
         print(f"==> {combination.name}", flush=True)
         started = time.monotonic()
-        examine(combination, find_python(combination.python), options.tests)
+        tests = options.tests or (CONTRACT if combination.litellm else ())
+        examine(combination, find_python(combination.python), tests)
         combination.seconds = time.monotonic() - started
     print(f"\n{table(combinations)}")
     return 0 if combinations and all(combination.all_held for combination in combinations) else 1
@@ -102,6 +110,13 @@ def every_combination() -> Iterator[Combination]:
         for django, wagtail, first in VERSIONS:
             if _number(python) >= _number(first):
                 yield Combination(python, django, wagtail)
+
+
+def every_litellm() -> Iterator[Combination]:
+    django, wagtail, python = VERSIONS[1]
+    if find_python(python):
+        for litellm in LITELLM:
+            yield Combination(python, django, wagtail, litellm)
 
 
 def find_python(version: str) -> str | None:
@@ -135,6 +150,8 @@ def _number(version: str) -> tuple[int, ...]:
 def requirements(combination: Combination) -> list[str]:
     """``dev.in`` and what it includes, with this Django and this Wagtail in place of its own."""
     ours = {"django": combination.django, "wagtail": combination.wagtail}
+    if combination.litellm:
+        ours["litellm"] = LITELLM[combination.litellm]
     return [
         ours.get(re.split(r"[^\w-]", line, maxsplit=1)[0].lower(), line)
         for line in _lines(REQUIREMENTS / "dev.in")
@@ -176,10 +193,12 @@ def examine(combination: Combination, base: str | None, tests: Sequence[str]) ->
 def _versions(python: Path) -> dict[str, str]:
     code = (
         "import platform, django, wagtail\n"
-        "print(platform.python_version(), django.__version__, wagtail.__version__)"
+        "from importlib.metadata import version\n"
+        "print(platform.python_version(), django.__version__, wagtail.__version__,"
+        " version('litellm'))"
     )
     said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
-    return dict(zip(("Python", "Django", "Wagtail"), said.split(), strict=True))
+    return dict(zip(("Python", "Django", "Wagtail", "litellm"), said.split(), strict=True))
 
 
 def _run(combination: Combination, what: str, *command: str | Path) -> bool:
@@ -187,6 +206,7 @@ def _run(combination: Combination, what: str, *command: str | Path) -> bool:
     finished = subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
+        # The tests start a PostgreSQL of their own, whatever is named here.
         env={**os.environ, "DATABASE_URL": "sqlite://:memory:"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -210,7 +230,7 @@ def _summary(output: str) -> str:
 
 def table(combinations: Sequence[Combination]) -> str:
     """What held, as a Markdown table."""
-    rows = [("Python", "Django", "Wagtail", "check", "migrations", "tests", "seconds")]
+    rows = [("Python", "Django", "Wagtail", "litellm", "check", "migrations", "tests", "seconds")]
     rows.append(("---",) * len(rows[0]))
     for combination in combinations:
         words = {True: "held", False: "**failed**", None: "not run"}
@@ -221,6 +241,7 @@ def table(combinations: Sequence[Combination]) -> str:
             "Python": combination.python,
             "Django": combination.django,
             "Wagtail": f"{combination.wagtail} (not installed)",
+            "litellm": combination.litellm,
         }
         rows.append(
             (

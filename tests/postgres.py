@@ -22,14 +22,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 MAX_CONNECTIONS = 100
+# Two transactions that wait for each other fail, instead of stopping the run.
+LOCK_SECONDS = 60
 # Durability is not what is tested, and a server that nobody keeps needs none.
 CONFIGURATION = f"""
 max_connections = {MAX_CONNECTIONS}
 fsync = off
 synchronous_commit = off
 full_page_writes = off
+lock_timeout = {LOCK_SECONDS}s
 """
 CLEARING_UP_SECONDS = 20
+# The variable with the name of the database that the tests copy.
+TEMPLATE = "TEST_TEMPLATE"
 WATCH = "--watch-private-server"
 
 
@@ -42,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         _say("Using the PostgreSQL of DATABASE_URL")
         return _run_pytest(given, arguments)
     with private_server() as url:
-        return _run_pytest(url, arguments)
+        return _run_pytest(url, arguments, **{TEMPLATE: migrate(url)})
 
 
 @contextmanager
@@ -57,6 +62,34 @@ def private_server() -> Iterator[str]:
         watcher.stdin.close()
         watcher.wait()
         _say("Stopped PostgreSQL" if not home.exists() else f"Could not remove {home}")
+
+
+def migrate(url: str) -> str:
+    """Migrate the database; gives its name, of which each worker of pytest makes a copy."""
+    _say("Migrating the database that the tests copy")
+    subprocess.run(
+        [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
+        env={**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        check=True,
+    )
+    return urlsplit(url).path.removeprefix("/")
+
+
+@contextmanager
+def copied_database() -> Iterator[str]:
+    """A copy of the migrated database, where pytest was started with one; gives its URL."""
+    import psycopg
+
+    address = urlsplit(os.environ["DATABASE_URL"])
+    template = os.environ.get(TEMPLATE, "template1")
+    name = f"finetune_{uuid.uuid4().hex[:8]}"
+    maintenance = address._replace(path="/postgres").geturl()
+    with psycopg.connect(maintenance, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield address._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _start(home: Path) -> str:
@@ -127,10 +160,11 @@ def _stop_postmaster(pid_file: Path) -> None:
         pass
 
 
-def _run_pytest(url: str, arguments: Sequence[str]) -> int:
+def _run_pytest(url: str, arguments: Sequence[str], **variables: str) -> int:
     _say(f"pytest {' '.join(arguments)}")
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments], env={**os.environ, "DATABASE_URL": url}
+        [sys.executable, "-m", "pytest", *arguments],
+        env={**os.environ, "DATABASE_URL": url, **variables},
     )
     try:
         return process.wait()

@@ -9,13 +9,13 @@ from wagtail.models import PageViewRestriction
 
 from finetune_switch.access import Asker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 KINDS = PageViewRestriction
 
 
 @pytest.fixture
-def groups(transactional_db):
+def groups(db):
     return [Group.objects.create(name=name) for name in ("Crew", "Trustees")]
 
 

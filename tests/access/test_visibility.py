@@ -19,7 +19,7 @@ from finetune_switch.access.visibility import (
     site_ids_of,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def restrict(page, kind=PageViewRestriction.LOGIN, groups=()):
@@ -110,7 +110,7 @@ class TestWhereAPageIs:
 
 class TestOtherModels:
     @pytest.fixture
-    def group(self, transactional_db):
+    def group(self, db):
         return Group.objects.create(name="Crew")
 
     def grant(self, group, *names):

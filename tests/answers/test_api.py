@@ -26,7 +26,7 @@ from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, Switch
 from tests.helpers import OPENING, QUESTION, ask_async, ask_sync, make_backend, make_passages, run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -293,6 +293,7 @@ class TestAskedOnce:
         assert second.text.strip() == first.text.strip() == "The harbour opens"
         assert len(standin.requests) == 1
 
+    @pytest.mark.django_db(transaction=True)
     def test_two_at_once(self, options, standin):
         standin.add_model("slow", first_token_seconds=0.5)
         options["backend"] = make_backend("ollama", "slow")

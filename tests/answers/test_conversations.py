@@ -32,7 +32,7 @@ from tests.conversation_helpers import (
 )
 from tests.helpers import ask_async, ask_sync, make_passages, run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

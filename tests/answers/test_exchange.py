@@ -16,7 +16,7 @@ from finetune_switch.models import Exchange, Origin, Outcome
 from finetune_switch.models.backend import DEFAULT_SYSTEM_PROMPT
 from tests.helpers import OPENING, QUESTION, make_backend, make_passages
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ class TestShownText:
 
 
 class TestWordings:
-    def test_each_change_is_a_new_number(self, transactional_db):
+    def test_each_change_is_a_new_number(self):
         backend = make_backend()
         for text in ("One.", "One.", "Two.", "One."):
             backend.system_prompt = text

@@ -23,7 +23,7 @@ from tests import hostile
 from tests.helpers import make_backend
 from tests.index_helpers import build
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "injection.md"
 BLOCK = re.compile(r"(<!-- cases -->\n).*?(<!-- /cases -->)", re.DOTALL)

@@ -13,7 +13,7 @@ from django.test import AsyncRequestFactory
 from finetune_switch.answers import streaming
 from tests.helpers import make_backend, make_passages
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 ANSWER = "The harbour opens at nine on every day of the week. [1]"
 

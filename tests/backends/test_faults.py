@@ -21,7 +21,7 @@ from finetune_switch.models import Outcome
 from tests.conftest import API_KEY
 from tests.helpers import make_backend, make_passages, server_connection
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 SAID = "The harbour opens"
 # Short where a fault is waited out, so long that a busy machine keeps them everywhere else.
@@ -99,7 +99,7 @@ def no_leaks(caplog, capfd):
 
 
 @pytest.fixture
-def faulty(connections, transactional_db, provider, ask):
+def faulty(site, connections, provider, ask):
     """Asks a model with a fault, or ``model`` in its place, within short deadlines."""
 
     def ask_model(fault="", *, model="", deadlines=DEADLINES, connection=provider, **values):

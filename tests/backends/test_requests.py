@@ -24,7 +24,7 @@ from finetune_switch.models import Exchange, Outcome
 from tests.conftest import API_KEY
 from tests.helpers import QUESTION, make_backend, make_passages, run, server_connection
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 MESSAGES = [{"role": "user", "content": QUESTION}]
 
@@ -211,7 +211,8 @@ class TestAReaderWhoLeavesBetweenEvents:
         )
         with closing(iter(pending)) as events:
             assert isinstance(next(events), SourcesEvent)
-            assert not said or next(events) == TextEvent(said)
+            if said:
+                assert next(events) == TextEvent(said)
         self.check(Outcome.CANCELLED, said)
         assert len(standin.requests) == bool(said)
 
@@ -224,7 +225,8 @@ class TestAReaderWhoLeavesBetweenEvents:
         async def leave():
             async with aclosing(aiter(pending)) as events:
                 assert isinstance(await anext(events), SourcesEvent)
-                assert not said or await anext(events) == TextEvent(said)
+                if said:
+                    assert await anext(events) == TextEvent(said)
 
         run(leave())
         self.check(Outcome.CANCELLED, said)

@@ -29,7 +29,7 @@ from finetune_switch.models import (
 )
 from tests.index_helpers import build
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 QUESTION = "When does the harbour open?"
 

@@ -31,16 +31,10 @@ from tests.index_helpers import build
 from tests.pages import Page, address
 from tests.screens import add_page
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 QUESTION = "When does the harbour open?"
 PARTIAL = {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}
-
-
-@pytest.fixture
-def site(transactional_db, site):
-    """Answers are given in threads, which see what is committed."""
-    return site
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.comparison_helpers import (
     show_names,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 class TestWilson:

@@ -27,7 +27,7 @@ from demo_site.wording import say_length, say_price, say_time
 from finetune_switch.models import ChatBackend, Exchange, Switch
 from tests.databases import remove_site, the_site
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 HANDBOOK = "/handbook/opening-up/"
 TRUSTEES = "/about/trustees-papers/"
@@ -211,7 +211,7 @@ class DemoSiteTests(TestCase):
                 assert fact in pages, (question["question"], fact)
             assert question["answer"]
             assert question["tags"]
-            assert question["facts"] or not question["answerable"]
+            assert bool(question["facts"]) == question["answerable"]
 
     def test_typed_fields_are_embedded(self) -> None:
         facts = {

@@ -21,7 +21,7 @@ from demo_site.models import ArticlePage
 from finetune_switch.index.content import Section, content_of
 from tests.index_helpers import plain, said, texts_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 class TestAnchors:

@@ -28,7 +28,7 @@ from finetune_switch.models import (
 from tests.embedding_helpers import chooser
 from tests.index_helpers import build, counts, embedded, titles
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 LAMP = "The lighthouse lamp was first lit in 1871 by Ada Pender, the keeper's daughter."
 SOUP = "The café serves kipper soup with brown bread from noon until three."

@@ -24,7 +24,7 @@ from finetune_switch.models import Document, IndexBuild
 from tests.embedding_helpers import chooser
 from tests.index_helpers import build, counts, titles
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 Status = IndexBuild.Status
 

@@ -21,7 +21,7 @@ from finetune_switch.models import Document, Exclusion, PendingUpdate
 from tests.pages import Page as Screen
 from tests.pages import form_values
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 LEFT_OUT, SUBTREE = "finetune_switch-left_out", "finetune_switch-subtree"
 

@@ -14,7 +14,7 @@ from finetune_switch.index.stores import memory
 from finetune_switch.index.stores.memory import MemoryStore
 from finetune_switch.models import Chunk, Document, EmbeddingSpace, RemovedChunk
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 DIMENSIONS = 16
 EVERYTHING = Scope()
@@ -27,7 +27,7 @@ def unit(rows):
 
 
 @pytest.fixture
-def space(transactional_db):
+def space(db):
     return EmbeddingSpace.objects.create(model_name="test", dimensions=DIMENSIONS, is_active=True)
 
 

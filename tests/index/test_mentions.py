@@ -16,7 +16,7 @@ from demo_site.models import ArticlePage, HomePage
 from finetune_switch.index.content import Content, Section, content_of, objects_that_use
 from tests.index_helpers import said, texts_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 class TestImagesAndDocuments:

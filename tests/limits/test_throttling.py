@@ -21,7 +21,7 @@ from tests.helpers import make_backend
 from tests.index_helpers import build
 from tests.visitor_helpers import ask_visitor, events
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 QUESTION = "When does the lighthouse open?"
 PRICED = {"prompt_price": Decimal(90_000), "completion_price": Decimal(0)}
@@ -236,6 +236,7 @@ class TestAtOnce:
         read(under_way)
         assert read(ask_visitor(client))
 
+    @pytest.mark.django_db(transaction=True)
     def test_a_reader_who_leaves_makes_room(self, client, lighthouse, visitors):
         visitors(STREAMS=1)
         left = ask_visitor(client)
@@ -321,6 +322,7 @@ class TestBudget:
         assert not Exchange.objects.exists()
         assert_refused(ask_visitor(client), 503, "budget", 1510170)
 
+    @pytest.mark.django_db(transaction=True)
     def test_who_leaves_before_the_server_told_has_spent_all_the_same(
         self, client, lighthouse, visitors, standin
     ):

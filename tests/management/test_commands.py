@@ -29,7 +29,7 @@ from tests.helpers import make_backend, make_passages, manage
 from tests.roles import make_user
 from tests.visitor_helpers import make_exchange
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 LAMP = "The lighthouse lamp was first lit in 1871 by Ada Pender."
 QUESTION = "Who lit the lighthouse lamp first?"

@@ -15,7 +15,7 @@ from finetune_switch.models import EmbeddingSpace, IndexBuild, PendingUpdate
 from tests.helpers import make_backend, manage
 from tests.index_helpers import build
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 COMMAND = "manage.py finetune_switch index"
 REFUSED = "Embeddings: the server of the embedding model does not take connections."

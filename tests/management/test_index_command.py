@@ -12,7 +12,7 @@ from finetune_switch.models.index import active_space
 from tests.helpers import manage
 from tests.index_helpers import build
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 ON_POSTGRESQL = connection.vendor == "postgresql"
 

@@ -12,7 +12,7 @@ from finetune_switch.exceptions import SwitchConflict
 from finetune_switch.models import ChatBackend, Exchange, Outcome, Switch
 from tests.helpers import make_backend, make_passages
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def switch(site, connections):
 
 
 @pytest.fixture
-def user(transactional_db):
+def user(db):
     return User.objects.create_user("ada", first_name="Ada")
 
 
@@ -91,6 +91,7 @@ class TestConflict:
         assert stored(switch.site).active == theirs
         assert ModelLogEntry.objects.filter(action="finetune_switch.switch").count() == 1
 
+    @pytest.mark.django_db(transaction=True)
     def test_one_of_two_concurrent_switches_wins(self, switch):
         backends = [make_backend() for _ in range(2)]
         for _ in range(5):

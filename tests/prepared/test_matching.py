@@ -16,7 +16,7 @@ from finetune_switch.prepared.matching import find_prepared, has_phrase, plain
 from tests.helpers import make_backend
 from tests.index_helpers import build
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 Kind = PreparedAnswer.Kind
 QUESTION = "Do I get my money back if I cancel a course?"

@@ -25,7 +25,7 @@ from tests.embedding_helpers import chooser
 from tests.helpers import ask_sync
 from tests.index_helpers import build, embedded
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 HERE = Path(__file__).parent
 PAIRS = tomllib.loads((HERE / "similarity.toml").read_text())

@@ -20,7 +20,7 @@ from finetune_switch.passages import Hit
 from finetune_switch.search import retrieve
 from tests.helpers import make_backend, make_passages, run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 LAMP = "The lighthouse lamp was first lit in 1871 by Ada Pender, the keeper's daughter."
 SOUP = "The lighthouse café serves kipper soup with brown bread from noon until three."

@@ -13,7 +13,7 @@ from finetune_switch.search import search, similar_pages
 from finetune_switch.text.excerpts import EXCERPT_CHARACTERS, excerpt
 from tests.index_helpers import build
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 LAMP = "The lighthouse lamp was first lit in 1871 by Ada Pender, the keeper's daughter."
 

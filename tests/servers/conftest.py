@@ -7,9 +7,9 @@ engine. While a test of this folder runs, this process's ``default`` connection 
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -18,7 +18,7 @@ from wagtail.models import Site
 
 from demo_site.standin import StandIn
 from finetune_switch.models import ChatBackend, Switch
-from tests.databases import copy_migrated_database
+from tests.postgres import copied_database
 
 from . import processes
 from .asking import LONG_ANSWER, asked
@@ -68,21 +68,13 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def database_name(
-    server_folder: Path, shared_folder: Path, django_db_setup, django_db_blocker
-) -> Iterator[str]:
-    """The name of a database that only these tests use, with its tables and nothing else."""
+def database_name(server_folder: Path, django_db_modify_db_settings) -> Iterator[str]:
+    """The name of a database that only these tests use, with or without its tables."""
     if not ON_POSTGRESQL:
-        name = str(server_folder / "site.sqlite3")
-        copy_migrated_database(shared_folder, name)
-        yield name
+        yield str(server_folder / "site.sqlite3")
         return
-    name = f"finetune_servers_{uuid.uuid4().hex[:8]}"
-    with django_db_blocker.unblock():
-        copy_migrated_database(shared_folder, name)
-    yield name
-    with django_db_blocker.unblock(), connections["default"]._nodb_cursor() as cursor:
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with copied_database() as url:
+        yield urlsplit(url).path.removeprefix("/")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from finetune_switch.models import Exchange, Outcome, Switch
 from finetune_switch.text.fact_lock import FactLock
 from tests.helpers import QUESTION, ask_async, ask_sync, make_backend, make_passages
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 PAGES = (
     "The desk opens at 9am. Ring 020 7946 0018, or write to desk@harbour.example.",

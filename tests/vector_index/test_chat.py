@@ -26,7 +26,7 @@ from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, Switc
 from finetune_switch.vector_index.indexes import QuestionVectors, RegisteredIndex
 from tests.helpers import make_backend, run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 MESSAGES = [
     {"role": "system", "content": "You are a helpful assistant."},

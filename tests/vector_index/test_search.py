@@ -38,7 +38,7 @@ from tests.vector_index_helpers import (
     writes,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

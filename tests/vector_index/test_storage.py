@@ -36,7 +36,7 @@ from tests.vector_index_helpers import (
     restrict,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

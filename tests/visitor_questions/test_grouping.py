@@ -14,7 +14,7 @@ from finetune_switch.visitor_questions.grouping import Missing, group_unanswered
 from tests.index_helpers import build
 from tests.visitor_helpers import make_exchange, unanswered
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 # Questions as visitors word them, by what they want to know.
 WANTED = {

@@ -24,7 +24,7 @@ from tests.helpers import make_backend, make_passages
 from tests.index_helpers import build
 from tests.visitor_helpers import ask_visitor, events
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 OPENING = "The lighthouse opens at 9am, and a ticket costs £24."
 SAID = "It opens at nine. [1] A dog pays £7. [1] <b>Welcome.</b>"

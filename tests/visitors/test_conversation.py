@@ -13,7 +13,7 @@ from wagtail.models import PageViewRestriction
 from finetune_switch.models import Exchange
 from tests.conversation_helpers import BY_MODEL, FIRST, FOLLOW_UP, make_museum, switch_to
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

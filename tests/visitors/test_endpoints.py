@@ -20,7 +20,7 @@ from finetune_switch.urls import urlpatterns
 from finetune_switch.visitors.openapi import EVENTS, description
 from tests.index_helpers import build
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 HERE = {"sec-fetch-site": "same-origin"}
 ELSEWHERE = {"sec-fetch-site": "cross-site", "origin": "https://elsewhere.example"}

@@ -16,7 +16,7 @@ from tests.helpers import make_backend
 from tests.index_helpers import build
 from tests.visitor_helpers import ask_visitor, events
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 QUESTION = "When does the lighthouse open?"
 SHOP = "https://shop.example"
