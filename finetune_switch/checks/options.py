@@ -31,7 +31,7 @@ class Rule:
     hint: str | None = None
     items: Rule | None = None
     is_shown: bool = True
-    """Whether the error shows the value: not where it may be a key."""
+    """Whether the error shows the value. It does not where the value may be a key."""
 
     def or_none(self, words: str = "") -> Rule:
         """The same rule, which ``None`` meets too; ``words`` say what it means."""
@@ -73,7 +73,7 @@ class Options:
                 hint = f'Did you mean "{near[0]}"? ' if near else ""
                 hint += f"The options are: {', '.join(self.known)}."
                 yield _error(self.unknown_id, f"{place} is an unknown option.", hint)
-            # An empty dictionary of options is as good as none, but not an empty connection.
+            # Empty options count as left out, but a connection that is declared must be complete.
             elif given or rule is self.others or isinstance(rule, Rule):
                 yield from rule.check(place, given)
         for name, meaning in self.required.items():

@@ -1,4 +1,4 @@
-"""What doctor finds of the index, and what a finding is."""
+"""The findings of doctor about the index."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Finding:
 
 
 def examine_index(*, ask: bool) -> Iterator[Finding]:
-    """Whether there is an index, whether it is current, and whether it can be kept so.
+    """Whether there is an index, and whether it is and will stay current.
 
-    Without ``ask`` nothing is sent to the server of an embedding model.
+    Without ``ask`` nothing is sent to the server of the embedding model.
     """
     known = adapters.indexes()
     space = active_space()
@@ -52,7 +52,7 @@ def examine_index(*, ask: bool) -> Iterator[Finding]:
 
 
 def _examine_embeddings(space: EmbeddingSpace | None, *, ask: bool) -> Iterator[Finding]:
-    """The model that the settings name, and the one that made the index where that is another."""
+    """The embedding model of the settings, and that of the index where it is another one."""
     state = overview.rebuild_state()
     if state.problem:
         yield Finding("embeddings", False, state.problem, state.remedy)
@@ -103,7 +103,7 @@ def _examine_last_build() -> Iterator[Finding]:
 
 
 def _examine_changes() -> Iterator[Finding]:
-    """Changes that were not tried yet, then those that failed, each with its reason."""
+    """Changes that wait for their first try, then those that failed, each with its reason."""
     untried = PendingUpdate.objects.filter(error="")
     waiting = overview.Waiting(**untried.aggregate(count=Count("pk"), since=Min("marked_at")))
     changed = f"{INDEX_COMMAND} --changed"

@@ -1,4 +1,4 @@
-"""init, doctor: what an installation still lacks, and how to take it out again."""
+"""init and doctor: what an installation lacks, and how to remove the plugin."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Init(Subcommand):
 
 
 def missing_lines() -> Iterator[tuple[str, str]]:
-    """Where something is missing, and what to write there."""
+    """The place of each missing line, and the line."""
     if not apps.is_installed("wagtail.contrib.settings"):
         yield "settings: INSTALLED_APPS", '"wagtail.contrib.settings",'
     if apps.is_installed("wagtail_vector_index") and not apps.is_installed(ADAPTER):
@@ -133,7 +133,7 @@ class Doctor(Subcommand):
 
 
 def examine(*, ask_backends: bool) -> Iterator[Finding]:
-    """Everything that a working installation needs, one finding each."""
+    """One finding for each thing that an installation needs."""
     yield from _examine_install()
     pending = _pending_migrations()
     yield Finding(
@@ -169,7 +169,7 @@ def _examine_install() -> Iterator[Finding]:
         yield Finding("install", True, f"wagtail-vector-index {version('wagtail-vector-index')}")
     except PackageNotFoundError:
         yield Finding(
-            "install", True, "wagtail-vector-index is not here; nothing but its adapter needs it."
+            "install", True, "wagtail-vector-index is not installed; only its adapter needs it."
         )
 
 
@@ -179,7 +179,7 @@ def _examine_settings() -> Iterator[Finding]:
         yield Finding("settings", False, message.msg, message.hint or message.msg)
     hints = " ".join(message.hint or "" for message in messages)
     for where, lines in missing_lines():
-        # What a check has said already is not said again.
+        # A check may have reported it already.
         if lines.strip('",') not in hints:
             place = where.removeprefix("settings: ")
             yield Finding("settings", False, f"{place} lacks a line.", f"{place}:\n{lines}")
@@ -227,7 +227,7 @@ def _examine_cache() -> Finding:
     try:
         cache.set("finetune_switch:doctor", "1", 5)
         works = cache.get("finetune_switch:doctor") == "1"
-    except Exception:  # whatever a cache's client raises, the cache does not work
+    except Exception:  # whatever the client raises
         works = False
     return Finding(
         "cache",
