@@ -56,13 +56,13 @@ class CompareView(PermissionFunctionMixin, WagtailAdminTemplateMixin, FormView):
         again = _row(Comparison.objects.all(), self.request.GET.get("again"))
         if again is not None and not may_read(Asker.from_request(self.request), again):
             again = None
+        last = again or own.first()
         # Which backends answered is part of what a blind comparison hides.
-        may_know = again is not None and (again.user_id == user.pk or again.tells_names_to(user))
-        last = again if may_know else own.first()
+        hides = again is not None and again.user_id != user.pk and not again.tells_names_to(user)
         site = (again and again.site) or Site.find_for_request(self.request)
         initial: dict[str, Any] = {
             "site": site,
-            "backends": _suggested(last, site),
+            "backends": _suggested(own.first() if hides else last, site),
             "locale": again.locale if again is not None else _language_of(site),
         }
         if last is not None:
