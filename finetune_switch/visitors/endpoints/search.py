@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
+from finetune_switch.answers.threads import release_connections
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Switch
 from finetune_switch.models.exchange import clean_question
@@ -62,7 +63,9 @@ def search(request: HttpRequest) -> HttpResponse:
             elif request.GET.get("answer") == LATER:
                 context["is_answered_later"] = True
             else:
-                answered = context["answered"] = answer_visitor(request, question)
+                answered = context["answered"] = answer_visitor(
+                    request, question, before_waiting=release_connections
+                )
     response = render(request, "finetune_switch/visitors/search.html", context)
     if answered is not None:
         response.status_code = answered.status
