@@ -1,6 +1,6 @@
-"""Questions and their answers, for every caller alike.
+"""Questions and their answers, the same for every caller.
 
-:func:`answer` and :func:`aanswer` give an :class:`Answer` and an :class:`AsyncAnswer`: nothing is
+:func:`answer` and :func:`aanswer` return an :class:`Answer` and an :class:`AsyncAnswer`: nothing is
 asked before the first event is read, the backend is asked once, and reading again replays.
 """
 
@@ -10,19 +10,17 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, closing, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.http import HttpRequest
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
-from finetune_switch.access.sites import current_request
 from finetune_switch.backends.base import Silence
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Message, Turn
-from finetune_switch.models import ChatBackend, Origin, Switch
+from finetune_switch.models import ChatBackend, Origin
 from finetune_switch.passages import Passage
 
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
@@ -36,90 +34,101 @@ T = TypeVar("T")
 __all__ = ["Answer", "AsyncAnswer", "aanswer", "answer"]
 
 
-def answer(question: str, **options: Any) -> Answer:
+def answer(
+    question: str,
+    *,
+    site: Site | None = None,
+    request: HttpRequest | None = None,
+    asker: Asker | None = None,
+    locale: str = "",
+    backend: ChatBackend | None = None,
+    indexes: Sequence[str] | None = None,
+    passages: Sequence[Passage] | None = None,
+    retrieval: bool = True,
+    messages: Sequence[Message] | None = None,
+    turns: Sequence[Turn] = (),
+    conversation: uuid.UUID | None = None,
+    fact_lock: bool = False,
+    prepared: bool = False,
+    origin: Origin = Origin.SITE,
+) -> Answer:
     """The answer to a question, as a lazy, replayable stream of events.
 
-    Options, all of them optional:
+    Without ``site``, that of ``request`` or of the current request is used, else the default one;
+    without ``asker``, an anonymous visitor; without ``locale``, the active language; without
+    ``backend`` and ``indexes``, those of the site's switch.
 
-    - ``indexes``: aliases of the indexes to search; those of the site's switch otherwise.
-    - ``site``: a Wagtail site; otherwise that of ``request`` (the current one, which the middleware
-      knows), else the default site.
-    - ``locale``: a language code; the active language otherwise.
-    - ``asker``: an :class:`~finetune_switch.access.askers.Asker`; an anonymous visitor otherwise.
-    - ``backend``: a :class:`~finetune_switch.models.ChatBackend`; the active one otherwise.
-    - ``passages``: a frozen list of passages; nothing is retrieved then.
-    - ``retrieval``: ``False`` asks the model without any passages.
-    - ``instructions``: what the model is told in place of its backend's own instructions.
-    - ``messages``: a ready prompt in place of passages; it is sent as it is.
-    - ``fact_lock``: ``True`` holds sentences back whose facts stand in no passage, see
-      :mod:`finetune_switch.text.fact_lock`; the events then come sentence by sentence.
-    - ``prepared``: ``True`` gives the answer that people have prepared for the question, if there
-      is one, and asks no model then, see :mod:`finetune_switch.prepared.matching`.
-    - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
-    - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
-      not asked again: its answer is replayed from the record.
-    - ``turns``: the :class:`~finetune_switch.messages.Turn` of the same conversation so far,
-      oldest first. The question is searched for as one that stands alone, at first as a rule makes
-      it and then as the model does; where that finds other passages, a second ``SourcesEvent``
-      takes the place of the first.
-    - ``conversation``: a UUID that the questions of one conversation share; it is recorded.
-    - ``switch``: the site's :class:`~finetune_switch.models.Switch`, where it was read already.
-    - ``visitor``: the hash that stands for a visitor in the record.
+    ``passages`` are used in place of retrieved ones, and ``messages`` in place of a prompt.
+    ``retrieval=False`` asks the model without passages. ``turns`` are what was asked and answered
+    before, oldest first; where the model's rewriting of the question finds other passages, a second
+    ``SourcesEvent`` takes the place of the first. ``conversation`` is recorded, and shared by the
+    questions of one. ``fact_lock`` holds back sentences with facts that stand in no passage.
+    ``prepared`` gives the answer that people prepared, where there is one. ``origin`` says where
+    the question was asked; visitors' rules hold for ``SITE``.
+
+    ``Answer(AskedQuestion(…))`` is the same with every option there is.
 
     Raises :class:`~finetune_switch.exceptions.InvalidQuestion` at once where there is nothing to
     ask. Every later failure is an event.
     """
-    return Answer(_asked_question(question, **options))
+    return Answer(
+        AskedQuestion(
+            question,
+            site=site,
+            request=request,
+            asker=asker or Asker.anonymous(),
+            locale=locale,
+            backend=backend,
+            indexes=indexes,
+            passages=passages,
+            retrieval=retrieval,
+            messages=messages,
+            turns=turns,
+            conversation=conversation,
+            fact_lock=fact_lock,
+            prepared=prepared,
+            origin=origin,
+        )
+    )
 
 
-def aanswer(question: str, **options: Any) -> AsyncAnswer:
-    """The same for ``async for``; see :func:`answer`."""
-    return AsyncAnswer(_asked_question(question, **options))
-
-
-def _asked_question(
+def aanswer(
     question: str,
     *,
-    indexes: Sequence[str] | None = None,
     site: Site | None = None,
     request: HttpRequest | None = None,
-    locale: str | None = None,
     asker: Asker | None = None,
+    locale: str = "",
     backend: ChatBackend | None = None,
+    indexes: Sequence[str] | None = None,
     passages: Sequence[Passage] | None = None,
     retrieval: bool = True,
-    instructions: str = "",
     messages: Sequence[Message] | None = None,
+    turns: Sequence[Turn] = (),
+    conversation: uuid.UUID | None = None,
     fact_lock: bool = False,
     prepared: bool = False,
     origin: Origin = Origin.SITE,
-    exchange_id: uuid.UUID | None = None,
-    conversation: uuid.UUID | None = None,
-    turns: Sequence[Turn] = (),
-    switch: Switch | None = None,
-    visitor: str = "",
-) -> AskedQuestion:
-    return AskedQuestion(
-        question=question,
-        indexes=indexes,
-        site=site,
-        locale=locale or get_language() or "",
-        asker=asker or Asker.anonymous(),
-        backend=backend,
-        passages=passages,
-        retrieval=retrieval,
-        instructions=instructions,
-        messages=messages,
-        fact_lock=fact_lock,
-        prepared=prepared,
-        # Now, since the events may be read when the request's context is gone.
-        request=request or current_request(),
-        origin=origin,
-        exchange_id=exchange_id,
-        conversation=conversation,
-        turns=turns,
-        switch=switch,
-        visitor=visitor,
+) -> AsyncAnswer:
+    """The same for ``async for``; see :func:`answer`."""
+    return AsyncAnswer(
+        AskedQuestion(
+            question,
+            site=site,
+            request=request,
+            asker=asker or Asker.anonymous(),
+            locale=locale,
+            backend=backend,
+            indexes=indexes,
+            passages=passages,
+            retrieval=retrieval,
+            messages=messages,
+            turns=turns,
+            conversation=conversation,
+            fact_lock=fact_lock,
+            prepared=prepared,
+            origin=origin,
+        )
     )
 
 

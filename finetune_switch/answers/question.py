@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
-from finetune_switch.access.sites import site_for
+from finetune_switch.access.sites import current_request, site_for
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Message, Turn
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
@@ -34,12 +34,12 @@ logger = logging.getLogger("finetune_switch.answering")
 
 @dataclass
 class AskedQuestion:
-    """A question and everything that says how it is to be answered."""
+    """A question and everything that says how it is to be answered; see :func:`.api.answer`."""
 
     question: str
-    locale: str
-    asker: Asker
-    origin: Origin
+    locale: str = ""
+    asker: Asker = field(default_factory=Asker.anonymous)
+    origin: Origin = Origin.SITE
     site: Site | None = None
     request: HttpRequest | None = None
     indexes: Sequence[str] | None = None
@@ -47,18 +47,26 @@ class AskedQuestion:
     passages: Sequence[Passage] | None = None
     retrieval: bool = True
     instructions: str = ""
+    """For the model, in place of its backend's own instructions."""
     messages: Sequence[Message] | None = None
     fact_lock: bool = False
     prepared: bool = False
     exchange_id: uuid.UUID | None = None
+    """The asker's own id. A question with a known id is replayed from the record, not asked."""
     conversation: uuid.UUID | None = None
+    """Shared by the questions of one conversation; recorded."""
     turns: Sequence[Turn] = ()
     switch: Switch | None = None
+    """The site's switch, where it was read already."""
     visitor: str = ""
+    """The hash that stands for a visitor in the record."""
 
     def __post_init__(self) -> None:
         self.question = clean_question(self.question)
         self.turns = clean_turns(self.turns)
+        self.locale = self.locale or get_language() or ""
+        # Now, since the events may be read when the request's context is gone.
+        self.request = self.request or current_request()
 
     def in_its_language(self) -> override:
         """Texts are made in the language of the question: who reads may have another one active."""

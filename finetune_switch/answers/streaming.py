@@ -16,8 +16,9 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from .api import Answer, AsyncAnswer, aanswer, answer
+from .api import Answer, AsyncAnswer
 from .events import Event, WaitingEvent, event_data
+from .question import AskedQuestion
 from .threads import release_connections
 
 # Under WSGI a departure shows only at a write, and at the second one at that: the first is what
@@ -53,19 +54,20 @@ def stream_answer(
     on_close: Callable[[], None] | None = None,
     **options: Any,
 ) -> AnswerStream:
-    """A response that streams the answer to a question; options as for ``answering.answer``.
+    """A response that streams the answer to a question.
 
-    ``show`` says what of an event the reader may see, as JSON can hold it; ``on_close`` is called
-    when the stream is over, however it ended. Raises
-    :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. The reader's
-    departure stops the model on its server.
+    ``options`` are the fields of :class:`.question.AskedQuestion`, those of :func:`.api.answer`
+    among them. ``show`` says what of an event the reader may see, as JSON can hold it; ``on_close``
+    is called when the stream is over, however it ended. Raises
+    :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. A reader who
+    leaves stops the model on its server.
     """
-    options.setdefault("request", request)
+    asked = AskedQuestion(question, **{"request": request, **options})
     if isinstance(request, ASGIRequest):
-        content: Any = _aencode(aanswer(question, **options), show)
+        content: Any = _aencode(AsyncAnswer(asked), show)
         _release_connections_of_view()
     else:
-        content = _encode(answer(question, **options), show)
+        content = _encode(Answer(asked), show)
     response = AnswerStream(content, content_type="text/event-stream; charset=utf-8")
     response.on_close = on_close
     response["Cache-Control"] = "private, no-store"

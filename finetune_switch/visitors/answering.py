@@ -13,7 +13,7 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
-from finetune_switch.answers import answer, stream_answer
+from finetune_switch.answers import Answer, AskedQuestion, stream_answer
 from finetune_switch.answers.events import Event, event_data
 from finetune_switch.answers.followups import clean_turns
 from finetune_switch.answers.streaming import AnswerStream
@@ -76,12 +76,17 @@ class Answered:
 
 
 def answer_visitor(
-    request: HttpRequest, question: str, *, passages: Sequence[Passage] | None = None
+    request: HttpRequest,
+    question: str,
+    *,
+    passages: Sequence[Passage] | None = None,
+    before_waiting: Callable[[], None] = lambda: None,
 ) -> Answered:
     """The whole answer to whoever sends this request, on its site and in the active language.
 
     ``passages`` are those that a search for the question has found already. It takes as long as the
     model does; :func:`~finetune_switch.answers.streaming.stream_answer` does not wait.
+    ``before_waiting`` is called when database work is done, before the model is waited for.
     """
     try:
         admitted = admit(request, question)
@@ -92,8 +97,10 @@ def answer_visitor(
             question, error=str(error), status=error.status, retry_after=error.retry_after
         )
     try:
-        given = answer(question, request=request, passages=passages, **admitted.options)
-        for _event in given:
+        given = Answer(
+            AskedQuestion(question, request=request, passages=passages, **admitted.options)
+        )
+        for _event in given.iterate(before_waiting=before_waiting):
             pass
     finally:
         admitted.release()
@@ -114,7 +121,7 @@ def stream_to_visitor(
 ) -> AnswerStream:
     """The answer to whoever sends this request, as a stream of events.
 
-    ``more`` are further options of ``answer()``. Raises
+    ``more`` are further fields of :class:`~finetune_switch.answers.AskedQuestion`. Raises
     :class:`~finetune_switch.exceptions.InvalidQuestion` and
     :class:`~finetune_switch.exceptions.Refused` before anything is sent.
     """
@@ -167,7 +174,7 @@ def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
 
 
 def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:
-    """Options of ``answer()`` and ``stream_answer()`` for whoever sends this request.
+    """Fields of ``AskedQuestion`` for whoever sends this request.
 
     ``locale`` is the language of the page that the question was asked on, see
     :func:`page_language`.

@@ -18,6 +18,7 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
+from finetune_switch.answers.threads import release_connections
 from finetune_switch.exceptions import BackendError, InvalidQuestion, Refused
 from finetune_switch.limits import throttling
 from finetune_switch.models import Switch
@@ -87,7 +88,9 @@ def _search_and_answer(
         context["is_answered_later"] = True
         return None
     passages = None if found is None else found.retrieval.passages(switch.passages)
-    context["answered"] = answered = answer_visitor(request, question, passages=passages)
+    context["answered"] = answered = answer_visitor(
+        request, question, passages=passages, before_waiting=release_connections
+    )
     return answered
 
 
