@@ -136,7 +136,7 @@ class RemovedChunk(models.Model):
 
 
 class PendingUpdate(models.Model):
-    """An object whose documents are out of date: written with the change, gone once it is done.
+    """An object whose documents are out of date. Deleted once they are updated.
 
     ``model`` is ``app_label.model_name``. With ``subtree``, everything beneath that page as well.
     """
