@@ -34,15 +34,15 @@ logger = logging.getLogger("finetune_switch.index")
 Progress = Callable[[IndexBuild], None]
 
 PROGRESS = ("space", "total", "done", "added", "kept", "removed", "failed", "heard_of_at")
-# Seconds. A PostgreSQL that restarts is away for some of them.
+# Seconds between attempts to record the end of a build, while PostgreSQL restarts.
 PAUSES = (0, 0.5, 1, 2, 4, 8)
 
 
 def wanted_space(embedder: Embedder) -> EmbeddingSpace:
-    """The space of the embedding model that the settings name, made where there is none yet."""
+    """The space of the embedding model in the settings, created where it does not exist."""
     dimensions = embedder.dimensions
     if dimensions is None:
-        # Nobody knows before it has been asked once.
+        # Only the model can tell.
         dimensions = embedder.embed(["How long is a vector?"]).shape[1]
     space, _created = EmbeddingSpace.objects.get_or_create(
         connection=embedder.connection,
@@ -53,10 +53,10 @@ def wanted_space(embedder: Embedder) -> EmbeddingSpace:
 
 
 def run_build(build: IndexBuild, progress: Progress = lambda build: None) -> IndexBuild:
-    """Run a build to its end, however it ends; ``progress`` is called after each batch.
+    """Run a queued build; ``progress`` is called after each batch.
 
-    Raises :class:`IndexBusy` where it does not wait any more. Every other failure is recorded on
-    the build, whose ``error`` is safe to show; what was indexed before goes on answering.
+    Raises :class:`IndexBusy` where the build is not queued any more. Other failures are recorded in
+    the build's ``error``, which is safe to show; the index stays usable.
     """
     claim(build)
     with heartbeat(build):
@@ -68,7 +68,7 @@ def _run(build: IndexBuild, progress: Progress) -> None:
     try:
         _Run(build, progress).run()
     except _GivenUp:
-        # What its row says of it was written by whoever gave it up.
+        # Its row was closed by the process that took it for dead.
         build.status = IndexBuild.Status.FAILED
         build.error = _("It was broken off. Start it again: it goes on where it was.")
     except BackendError as error:
@@ -114,12 +114,10 @@ def _batches(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
 
 
 class _GivenUp(Exception):
-    """Somebody took the build for dead meanwhile: another one is running, or has run."""
+    """Another process took the build for dead and closed it."""
 
 
 class _Run:
-    """One build while it runs."""
-
     def __init__(self, build: IndexBuild, progress: Progress) -> None:
         self.build = build
         self.progress = progress
@@ -223,8 +221,7 @@ def _remove_marks(marks: Iterable[PendingUpdate]) -> None:
 
 
 def _keys_of(mark: PendingUpdate) -> Iterator[Key]:
-    """The object of a mark, those whose text shows its title, and, with ``subtree``, all that is
-    or was beneath it."""
+    """The object of a mark and those that show it; with ``subtree``, all that is or was beneath."""
     yield mark.model, mark.object_id
     yield from objects_that_use(mark.model, mark.object_id)
     if not mark.subtree:
@@ -242,7 +239,7 @@ def _keys_of(mark: PendingUpdate) -> Iterator[Key]:
 
 
 def _activate(space: EmbeddingSpace) -> None:
-    """The space is complete: it answers from now on, and the one before is removed."""
+    """Make a complete space the active one, and delete the others."""
     space.refresh_from_db()
     with transaction.atomic():
         others = list(EmbeddingSpace.objects.exclude(pk=space.pk))
@@ -263,7 +260,7 @@ def _activate(space: EmbeddingSpace) -> None:
 
 
 def _close(build: IndexBuild, status: IndexBuild.Status, error: str) -> None:
-    """Write how it ended, also where the database is only just coming back."""
+    """Record the end of a build, with several attempts while the database restarts."""
     build.status, build.error = status, error
     build.finished_at = build.heard_of_at = timezone.now()
     connection = connections[build._state.db or router.db_for_write(IndexBuild)]
@@ -273,9 +270,9 @@ def _close(build: IndexBuild, status: IndexBuild.Status, error: str) -> None:
             return
         except (OperationalError, InterfaceError) as lost:
             if pause is None or connection.in_atomic_block:
-                # It reads "broken off" as soon as it has not been heard of for a while.
+                # Without heartbeats it counts as broken off after a while.
                 logger.error("How the build of the index ended could not be written: %s", lost)
                 return
-            # The next try opens a new one.
+            # The next attempt opens a new connection.
             connection.close()
             time.sleep(pause)

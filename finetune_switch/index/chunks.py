@@ -1,4 +1,4 @@
-"""Content → chunks that fit the embedding model."""
+"""Splitting content into chunks that fit the embedding model."""
 
 from __future__ import annotations
 

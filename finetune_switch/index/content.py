@@ -1,4 +1,4 @@
-"""What an object of the site says, as plain text: read through the fields its type declares."""
+"""The plain text of an object, read from the search fields of its type."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that an object says, in the order in which its type declares its fields."""
+    """The text of an object, in the order in which its type declares its fields."""
 
     title: str
     sections: tuple[Section, ...] = ()
@@ -61,18 +61,17 @@ class Content:
 def content_of(
     obj: models.Model, *, excluded_fields: Collection[str] = (), block_anchor: str = ""
 ) -> Content:
-    """What a page, a snippet or any other object says, in the language of its locale.
+    """The text of a page, a snippet or any other object, in the language of its locale.
 
-    Read are the ``search_fields`` of its most specific type; of a type without any, all its fields
-    that hold text. Each block of a StreamField is a section. The title is not repeated.
+    It is read from the ``search_fields`` of the most specific type; of a type without any, from all
+    fields that hold text. Each block of a StreamField is a section. The title is not repeated.
 
     ``excluded_fields`` names what is left out, as ``app_label.Model.field``, where ``Model`` may
     be a base class, or as ``app_label.Model.field.block`` for the blocks of that name at any depth
     of the field. ``block_anchor`` is the format of the blocks' HTML ids, such as ``block-{id}``.
 
-    A field that cannot be read is left out with a warning, unless the database is out of reach:
-    then :class:`~django.db.OperationalError` or :class:`~django.db.InterfaceError` is raised, lest
-    a page loses its text for that.
+    A field that cannot be read is left out with a warning. Where the database is out of reach,
+    :class:`~django.db.OperationalError` or :class:`~django.db.InterfaceError` is raised instead.
     """
     obj = obj.specific if isinstance(obj, SpecificMixin) else obj
     reader = _FieldReader(_rules(tuple(excluded_fields)), block_anchor)
@@ -95,12 +94,11 @@ def content_of(
 
 
 def objects_that_use(model: str, pk: Any) -> Iterator[tuple[str, str]]:
-    """Objects whose text may hold a title or a text of this one: ``(app_label.model, pk)`` pairs.
+    """Objects whose text may show this one, as ``(app_label.model, pk)`` pairs.
 
-    ``model`` is ``app_label.model_name``. Wagtail's index of references knows them, and tells of
-    pages by their most specific type; relations that it does not follow (many to many, those of
-    other models) are asked for here. Wagtail forgets the references to an object once it is
-    deleted, so ask before that.
+    ``model`` is ``app_label.model_name``; pages are named by their most specific type. They are
+    found through Wagtail's index of references, which forgets a deleted object, and through
+    ``search_fields`` for relations that it does not follow.
     """
     try:
         target = apps.get_model(model)
@@ -164,14 +162,14 @@ def _search_fields(model: Any) -> list[Any]:
 
 
 def _language(obj: models.Model) -> str:
-    """What is said in words of a language (dates, names of choices) must not depend on who asks."""
+    """The language for dates and names of choices: that of the object, not of the request."""
     if getattr(settings, "WAGTAIL_I18N_ENABLED", False) and isinstance(obj, TranslatableMixin):
         return str(obj.locale.language_code)
     return settings.LANGUAGE_CODE
 
 
 def _fields_of(model: type[models.Model]) -> list[Any]:
-    """The search fields of a type that are text; all its fields that are text if it has none."""
+    """The search fields of a type; without any, all its fields that hold text."""
     if declared := _search_fields(model):
         return [field for field in declared if isinstance(field, SearchField | RelatedFields)]
     return [SearchField(field.name) for field in model._meta.concrete_fields if _is_text(field)]
@@ -182,7 +180,7 @@ def _is_text(field: models.Field[Any, Any]) -> bool:
         return True
     if not isinstance(field, models.CharField | models.TextField) or field.primary_key:
         return False
-    # Addresses of pages, places in trees and secrets are strings, but nobody reads them.
+    # Slugs, addresses, tree paths and passwords are strings, but not text for readers.
     model = field.model
     return (
         field.editable
@@ -341,6 +339,6 @@ def _say(value: Any) -> str:
         return join(map(_say, value))
     kind = type(value)
     if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
-        # Something without words, of which Python says where in memory it is.
+        # Its text would be an address in memory.
         return ""
     return write_out(value)

@@ -1,11 +1,11 @@
-"""Leaving a page out of the answers, by a tick on its settings tab.
+"""Leaving a page out of answers, by a checkbox on its settings tab.
 
-No model is touched: the panel is put into ``settings_panels`` of every type of page as the site
-starts, its fields come back with the page's own form, and what they say is kept in ``Exclusion``.
-It holds as soon as the page is saved, published or not, as its privacy does.
+The panel is added to ``settings_panels`` of every page type when the site starts. Its fields are
+submitted with the page's form and stored in ``Exclusion``. Like privacy, they take effect when the
+page is saved, published or not.
 
-A type of page with an ``edit_handler`` of its own has no tick, unless that handler shows a type's
-``settings_panels`` as they are; it can name :class:`ExclusionPanel` itself.
+A page type with its own ``edit_handler`` shows the panel only if the handler uses
+``settings_panels`` or names :class:`ExclusionPanel`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PREFIX = "finetune_switch"
 
 
 class ExclusionForm(forms.Form):
-    """The two ticks. ``shown`` tells a form without them from one in which none is ticked."""
+    """``shown`` tells a form without the two checkboxes from one in which none is checked."""
 
     shown = forms.BooleanField(required=False, initial=True, widget=forms.HiddenInput)
     left_out = forms.BooleanField(
@@ -41,7 +41,7 @@ class ExclusionForm(forms.Form):
 
 
 class ExclusionPanel(Panel):
-    """The ticks, within the form of a page."""
+    """The checkboxes, within the form of a page."""
 
     class BoundPanel(Panel.BoundPanel):
         template_name = "finetune_switch/index/panels/exclusion.html"
@@ -66,9 +66,9 @@ class ExclusionPanel(Panel):
 
 
 def left_out_above(page: AbstractPage, parent: AbstractPage | None = None) -> AbstractPage | None:
-    """The page above, if any, that is left out with everything beneath it, this page among it.
+    """The highest ancestor that is left out with its subtree, if any.
 
-    A page that is not in the tree yet is going to be beneath ``parent``.
+    ``parent`` is the parent of a page that is not in the tree yet.
     """
     model = page_model()
     above = page.path[: -page.steplen] if page.path else getattr(parent, "path", "")
@@ -85,7 +85,7 @@ def is_left_out_type(model: type[Model]) -> bool:
 def set_exclusion(
     page: AbstractPage, *, left_out: bool, subtree: bool = False, user: Any = None
 ) -> None:
-    """Leave a page out of the answers, or let them use it again; the index follows."""
+    """Leave a page out of answers, or include it again. Its signals update the index."""
     left_out = left_out or subtree
     with transaction.atomic():
         row = Exclusion.objects.select_for_update().filter(page_id=page.pk).first()
@@ -100,7 +100,7 @@ def set_exclusion(
 
 
 def save_ticks(request: HttpRequest, page: AbstractPage) -> None:
-    """After a page was created or edited by somebody who may do that, in Wagtail's own form."""
+    """Hook after a page was created or edited in the admin."""
     form = ExclusionForm(request.POST, prefix=PREFIX)
     if form.is_valid() and form.cleaned_data["shown"]:
         set_exclusion(
@@ -112,7 +112,7 @@ def save_ticks(request: HttpRequest, page: AbstractPage) -> None:
 
 
 def copy_ticks(request: HttpRequest, page: AbstractPage, new_page: AbstractPage) -> None:
-    """A copy is left out as its original is, like its privacy; so are the copies beneath it."""
+    """Hook after a page was copied: the copies are left out as their originals are."""
     pages = page_model()._default_manager
     ticked = dict(Exclusion.objects.values_list("page_id", "subtree"))
     # Copies keep their slugs, but for the first of them.
@@ -127,7 +127,7 @@ def copy_ticks(request: HttpRequest, page: AbstractPage, new_page: AbstractPage)
 
 
 def add_panels() -> None:
-    """Show the ticks on the settings tab of every type of page, whatever list it has there."""
+    """Add the panel to the settings tab of every page type."""
     for model in get_page_models():
         panels = model.settings_panels
         if any(isinstance(panel, ExclusionPanel) for panel in panels):

@@ -1,4 +1,4 @@
-"""Saying that a build is alive, however long one of its steps takes."""
+"""A thread that records that a build is alive, however long one of its steps takes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from finetune_switch.models import IndexBuild
 
 logger = logging.getLogger("finetune_switch.index")
 
-# A few of them may fail before the silence counts as death.
+# Several may fail before ``IndexBuild.SILENCE`` is over.
 EVERY_SECONDS = 10.0
-# For one that is on its way when the build ends. What is late does no harm: see _beat().
+# For a heartbeat that is under way when the build ends. A late one changes nothing: see _beat().
 LAST_SECONDS = 2.0
 
 
 @contextmanager
 def heartbeat(build: IndexBuild) -> Iterator[None]:
-    """Renew ``heard_of_at`` from a thread of its own for as long as the block runs.
+    """Update ``heard_of_at`` from a thread while the block runs. Never raises.
 
-    One embedding batch or the making of an index in PostgreSQL may take minutes, in which the build
-    itself says nothing. Never raises.
+    One embedding batch or the creation of an index in PostgreSQL may take minutes.
     """
     using = build._state.db or router.db_for_write(IndexBuild)
     stop = threading.Event()
@@ -43,10 +42,10 @@ def heartbeat(build: IndexBuild) -> Iterator[None]:
 
 
 def _is_seen_by_others(using: str) -> bool:
-    """Whether anybody else could see the build at all, and take it for dead.
+    """Whether other connections can see the build, and take it for dead.
 
-    Nobody sees into an open transaction or into an SQLite in memory; there a second connection
-    would only wait for the first, or lock it out.
+    They cannot in an open transaction or in an SQLite database in memory. A second connection
+    would only wait there for the first.
     """
     connection: Any = connections[using]
     in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
@@ -66,15 +65,14 @@ def _beat_until(stop: threading.Event, pk: int, using: str) -> None:
     while not stop.wait(EVERY_SECONDS):
         try:
             _beat(pk, using)
-        except Exception as error:  # a build goes on without it
+        except Exception as error:  # the build does not depend on it
             logger.warning("The build of the index could not say that it is alive: %s", error)
         finally:
-            # Each beat has a connection of its own: none is held in between, none outlives a
-            # restart of the database.
+            # No connection is held between heartbeats, so a restart of the database does no harm.
             connections[using].close()
 
 
 def _beat(pk: int, using: str) -> None:
-    # Only while it runs: one that has ended stays as it is.
+    # A build that has ended stays as it is.
     running = IndexBuild.objects.using(using).filter(pk=pk, status=IndexBuild.Status.RUNNING)
     running.update(heard_of_at=timezone.now())

@@ -1,6 +1,6 @@
-"""Names of other objects that are part of a text: marked while it is read, then looked up at once.
+"""Titles of other objects within a text: marked while it is read, then looked up in one query.
 
-So a page with a hundred images takes one query for their titles, wherever in it they are.
+A page with a hundred images needs one query for their titles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wagtail.rich_text import features
 from finetune_switch.access import Asker
 from finetune_switch.access.visibility import page_model, pages_open_to
 
-# Code points that are no characters and that no text of ours holds, see markup.clean().
+# Code points that are not characters; markup.clean() removes them from texts.
 _BEGIN, _END = "\ufdd0", "\ufdd1"
 _MENTION = re.compile(f"{_BEGIN}(page|image|document):([^{_END}]*){_END}")
 
@@ -28,10 +28,10 @@ def mention(kind: str, pk: Any) -> str:
 
 
 def mention_object(instance: Model) -> str:
-    """What an object that somebody chose is called in the text: its name, or a mark for it.
+    """The name of a chosen object, or a mark that is replaced by it.
 
-    An image says its alternative text where the chooser asks for one, and nothing where it only
-    decorates. What is not live has no name.
+    For an image it is the alternative text where the chooser has one, and empty where the image is
+    decorative. An object that is not live has an empty name.
     """
     if isinstance(instance, AbstractPage):
         return mention("page", instance.pk)
@@ -41,9 +41,9 @@ def mention_object(instance: Model) -> str:
 
 
 def name_of(instance: Model, *, apart_from: Collection[str] = ()) -> tuple[str | None, str]:
-    """The name of the field that says what an object is called, and what it says.
+    """The field that holds an object's title or name, and its value.
 
-    Its title, else its name, else ``str()`` of it, which is no field.
+    Without such a field, ``None`` and ``str()`` of the object.
     """
     for field in instance._meta.concrete_fields:
         if field.name in ("title", "name") and isinstance(field, CharField):
@@ -54,7 +54,7 @@ def name_of(instance: Model, *, apart_from: Collection[str] = ()) -> tuple[str |
 
 
 def fill_in(texts: Iterable[str]) -> list[str]:
-    """The texts with titles for the marks in them: one lookup for each kind of object."""
+    """Replace the marks in texts by titles. One query for each kind of object."""
     texts = list(texts)
     wanted: dict[str, set[str]] = {}
     for text in texts:
@@ -79,7 +79,7 @@ def fill_in(texts: Iterable[str]) -> list[str]:
 
 def _titles(kind: str, pks: Collection[str]) -> dict[str, str]:
     if kind == "page":
-        # A text is read by people who may not open every page that it points to.
+        # Readers of the text may not be allowed to open the pages that it links to.
         pks = _valid(page_model(), pks)
         return {pk: str(page.title) for pk, page in pages_open_to(Asker.anonymous(), pks).items()}
     handlers = features.get_embed_types() if kind == "image" else features.get_link_types()
@@ -91,7 +91,7 @@ def _titles(kind: str, pks: Collection[str]) -> dict[str, str]:
 
 
 def _valid(model: type[Model], pks: Iterable[str]) -> list[str]:
-    """Those that can be primary keys of this model: markup says whatever somebody once wrote."""
+    """Those that can be primary keys of this model: markup may hold anything."""
     kept = []
     for pk in pks:
         try:

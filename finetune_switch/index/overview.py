@@ -1,4 +1,4 @@
-"""How the index stands, in figures and in words: for the admin, the shell and the checks."""
+"""The state of the index in figures and sentences, for the admin, the shell and the checks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TypeCount:
 
 @dataclass(frozen=True)
 class Failure:
-    """Changes that could not be indexed, all for one reason."""
+    """Changes that could not be indexed for one reason."""
 
     reason: str
     count: int
@@ -62,7 +62,7 @@ class Waiting:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether they wait for a person, not for a worker."""
+        """Whether somebody has to act, since no worker will process them."""
         if not self.count or self.since is None:
             return False
         overdue = self.since < timezone.now() - PATIENCE
@@ -71,7 +71,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Rebuild:
-    """Whether the index must be built anew, and what keeps it from that."""
+    """Whether the index needs a rebuild, and what prevents one."""
 
     is_needed: bool = False
     problem: str = ""
@@ -80,7 +80,7 @@ class Rebuild:
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything that the page about the index says."""
+    """Everything that the index page shows."""
 
     space: EmbeddingSpace | None
     types: Sequence[TypeCount]
@@ -102,7 +102,7 @@ class Overview:
 
 
 def overview() -> Overview:
-    """How the index stands now. A dozen queries and one for each type of page."""
+    """The state of the index. A dozen queries and one for each page type."""
     space = active_space()
     state = rebuild_state()
     next_model, next_destination = _next()
@@ -131,7 +131,7 @@ def waiting() -> Waiting:
 
 
 def failures() -> list[Failure]:
-    """Why changes could not be indexed, what hinders most of them first."""
+    """The reasons why changes could not be indexed, the most frequent first."""
     rows = (
         PendingUpdate.objects.exclude(error="")
         .values("error")
@@ -142,7 +142,7 @@ def failures() -> list[Failure]:
 
 
 def rebuild_state() -> Rebuild:
-    """Whether the settings name another embedding model than the index was made by."""
+    """Whether the settings name another embedding model than the index has."""
     try:
         if needs_rebuild():
             return Rebuild(is_needed=True)
@@ -153,7 +153,7 @@ def rebuild_state() -> Rebuild:
 
 
 def left_out() -> int:
-    """How many live pages the index shall not hold: by a tick, or by the settings."""
+    """The number of live pages that editors or the settings leave out."""
     model = page_model()
     live: int = model._default_manager.filter(live=True, depth__gt=1).count()
     wanted = sum(count for kind, count in Sources().types() if issubclass(kind, model))
@@ -161,7 +161,7 @@ def left_out() -> int:
 
 
 def destination_of(connection: str) -> str:
-    """In words, where texts go to be embedded over this connection."""
+    """Where this connection sends texts to be embedded, in words."""
     if not connection:
         return _("this website only")
     try:
@@ -171,7 +171,7 @@ def destination_of(connection: str) -> str:
 
 
 def store_name() -> str:
-    """Where the vectors are searched, as people call it."""
+    """The name of the store, for people."""
     try:
         module = type(get_store()).__module__
     except ImproperlyConfigured:
@@ -185,7 +185,7 @@ def store_name() -> str:
 
 
 def model_name(space: EmbeddingSpace) -> str:
-    """The embedding model of an index, as people call it."""
+    """The name of an index's embedding model, for people."""
     return space.model_name if space.connection else _("%s (built in)") % space.model_name
 
 
@@ -195,7 +195,7 @@ def last_builds(limit: int = 10) -> list[IndexBuild]:
 
 
 def status_of(build: IndexBuild) -> IndexBuild.Status:
-    """How a build stands: one that runs and is not heard of has failed. Writes nothing."""
+    """The status of a build: a running one without heartbeats has failed. Writes nothing."""
     status = IndexBuild.Status(build.status)
     is_running = status == IndexBuild.Status.RUNNING
     if is_running and build.heard_of_at < timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT:
@@ -204,19 +204,19 @@ def status_of(build: IndexBuild) -> IndexBuild.Status:
 
 
 def is_at_work(build: IndexBuild | None) -> bool:
-    """Whether a build waits to be run, or runs."""
+    """Whether a build is queued or running."""
     return build is not None and status_of(build) in IndexBuild.OPEN
 
 
 def lacks_worker(build: IndexBuild | None) -> bool:
-    """Whether a build has waited for longer than a worker takes to begin."""
+    """Whether a build is queued for longer than a worker needs to start it."""
     if build is None or build.status != IndexBuild.Status.QUEUED:
         return False
     return build.queued_at < timezone.now() - SOON
 
 
 def sentence_of(build: IndexBuild) -> str:
-    """What an editor wants to know of a build."""
+    """A sentence about a build, for editors."""
     status = status_of(build)
     if status == IndexBuild.Status.QUEUED:
         if lacks_worker(build):
@@ -253,7 +253,7 @@ def reason_of(build: IndexBuild) -> str:
 
 
 def advice(*, has_other_indexes: bool) -> str:
-    """The most useful thing that can be said of the index in a sentence; empty where all is well.
+    """The most urgent sentence about the index; empty where nothing needs attention.
 
     A site that asks other indexes only is told nothing of ours as long as it has none.
     """

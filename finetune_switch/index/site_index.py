@@ -1,4 +1,4 @@
-"""The site's own index as one of those that can be asked."""
+"""Searching the site's own index."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ VECTOR, TEXT = "vector", "text"
 # "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods", Cormack,
 # Clarke and Büttcher, SIGIR 2009: a score is the sum of 1 / (60 + the rank) in each ranking.
 FUSION_CONSTANT = 60
-# Each ranking is asked for more than is wanted: what one puts tenth the other may put first.
+# Each ranking returns more than the limit: what is tenth in one may be first in the other.
 LEAST_CANDIDATES = 20
-# Of the question's words. A chunk with fewer has them by chance: where a question is put in other
-# words than the page's, such chunks drove out a third of what the vectors had found.
+# The share of the question's words that a chunk must have to be in the text ranking. With fewer it
+# has them by chance: for questions in other words than the page's, such chunks displaced a third of
+# what the vectors had found.
 LEAST_SHARE = 0.5
 
 
 class SiteIndex:
-    """Every live page, and what else the settings name."""
+    """All live pages, and objects of the models in the settings."""
 
     alias = ALIAS
     label = gettext_lazy("Every page")
@@ -42,9 +43,9 @@ class SiteIndex:
         self.space = space
 
     def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
-        """Found by meaning and by words, the two rankings fused.
+        """Search by vectors and by words, and fuse the two rankings.
 
-        The threshold holds for the cosine similarity, whichever of them found a chunk.
+        ``threshold`` is the least cosine similarity of a hit, whichever ranking found it.
         """
         try:
             vector: Vector = embed_question(question, self.space)
@@ -65,7 +66,7 @@ class SiteIndex:
         return self._hits(fused, rankings, vector, threshold, limit)
 
     def like(self, instance: Model, *, limit: int, scope: Scope) -> list[Hit]:
-        """Chunks that are like an object that is in the index, its own not excluded."""
+        """Chunks similar to an indexed object, its own included."""
         stored = Chunk.objects.filter(
             document__space=self.space,
             document__model=instance._meta.label_lower,
@@ -83,7 +84,7 @@ class SiteIndex:
         return self._hits(list(scores), {VECTOR: scores}, mean / length, -1.0, limit)
 
     def _by_text(self, question: str, limit: int, scope: Scope) -> dict[int, float]:
-        """What shares enough words with the question, with its score, best first."""
+        """Scores of the chunks that share enough words with the question, best first."""
         language = get_language() or ""
         found = get_text_ranking().search(
             question, space_id=self.space.pk, limit=limit, scope=scope, language=language
@@ -120,7 +121,7 @@ class SiteIndex:
             rows = {row[0]: row[1:] for row in chunks}
             for pk in wanted:
                 if pk not in rows:
-                    # Removed since it was found.
+                    # Removed after it was found.
                     continue
                 text, anchor, stored, model, object_id = rows[pk]
                 score = by_vector.get(pk)
@@ -136,9 +137,7 @@ class SiteIndex:
 
 
 def fuse(rankings: Sequence[Sequence[int]]) -> list[int]:
-    """One ranking made of several, by reciprocal rank; best first."""
-    if len(rankings) == 1:
-        return list(rankings[0])
+    """Fuse rankings by reciprocal rank; best first."""
     scores: dict[int, float] = {}
     for ranking in rankings:
         for rank, item in enumerate(ranking, 1):

@@ -1,4 +1,4 @@
-"""Background work: ids in, safe to run twice, tolerant of what is gone meanwhile."""
+"""Background tasks. They take ids, may run twice, and ignore rows that are gone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FIRST_PAUSE = timedelta(seconds=30)
 
 @task()
 def update_index(model: str, object_id: str) -> None:
-    """Bring the documents of one object up to date.
+    """Update the documents of one object.
 
-    Where the embedding service fails it is tried again, later and later; the mark stays, with the
-    reason, until it has worked.
+    Where the embedding service fails, the task is enqueued again with a longer pause each time, and
+    the PendingUpdate keeps the reason.
     """
     from .building import process_pending
 

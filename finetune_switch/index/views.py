@@ -1,4 +1,4 @@
-"""The page about the index: what is in it, what waits, and the buttons that build it."""
+"""The index page in the admin: its state, pending changes, and the buttons that start a build."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class IndexView(PermissionFunctionMixin, WagtailAdminTemplateMixin, TemplateView
 
 
 class ProgressView(PermissionFunctionMixin, View):
-    """How the newest build stands, as JSON."""
+    """The status of the newest build, as JSON."""
 
     has_permission = staticmethod(permissions.may_see_index)
     http_method_names = ["get"]

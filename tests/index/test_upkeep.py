@@ -361,7 +361,7 @@ def open_to_visitors():
 )
 @given(steps)
 def test_what_can_be_found_is_what_a_visitor_can_open(transactional_db, sequence):
-    """After any sequence of changes: at once nothing more, once they are worked off the same."""
+    """After any sequence of changes: at once nothing more, once they are processed the same."""
 
     def found():
         site = Site.objects.get(is_default_site=True)

@@ -1,4 +1,4 @@
-"""What a store of vectors does. The chunks' own table is the truth; a store makes it fast."""
+"""The interface of vector stores. Chunks hold the vectors; a store makes searching them fast."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Vector: TypeAlias = "NDArray[np.float32]"
 
 @dataclass(frozen=True)
 class Found:
-    """A chunk that a ranking found, and how well: higher is better."""
+    """A chunk and its score in a ranking: higher is better."""
 
     chunk_id: int
     score: float
 
 
 class VectorStore(Protocol):
-    """Finds the chunks whose vectors are most like a question's.
+    """Finds the chunks whose vectors are most similar to a question's.
 
-    The verbs that write are called in the transaction that writes the chunks themselves.
+    Methods that write are called in the transaction that writes the chunks.
     """
 
     def search(
@@ -41,16 +41,16 @@ class VectorStore(Protocol):
         """
 
     def prepare(self, space: EmbeddingSpace) -> None:
-        """Make what the store needs for this space. Safe to repeat."""
+        """Create what the store needs for this space. Safe to repeat."""
 
     def add(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """These chunks are new or changed (their document's site, locale or privacy too)."""
+        """Store chunks that are new or changed, or whose document's site, locale or privacy is."""
 
     def remove(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """These chunks are going."""
+        """Remove chunks. They are about to be deleted."""
 
     def finish(self, space: EmbeddingSpace) -> None:
-        """Everything has been added: make searching fast. Safe to repeat."""
+        """Make searching fast, once all chunks are added. Safe to repeat."""
 
     def drop(self, space: EmbeddingSpace) -> None:
         """Remove all that the store keeps of this space."""

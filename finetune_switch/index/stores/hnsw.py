@@ -1,7 +1,7 @@
 """Building and dropping an HNSW index in PostgreSQL.
 
-Into SQL go only names of our own tables and indexes, and what PostgreSQL takes as no parameter: two
-numbers of the settings, which are checked to be whole ones.
+PostgreSQL takes no parameters here. SQL is formatted only with the names of our tables and indexes
+and with two numbers, which are constants of the store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db import OperationalError, connections, transaction
 
 logger = logging.getLogger("finetune_switch.index")
 
-# A build that does not fit into this much is slower by far, and PostgreSQL's default is 64 MB.
+# A build that needs more memory than it gets is far slower, and PostgreSQL's default is 64 MB.
 MOST_MEMORY_KB = 1024 * 1024
 
 _INDEXES = """
@@ -31,7 +31,7 @@ ORDER BY c.relname
 
 @dataclass(frozen=True)
 class HnswIndex:
-    """An HNSW index. One that is neither valid nor being built was broken off."""
+    """An HNSW index. If it is neither valid nor being built, its build was interrupted."""
 
     name: str
     is_valid: bool
@@ -54,9 +54,10 @@ def create(
     ef_construction: int,
     concurrently: bool,
 ) -> bool:
-    """Build the index unless it is there, and say whether it is; others of the table go then.
+    """Build the index unless it exists, then drop other HNSW indexes of the table.
 
-    Its options are part of its name: with other options the one before answers until it is built.
+    Returns whether it exists now: ``False`` while another process builds it. The numbers are part
+    of its name, so an index with other numbers is used until the new one is built.
     """
     name = f"{table}_hnsw_{m}_{ef_construction}"
     known = {index.name: index for index in indexes(using, table)}
@@ -74,7 +75,7 @@ def create(
         try:
             _build(using, statement, settings)
         except OperationalError:
-            # Workers share their memory through /dev/shm, of which a container has 64 MB.
+            # Parallel workers share memory through /dev/shm, which is 64 MB in a container.
             if not connections[using].is_usable():
                 raise
             logger.warning("Building %s again, without parallel workers.", name, exc_info=True)
@@ -101,7 +102,7 @@ def _build(using: str, statement: str, settings: Mapping[str, str]) -> None:
 
 @contextmanager
 def _settings(using: str, settings: Mapping[str, str]) -> Iterator[None]:
-    """For the rest of the transaction, or outside of one until the statement is through."""
+    """Set parameters for the rest of the transaction, or outside of one for the block."""
     connection = connections[using]
     is_local = connection.in_atomic_block or not connection.get_autocommit()
 
@@ -111,7 +112,7 @@ def _settings(using: str, settings: Mapping[str, str]) -> Iterator[None]:
                 cursor.execute("SELECT set_config(%s, %s, %s)", [name, value, is_local])
 
     if is_local:
-        # A savepoint: a build that fails can be tried again.
+        # In a savepoint, a build that fails can be tried again.
         with transaction.atomic(using):
             make()
             yield
@@ -127,7 +128,7 @@ def _settings(using: str, settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _memory(using: str, table: str, bytes_each: int, m: int) -> str:
-    """What the graph takes, measured a little above; never less than the server gives anyway."""
+    """Memory for the graph, a little above what was measured; at least the server's setting."""
     with connections[using].cursor() as cursor:
         cursor.execute(
             f"SELECT count(*), (SELECT setting::bigint FROM pg_settings "  # noqa: S608

@@ -1,4 +1,4 @@
-"""What a full-text ranking does. The chunks' own table is the truth; a ranking makes it fast."""
+"""The interface of full-text rankings. Chunks hold the texts; a ranking makes searching fast."""
 
 from __future__ import annotations
 
@@ -23,20 +23,17 @@ CANDIDATES = 3_000
 class TextRanking(Protocol):
     """Finds the chunks that share words with a question.
 
-    The verbs that write are called in the transaction that writes the chunks themselves.
+    Methods that write are called in the transaction that writes the chunks.
     """
 
     def add(self, chunk_ids: Sequence[int]) -> None:
-        """These chunks are new or changed (their document's title, site, locale or privacy too)."""
+        """Store chunks that are new or changed, or whose document is."""
 
     def remove(self, chunk_ids: Sequence[int]) -> None:
-        """These chunks are going."""
+        """Remove chunks. They are about to be deleted."""
 
     def tidy(self) -> None:
-        """Forget what is left of chunks that are gone, as when a whole space was deleted.
-
-        Never needed for a right result, only for the room that it takes.
-        """
+        """Remove rows of deleted chunks, as when a whole space was deleted. Only to save space."""
 
     def search(
         self, question: str, *, space_id: int, limit: int, scope: Scope, language: str = ""
@@ -67,9 +64,9 @@ class NoTextRanking:
 
 
 def language_codes(using: str, scope: Scope, language: str) -> list[str]:
-    """The question's language, the project's, and those of what is searched.
+    """The languages of the question, the project and the searched documents.
 
-    Endings differ from one to the next: a name is found in a German document by its German stem.
+    Stems differ: a name in a German document is found by its German stem.
     """
     locales = Locale.objects.using(using).order_by("pk")
     if scope.locale_ids is not None:
@@ -78,11 +75,10 @@ def language_codes(using: str, scope: Scope, language: str) -> list[str]:
 
 
 def rarest_first(counts: Mapping[str, int]) -> Iterator[list[str]]:
-    """Which words to ask for in turn, until enough is found.
+    """Lists of words to search for in turn, until enough chunks are found.
 
-    Words that half of the site has say little and cost most. So the rarest are asked for first, and
-    all of them only where these find too little. ``counts`` says how many chunks have each word; it
-    may stop counting above ``CANDIDATES``.
+    Common words cost most and tell least, so the rarest are first, and then all of them. ``counts``
+    is the number of chunks with each word; counting may stop above ``CANDIDATES``.
     """
     found = sorted((word for word in counts if counts[word]), key=counts.__getitem__)
     if not found:
