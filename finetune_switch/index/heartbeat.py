@@ -15,7 +15,7 @@ from finetune_switch.models import IndexBuild
 
 logger = logging.getLogger("finetune_switch.index")
 
-# Several may fail before ``IndexBuild.SILENCE`` is over.
+# Several may fail before ``IndexBuild.HEARTBEAT_TIMEOUT`` is over.
 EVERY_SECONDS = 10.0
 # For a heartbeat that is under way when the build ends. A late one changes nothing: see _beat().
 LAST_SECONDS = 2.0
