@@ -248,6 +248,14 @@ class TestWidget:
             r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", SCRIPT.read_text()
         )
 
+    def test_it_reads_streams_as_the_comparison_does(self):
+        """Each script is one complete file; a shared one would be a second to load and copy."""
+        reader = re.compile(r"^async function\* eventsOf.*?^}", re.MULTILINE | re.DOTALL)
+        scripts = (SCRIPT, SCRIPT.parents[1] / "comparisons" / "finetune-compare.js")
+        visitors, editors = (reader.findall(script.read_text()) for script in scripts)
+        assert visitors == editors
+        assert len(visitors) == 1
+
 
 SCRIPT = Path(finetune_switch.__file__).parent / "static/finetune_switch/visitors/finetune-chat.js"
 SEARCH_SCRIPT = SCRIPT.with_name("finetune-search.js")

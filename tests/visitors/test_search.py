@@ -186,7 +186,7 @@ def test_similar_pages_buy_no_embedding(rf, lighthouse, make_page, standin):
         "{% for page in pages %}{{ page.title }}{% endfor %}"
     )
     shown = template.render(RequestContext(rf.get("/"), {"page": lighthouse}))
-    assert shown == "Lamp"
+    assert "Lamp" in shown
     assert standin.requests == []
 
 
