@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from wagtail.models import Site
 
 from finetune_switch.models import Exchange, Origin, Switch
@@ -64,6 +65,13 @@ def editable_sites(user: Any) -> QuerySet[Site]:
     """The sites whose switch a user may open."""
     policy = Switch.get_permission_policy()
     return policy.sites_user_has_permission_for(user, "change")
+
+
+def site_to_open(request: HttpRequest) -> Site | None:
+    """The current site, or the first whose switch the user may open."""
+    sites = editable_sites(request.user)
+    site = Site.find_for_request(request)
+    return site if site and sites.filter(pk=site.pk).exists() else sites.first()
 
 
 def may_switch(user: Any, site: Site) -> bool:
@@ -135,30 +143,3 @@ def may_see_exchange(user: Any, exchange: Exchange) -> bool:
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
     """The groups as whose member a user may ask: their own, so that they gain no access."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
-
-
-__all__ = [
-    "ACTIVATE",
-    "ADD_PREPARED",
-    "COMPARE",
-    "DELETE_COMPARISON",
-    "RUN_INDEX",
-    "VIEW_COMPARISON",
-    "VIEW_EXCHANGE",
-    "editable_sites",
-    "grantable_permissions",
-    "groups_to_ask_as",
-    "may_add_backends",
-    "may_administer_backends",
-    "may_build_index",
-    "may_compare",
-    "may_delete_comparisons",
-    "may_edit_settings",
-    "may_prepare_answers",
-    "may_see_backends",
-    "may_see_comparisons",
-    "may_see_exchange",
-    "may_see_index",
-    "may_see_visitors_questions",
-    "may_switch",
-]

@@ -29,7 +29,7 @@ class ModelNameInput(forms.TextInput):
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
         attributes = context["widget"]["attrs"]
-        context["models_url"] = attributes.pop("data-finetune-models-url-value", "")
+        context["models_url"] = reverse("finetune_backends:models")
         attributes["list"] = f"{attributes.get('id', name)}-models"
         attributes["autocomplete"] = "off"
         attributes["spellcheck"] = "false"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from django import forms
 from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
 from wagtail.admin.filters import WagtailFilterSet
+from wagtail.admin.utils import get_user_display_name
 
-from finetune_switch.admin.filters import DaysWidget, PersonFilter
+from finetune_switch.admin.filters import DaysWidget, LabelledFilter, radio_filter
 from finetune_switch.models import ChatBackend, Column, Comparison, Exchange, Grade, Outcome
 
 from .reading import FAILURES, ComparisonReader
@@ -40,24 +40,18 @@ class ComparisonFilterSet(WagtailFilterSet):
         queryset=ChatBackend.objects.order_by("label"),
         method="with_backend",
     )
-    grade = django_filters.ChoiceFilter(
-        label=gettext_lazy("Grade"),
-        choices=Grade.Value.choices,
-        method="with_grade",
-        widget=forms.RadioSelect,
-        empty_label=gettext_lazy("All"),
+    grade = radio_filter(gettext_lazy("Grade"), Grade.Value.choices, "with_grade")
+    user = LabelledFilter(
+        label=gettext_lazy("Asked by"), queryset=askers, label_of=get_user_display_name
     )
-    user = PersonFilter(label=gettext_lazy("Asked by"), queryset=askers)
     asked_at = django_filters.DateFromToRangeFilter(label=gettext_lazy("Asked"), widget=DaysWidget)
-    failed = django_filters.ChoiceFilter(
-        label=gettext_lazy("Failures"),
-        choices=[
+    failed = radio_filter(
+        gettext_lazy("Failures"),
+        [
             ("yes", gettext_lazy("A backend failed")),
             ("no", gettext_lazy("No backend failed")),
         ],
-        method="with_failure",
-        widget=forms.RadioSelect,
-        empty_label=gettext_lazy("All"),
+        "with_failure",
     )
 
     class Meta:

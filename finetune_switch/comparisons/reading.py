@@ -73,7 +73,7 @@ class ComparisonReader(Reader):
         readable = self.may_read(comparisons)
         rows = [row for row in comparisons if row.pk in readable]
         known = self._known_names(rows)
-        columns = _grouped(
+        columns = grouped(
             Column.objects.filter(comparison__in=rows)
             .select_related("backend")
             .order_by("position"),
@@ -83,13 +83,13 @@ class ComparisonReader(Reader):
         if exchanges is None:
             exchanges = Exchange.objects.defer("passages", "citations")
         answered = exchanges.in_bulk(ids)
-        grades = _grouped(
+        grades = grouped(
             Grade.objects.filter(exchange__in=answered, is_current=True)
             .select_related("judge")
             .order_by("judged_at", "pk"),
             "exchange_id",
         )
-        preferences = _grouped(
+        preferences = grouped(
             Preference.objects.filter(comparison__in=rows, is_current=True)
             .select_related("judge", "column")
             .order_by("judged_at", "pk"),
@@ -148,7 +148,7 @@ class ComparisonReader(Reader):
         return word.judge_id is not None and word.judge_id == self.user.pk
 
 
-def _grouped(rows: Iterable[Any], name: str) -> dict[Any, list[Any]]:
+def grouped(rows: Iterable[Any], name: str) -> dict[Any, list[Any]]:
     groups: dict[Any, list[Any]] = defaultdict(list)
     for row in rows:
         groups[getattr(row, name)].append(row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from django import forms
@@ -25,14 +24,11 @@ from wagtail.models import Locale
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_model
 from finetune_switch.admin.widgets import admin_css
-from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import PreparedAnswer
 from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
 from finetune_switch.models.prepared import split_lines
 
-from .similarity import embed_examples
-
-logger = logging.getLogger("finetune_switch.prepared")
+from .similarity import embed_before_save
 
 MOST_LINES = 200
 
@@ -93,12 +89,9 @@ class PreparedAnswerForm(WagtailAdminModelForm):
 
     def _post_clean(self) -> None:
         super()._post_clean()
-        # Embed before saving, so that no transaction waits for a model server.
+        # Before the transaction of saving it, which would wait for a model server.
         if not self.errors:
-            try:
-                embed_examples(self.instance)
-            except EmbeddingError as error:
-                logger.warning("A prepared answer has no vectors of its examples: %s", error)
+            embed_before_save(self.instance)
 
 
 class SimilarityPanel(Panel):

@@ -41,7 +41,9 @@ class PreparedReply:
     """The linked page as the only passage; empty without one."""
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """What is read of a prepared answer. ``vectors`` are those of its examples."""
+
     pk: int
     kind: str
     words: str
@@ -49,25 +51,10 @@ class _Row(NamedTuple):
     answer: str
     page_id: int | None
     locale_id: int
-    language: str
+    locale__language_code: str
     embedding_model: str
     baseline_similarity: float
     vectors: bytes
-
-
-_COLUMNS = (
-    "pk",
-    "kind",
-    "words",
-    "threshold",
-    "answer",
-    "page_id",
-    "locale_id",
-    "locale__language_code",
-    "embedding_model",
-    "baseline_similarity",
-    "vectors",
-)
 
 
 def find_prepared(
@@ -80,7 +67,7 @@ def find_prepared(
     query where there are no prepared answers.
     """
     in_use = PreparedAnswer.objects.filter(Q(site=site) | Q(site__isnull=True), is_on=True)
-    rows = map(_Row._make, in_use.values_list(*_COLUMNS))
+    rows = map(Row._make, in_use.values_list(*Row._fields))
     every = [row._replace(vectors=bytes(row.vectors or b"")) for row in rows]
     for row in _fitting(question, _in_language(every, locale)):
         if row.page_id is None:
@@ -100,7 +87,7 @@ def find_prepared(
     return None
 
 
-def _fitting(question: str, rows: Sequence[_Row]) -> Iterator[_Row]:
+def _fitting(question: str, rows: Sequence[Row]) -> Iterator[Row]:
     """The answers that match the question, best first."""
     # Lazy, because the vector may need a request to a model server.
     alike = cache(lambda: similarity(question, rows))
@@ -132,8 +119,8 @@ def plain(text: str) -> str:
     return " ".join(words(bare))
 
 
-def _in_language(rows: list[_Row], locale: str) -> list[_Row]:
-    if not locale or all(row.language == locale for row in rows):
+def _in_language(rows: list[Row], locale: str) -> list[Row]:
+    if not locale or all(row.locale__language_code == locale for row in rows):
         return rows
     ids = locales_for(locale)
     return rows if ids is None else [row for row in rows if row.locale_id in ids]

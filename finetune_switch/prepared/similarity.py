@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.backends.embeddings.question_vectors import embed_question
@@ -20,6 +20,8 @@ from finetune_switch.search.vectors import vectors_of
 
 if TYPE_CHECKING:
     from finetune_switch.backends.embeddings.base import Vectors
+
+    from .matching import Row
 
 logger = logging.getLogger("finetune_switch.prepared")
 
@@ -39,19 +41,6 @@ UNRELATED = (
     "What does this word mean?",
 )
 MOST_UNLIKENESS = 0.95
-
-
-class Embedded(Protocol):
-    """A row with the vectors of its examples, concatenated, as little-endian float32."""
-
-    @property
-    def pk(self) -> int: ...
-    @property
-    def embedding_model(self) -> str: ...
-    @property
-    def vectors(self) -> bytes: ...
-    @property
-    def baseline_similarity(self) -> float: ...
 
 
 class Made(NamedTuple):
@@ -134,10 +123,16 @@ def embed_before_save(prepared: PreparedAnswer) -> None:
     """
     if prepared.embedded_examples == prepared.examples:
         return
+    _embed_or_warn(prepared)
+
+
+def _embed_or_warn(prepared: PreparedAnswer) -> bool:
     try:
         embed_examples(prepared)
     except EmbeddingError as error:
         logger.warning("A prepared answer has no vectors of its examples: %s", error)
+        return False
+    return True
 
 
 def renew_vectors() -> int:
@@ -150,10 +145,7 @@ def renew_vectors() -> int:
     for prepared in PreparedAnswer.objects.exclude(examples="").defer("answer", "words"):
         if not is_stale(prepared, name):
             continue
-        try:
-            embed_examples(prepared)
-        except EmbeddingError as error:
-            logger.warning("A prepared answer has no vectors of its examples: %s", error)
+        if not _embed_or_warn(prepared):
             left += 1
             continue
         PreparedAnswer.objects.filter(pk=prepared.pk, examples=prepared.examples).update(
@@ -182,7 +174,7 @@ def current_model_name() -> str:
         return ""
 
 
-def similarity(question: str, rows: Iterable[Embedded]) -> dict[int, float]:
+def similarity(question: str, rows: Iterable[Row]) -> dict[int, float]:
     """The similarity of the question to the best example of each row, by primary key.
 
     Rows embedded by another model are left out. Empty where the question cannot be embedded.

@@ -25,8 +25,8 @@ from wagtail.models import Locale, Site
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.admin import permissions
-from finetune_switch.admin.mixins import PermissionFunctionMixin
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.filters import radio_filter
+from finetune_switch.admin.mixins import AdminCSSMixin, PermissionFunctionMixin
 from finetune_switch.models import Comparison, Exchange, Origin, PreparedAnswer
 from finetune_switch.models.exchange import passages_of
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
@@ -40,12 +40,6 @@ HALF_A_YEAR = timedelta(days=182)
 
 
 class PreparedFilterSet(WagtailFilterSet):
-    kind = django_filters.ChoiceFilter(
-        label=gettext_lazy("Kind"),
-        choices=PreparedAnswer.Kind.choices,
-        widget=forms.RadioSelect,
-        empty_label=gettext_lazy("All"),
-    )
     locale = django_filters.ModelChoiceFilter(
         label=gettext_lazy("Language"),
         queryset=Locale.objects.all(),
@@ -58,21 +52,19 @@ class PreparedFilterSet(WagtailFilterSet):
         widget=forms.RadioSelect,
         empty_label=gettext_lazy("All"),
     )
-    state = django_filters.ChoiceFilter(
-        label=gettext_lazy("State"),
-        choices=[
+    state = radio_filter(
+        gettext_lazy("State"),
+        [
             ("on", gettext_lazy("In use")),
             ("off", gettext_lazy("Not in use")),
             ("overdue", gettext_lazy("To be reviewed")),
         ],
-        method="in_state",
-        widget=forms.RadioSelect,
-        empty_label=gettext_lazy("All"),
+        "in_state",
     )
 
     class Meta:
         model = PreparedAnswer
-        fields: list[str] = []
+        fields = ["kind"]
 
     def in_state(
         self, found: PreparedAnswerQuerySet, name: str, value: str
@@ -82,21 +74,12 @@ class PreparedFilterSet(WagtailFilterSet):
         return found.filter(is_on=value == "on")
 
 
-class KindColumn(Column):
-    def get_value(self, instance: PreparedAnswer) -> str:
-        return instance.get_kind_display()
-
-
-class SiteColumn(Column):
-    def get_value(self, instance: PreparedAnswer) -> str:
-        return site_name(instance.site) if instance.site else _("All sites")
+def site_of(prepared: PreparedAnswer) -> str:
+    return site_name(prepared.site) if prepared.site else _("All sites")
 
 
 class ReviewColumn(DateColumn):
     cell_template_name = "finetune_switch/prepared/review.html"
-
-    def get_value(self, instance: PreparedAnswer) -> Any:
-        return instance.review_on
 
 
 class PreparedStateColumn(Column):
@@ -108,12 +91,18 @@ class PreparedStateColumn(Column):
         return _("In use") if instance.is_on else _("Not in use")
 
 
-class PreparedIndexView(generic.IndexView):
+class PreparedIndexView(AdminCSSMixin, generic.IndexView):
     list_display = [
         "__str__",
-        KindColumn("kind", label=gettext_lazy("Kind"), sort_key="kind", classname="finetune-wide"),
+        Column(
+            "kind",
+            label=gettext_lazy("Kind"),
+            accessor="get_kind_display",
+            sort_key="kind",
+            classname="finetune-wide",
+        ),
         Column("locale", label=gettext_lazy("Language"), classname="finetune-wide"),
-        SiteColumn("site", label=gettext_lazy("Site"), classname="finetune-wide"),
+        Column("site", label=gettext_lazy("Site"), accessor=site_of, classname="finetune-wide"),
         ReviewColumn("review_on", label=gettext_lazy("Review on"), sort_key="review_on"),
         Column(
             "times_given",
@@ -137,7 +126,6 @@ class PreparedIndexView(generic.IndexView):
         name = current_model_name() if any(row.examples for row in rows) else ""
         for row in rows:
             row.is_stale = is_stale(row, name)
-        context["media"] += admin_css()
         return context
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
@@ -110,11 +109,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
             )
         if "model_name" in self.fields:
             self.fields["model_name"].required = True
-            self.fields["model_name"].widget = ModelNameInput(
-                attrs={
-                    "data-finetune-models-url-value": reverse("finetune_backends:models"),
-                }
-            )
+            self.fields["model_name"].widget = ModelNameInput()
 
     def _connection_choices(self) -> list[tuple[str, str]]:
         choices = [
@@ -139,14 +134,14 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
             for name in PARAMETERS
             if (value := self._parameter(cleaned, name)) not in (None, "", [])
         }
-        provider = self._provider(cleaned.get("connection", ""))
+        connection = connections().get(cleaned.get("connection", ""))
         parameters: dict[str, Any] = {}
         for name, value in given.items():
             try:
                 # Without a connection the allowed parameters are unknown.
                 parameters |= (
-                    clean_parameters(provider, {name: value})
-                    if provider
+                    clean_parameters(connection.provider, {name: value})
+                    if connection
                     else {name: PARAMETERS[name].clean(value)}
                 )
             except ValidationError as error:
@@ -168,10 +163,6 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
         if name == "stop" and value:
             return nonblank_lines(value)
         return value
-
-    def _provider(self, alias: str) -> str:
-        connection = connections().get(alias)
-        return connection.provider if connection else ""
 
 
 class LocaleTextsField(forms.MultiValueField):

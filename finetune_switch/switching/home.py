@@ -102,10 +102,5 @@ def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str
 
 
 def add_home_panel(request: HttpRequest, panels: list[Component]) -> None:
-    """Add the panel of the current site, or of the first whose switch the user may open."""
-    sites = permissions.editable_sites(request.user)
-    site = Site.find_for_request(request)
-    if site is None or not sites.filter(pk=site.pk).exists():
-        site = sites.first()
-    if site is not None:
+    if site := permissions.site_to_open(request):
         panels.append(ActiveBackendHomePanel(site, request.user))

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -22,9 +22,6 @@ from finetune_switch.search import retrieve
 from finetune_switch.search.readers import frozen_passages
 from finetune_switch.search.vectors import vectors_of
 from finetune_switch.text.words import content_words, language_name, stem_overlap, words
-
-if TYPE_CHECKING:
-    pass
 
 # The newest unanswered questions that one page reads and compares.
 MOST_QUESTIONS = 1000

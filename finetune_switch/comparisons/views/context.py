@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from finetune_switch.admin import permissions
 from finetune_switch.admin.presenting import details
 from finetune_switch.comparisons.comparing import exchanges_of, is_settled, may_reveal
-from finetune_switch.comparisons.reading import ComparisonReader
+from finetune_switch.comparisons.reading import ComparisonReader, grouped
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference, Switch
 
 if TYPE_CHECKING:
@@ -38,11 +38,8 @@ def columns_shown(
     may_judge = permissions.may_compare(user)
     may_prepare = knows_names and user.has_perm(permissions.ADD_PREPARED)
     exchanges = exchanges_of(columns)
-    grades: dict[Any, list[Grade]] = {}
-    for grade in Grade.objects.filter(exchange__in=exchanges, is_current=True).select_related(
-        "judge"
-    ):
-        grades.setdefault(grade.exchange_id, []).append(grade)
+    current = Grade.objects.filter(exchange__in=exchanges, is_current=True)
+    grades = grouped(current.select_related("judge"), "exchange_id")
     return [
         {
             **_answer_shown(comparison, column, exchanges.get(column.exchange_id), knows_names),

@@ -172,14 +172,14 @@ class PartView(ComparisonMixin, View):
     """
 
     http_method_names = ["post"]
-    template_name = "finetune_switch/comparisons/column.html"
+    part_class: type[TemplateView] = ColumnView
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         self.must_read()
         status = self.perform(request)
         if request.headers.get("X-Requested-With") != PARTIAL:
             return redirect(self.comparison)
-        view = self.part()
+        view = self.part_class()
         view.setup(request, **self.kwargs)
         return view.render_to_response(view.get_context_data(**self.kwargs), status=status)
 
@@ -187,16 +187,12 @@ class PartView(ComparisonMixin, View):
         """Make the change, and return the HTTP status."""
         raise NotImplementedError
 
-    def part(self) -> TemplateView:
-        return ColumnView()
-
 
 class AgainView(PartView):
     """Ask a column's backend again where it failed or was stopped."""
 
     def perform(self, request: HttpRequest) -> int:
-        shown = self.shown_column()
-        if shown["may_try_again"]:
+        if self.shown_column()["may_try_again"]:
             self.column.try_again(instead_of=self.column.exchange_id)
         return 200
 
@@ -242,8 +238,7 @@ class VerdictPartView(ComparisonMixin, TemplateView):
 class PreferView(PartView):
     """Record a preference, or withdraw it."""
 
-    def part(self) -> TemplateView:
-        return VerdictPartView()
+    part_class = VerdictPartView
 
     def perform(self, request: HttpRequest) -> int:
         comparison = self.comparison
@@ -275,8 +270,7 @@ class PreferView(PartView):
 class RevealView(PartView):
     """Reveal the names to a user who has judged."""
 
-    def part(self) -> TemplateView:
-        return VerdictPartView()
+    part_class = VerdictPartView
 
     def perform(self, request: HttpRequest) -> int:
         return 200 if reveal(self.comparison, request.user) else 409
@@ -286,9 +280,7 @@ class SaveQuestionView(PartView):
     """Save the comparison's question."""
 
     has_permission = staticmethod(permissions.may_see_comparisons)
-
-    def part(self) -> TemplateView:
-        return VerdictPartView()
+    part_class = VerdictPartView
 
     def perform(self, request: HttpRequest) -> int:
         if not request.user.has_perm(permissions.ADD_QUESTION):

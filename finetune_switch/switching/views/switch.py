@@ -29,10 +29,7 @@ class ChooseSiteView(View):
     """Redirect to the switch of the current site, or of the first that the user may see."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        sites = permissions.editable_sites(request.user)
-        site = Site.find_for_request(request)
-        if site is None or not sites.filter(pk=site.pk).exists():
-            site = sites.first()
+        site = permissions.site_to_open(request)
         if site is None:
             raise PermissionDenied
         return redirect("finetune_switch:site", site.pk)

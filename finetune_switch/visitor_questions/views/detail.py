@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -16,8 +17,7 @@ from finetune_switch.admin import permissions
 from finetune_switch.admin.mixins import AdminPageMixin
 from finetune_switch.admin.presenting import details, passages_shown
 from finetune_switch.models import Exchange, Outcome
-from finetune_switch.search.readers import frozen_passages
-from finetune_switch.visitor_questions.shown import pieces_said, turns_of
+from finetune_switch.search.readers import BATCH, frozen_passages
 
 from .listing import (
     SeeVisitorsQuestionsMixin,
@@ -85,3 +85,24 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, AdminPageMixin, TemplateVie
             "passages": passages_shown(frozen_passages(exchange), user),
             "backend_state": exchange.backend_state if permissions.may_see_backends(user) else {},
         }
+
+
+def pieces_said(exchange: Exchange) -> Iterator[tuple[str, bool]]:
+    """The answer as the model gave it, in pieces: the facts that were held back apart."""
+    at = 0
+    for fact in sorted(exchange.withheld_facts, key=lambda fact: fact["start"]):
+        start, end = max(at, fact["start"]), fact["end"]
+        if start >= end:
+            continue
+        yield exchange.answer[at:start], False
+        yield exchange.answer[start:end], True
+        at = end
+    yield exchange.answer[at:], False
+
+
+def turns_of(exchange: Exchange) -> list[Exchange]:
+    """What the same visitor asked before and after it in one conversation, oldest first."""
+    if exchange.conversation is None:
+        return []
+    turns = Exchange.objects.of_visitors().filter(conversation=exchange.conversation)
+    return list(turns.exclude(pk=exchange.pk).order_by("opened_at", "pk")[:BATCH])
