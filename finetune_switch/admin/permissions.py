@@ -56,13 +56,11 @@ def grantable_permissions() -> QuerySet[Permission]:
 
 
 def may_edit_settings(user: Any, site: Site) -> bool:
-    """Whether a user may open the switch's settings of this site."""
     policy = Switch.get_permission_policy()
     return bool(policy.user_has_permission_for_instance(user, "change", site))
 
 
 def editable_sites(user: Any) -> QuerySet[Site]:
-    """The sites whose switch a user may open."""
     policy = Switch.get_permission_policy()
     return policy.sites_user_has_permission_for(user, "change")
 
@@ -100,7 +98,6 @@ def may_build_index(user: Any) -> bool:
 
 
 def may_see_index(user: Any) -> bool:
-    """Whether a user may build the index or open any switch."""
     return user.has_perm(RUN_INDEX) or editable_sites(user).exists()
 
 
@@ -110,17 +107,14 @@ def may_compare(user: Any) -> bool:
 
 
 def may_see_comparisons(user: Any) -> bool:
-    """Whether a user may read comparisons, their grades and preferences."""
     return may_compare(user) or bool(user.has_perm(VIEW_COMPARISON))
 
 
 def may_delete_comparisons(user: Any) -> bool:
-    """Whether a user may read and delete comparisons."""
     return may_see_comparisons(user) and bool(user.has_perm(DELETE_COMPARISON))
 
 
 def may_prepare_answers(user: Any) -> bool:
-    """Whether a user may add or edit prepared answers."""
     return bool(user.has_perm(ADD_PREPARED) or user.has_perm(CHANGE_PREPARED))
 
 

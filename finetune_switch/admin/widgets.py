@@ -43,8 +43,6 @@ class ModelNameInput(forms.TextInput):
 
 
 class LocaleTextsWidget(forms.MultiWidget):
-    """A text input for each language."""
-
     template_name = "finetune_switch/admin/widgets/locale_texts.html"
 
     def __init__(self, languages: Sequence[tuple[str, str]], attrs: Any = None) -> None:

@@ -140,7 +140,6 @@ def save_question(comparison: Comparison, user: Any) -> None:
 
 
 def _pages_used(comparison: Comparison, exchanges: Sequence[Exchange]) -> list[int]:
-    """The pages of the passages that an answer cites or is supported by, best first."""
     # Imported here because compiling its patterns takes 0.2 s.
     from finetune_switch.text.grounding import assess
 
@@ -155,7 +154,6 @@ def _pages_used(comparison: Comparison, exchanges: Sequence[Exchange]) -> list[i
 
 
 def _best_answer(exchanges: Sequence[Exchange], user: Any) -> str:
-    """The first correction of this judge, else the first answer they graded as correct, else ""."""
     grades = Grade.objects.filter(exchange__in=exchanges, judge=user, is_current=True)
     own = {grade.exchange_id: grade for grade in grades}
     graded = [(exchange, own[exchange.pk]) for exchange in exchanges if exchange.pk in own]
@@ -165,7 +163,6 @@ def _best_answer(exchanges: Sequence[Exchange], user: Any) -> str:
 
 
 def exchanges_of(columns: Iterable[Column]) -> dict[Any, Exchange]:
-    """The exchanges that exist for these columns, by primary key."""
     return Exchange.objects.in_bulk([column.exchange_id for column in columns])
 
 

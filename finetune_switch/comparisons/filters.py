@@ -20,14 +20,12 @@ from .reading import FAILURES, ComparisonReader
 
 
 def askers(request: Any) -> QuerySet[Any]:
-    """The users who have opened a comparison, by name."""
     asked = Comparison.objects.filter(user__isnull=False).order_by().values("user")
     users = get_user_model()._default_manager.filter(pk__in=asked)
     return users.order_by(get_user_model().USERNAME_FIELD)
 
 
 def failed() -> Q:
-    """Exchanges that failed, were interrupted, or are open past their deadline."""
     overdue = Q(outcome=Outcome.OPEN, deadline_at__lt=timezone.now())
     return Q(outcome__in=FAILURES) | overdue
 

@@ -29,7 +29,6 @@ class SeenAnswer:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it failed or was interrupted."""
         return self.exchange is not None and self.exchange.current_outcome in FAILURES
 
 

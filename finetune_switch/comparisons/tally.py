@@ -22,8 +22,6 @@ ANSWERED = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 
 @dataclass
 class BackendTally:
-    """Grades, times and costs of one backend's answers."""
-
     name: str
     grades: Counter[str] = field(default_factory=Counter)
     tones: Counter[str] = field(default_factory=Counter)

@@ -46,7 +46,8 @@ class UsedUp:
     @property
     def sentence(self) -> str:
         """For editors: which budget it was, and what visitors get instead."""
-        values = {"budget": formats.number_format(self.budget), "since": self._since}
+        since = formats.date_format(self.since, "SHORT_DATETIME_FORMAT") if self.since else ""
+        values = {"budget": formats.number_format(self.budget), "since": since}
         if self.of == "dollars":
             told = (
                 _("This month's budget of $%(budget)s is used up (since %(since)s).")
@@ -64,10 +65,6 @@ class UsedUp:
         else:
             instead = _("Visitors get sentences from the pages, and no model is asked.")
         return f"{told % values} {instead}"
-
-    @property
-    def _since(self) -> str:
-        return formats.date_format(self.since, "SHORT_DATETIME_FORMAT") if self.since else ""
 
 
 def count_question(site_id: int) -> UsedUp | None:

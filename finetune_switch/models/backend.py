@@ -32,6 +32,15 @@ Give telephone numbers, addresses, prices, dates and times exactly as they are w
 If the passages do not hold the answer, do not guess."""
 
 EXTRACTIVE_ALIAS = "extractive"
+# Options of optional fields.
+SECONDS: dict[str, Any] = {"null": True, "blank": True, "validators": [MinValueValidator(0.1)]}
+DOLLARS: dict[str, Any] = {
+    "max_digits": 10,
+    "decimal_places": 4,
+    "null": True,
+    "blank": True,
+    "validators": [MinValueValidator(0)],
+}
 
 
 def default_system_prompt() -> str:
@@ -113,50 +122,32 @@ class ChatBackend(models.Model):
     parameters = models.JSONField(gettext_lazy("parameters"), default=dict, blank=True)
     first_token_seconds = models.FloatField(
         gettext_lazy("wait for the first word"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0.1)],
+        **SECONDS,
         help_text=gettext_lazy("In seconds. Empty: the connection's own."),
     )
     idle_seconds = models.FloatField(
         gettext_lazy("longest pause"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0.1)],
+        **SECONDS,
         help_text=gettext_lazy("In seconds, between two words. Empty: the connection's own."),
     )
     total_seconds = models.FloatField(
         gettext_lazy("longest answer"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0.1)],
+        **SECONDS,
         help_text=gettext_lazy("In seconds, from the question to the end. Empty: as above."),
     )
     prompt_price = models.DecimalField(
         gettext_lazy("price of what it reads"),
-        max_digits=10,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
+        **DOLLARS,
         help_text=gettext_lazy("US dollars per million prompt tokens."),
     )
     completion_price = models.DecimalField(
         gettext_lazy("price of what it writes"),
-        max_digits=10,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
+        **DOLLARS,
         help_text=gettext_lazy("US dollars per million completion tokens."),
     )
     hourly_price = models.DecimalField(
         gettext_lazy("price of the server"),
-        max_digits=10,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
+        **DOLLARS,
         help_text=gettext_lazy("US dollars an hour, for a server of your own."),
     )
     digest = models.CharField(max_length=100, blank=True, editable=False)

@@ -265,8 +265,6 @@ class PreparedRevertView(generic.RevisionsRevertMixin, PreparedEditView):
 
 
 class PreparedCompareView(PermissionCheckedMixin, generic.RevisionsCompareView):
-    """Two versions, side by side."""
-
     permission_required = "change"
 
 

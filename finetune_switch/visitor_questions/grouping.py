@@ -95,8 +95,6 @@ class Grouping:
 
 @dataclass
 class Lack:
-    """What one group lacked."""
-
     kinds: Counter[Missing] = field(default_factory=Counter)
     pages: dict[Missing, Passage] = field(default_factory=dict)
     """For each kind, the passage that is most about the question."""

@@ -67,7 +67,6 @@ class Answered:
 
     @property
     def sources(self) -> list[dict[str, Any]]:
-        """The sources that the answer cites."""
         return [
             {"number": p.number, "title": p.source.title, "url": p.source.url}
             for p in self.passages

@@ -14,7 +14,9 @@ def notice_text(switch: Switch, locale: str) -> str:
     if text := switch.text_in(switch.notice, locale):
         return text
     with override(locale):
-        return " ".join(filter(None, [_destination(switch), _record(), _advice()]))
+        return " ".join(
+            filter(None, [_destination(switch), _record(), _("Do not write anything personal.")])
+        )
 
 
 def _destination(switch: Switch) -> str:
@@ -35,7 +37,3 @@ def _record() -> str:
         )
         % days
     )
-
-
-def _advice() -> str:
-    return _("Do not write anything personal.")

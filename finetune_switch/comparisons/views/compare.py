@@ -30,8 +30,6 @@ WORDINGS = 50
 
 
 class CompareView(PermissionFunctionMixin, AdminPageMixin, FormView):
-    """The form that asks several backends one question."""
-
     has_permission = staticmethod(permissions.may_compare)
     form_class = CompareForm
     template_name = "finetune_switch/comparisons/compare.html"

@@ -76,8 +76,6 @@ class ComparisonMixin(PermissionFunctionMixin):
 
 
 class ComparisonView(ComparisonMixin, AdminPageMixin, TemplateView):
-    """The page of a comparison: passages, answers, grades and preferences."""
-
     has_permission = staticmethod(permissions.may_see_comparisons)
     template_name = "finetune_switch/comparisons/detail.html"
     page_title = gettext_lazy("Comparison")
@@ -268,8 +266,6 @@ class PreferView(PartView):
 
 
 class RevealView(PartView):
-    """Reveal the names to a user who has judged."""
-
     part_class = VerdictPartView
 
     def perform(self, request: HttpRequest) -> int:
@@ -277,8 +273,6 @@ class RevealView(PartView):
 
 
 class SaveQuestionView(PartView):
-    """Save the comparison's question."""
-
     has_permission = staticmethod(permissions.may_see_comparisons)
     part_class = VerdictPartView
 

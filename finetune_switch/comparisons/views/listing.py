@@ -38,8 +38,6 @@ LONGEST_SEARCH = 500
 
 
 class SeeComparisonsMixin(PermissionFunctionMixin):
-    """For those who may see comparisons."""
-
     has_permission = staticmethod(permissions.may_see_comparisons)
     request: HttpRequest
     filters: Any
@@ -269,8 +267,6 @@ def _answer_row(seen: Seen, answer: SeenAnswer) -> dict[str, Any]:
 
 
 class ComparisonDeleteView(PermissionFunctionMixin, generic.DeleteView):
-    """Delete a comparison with its answers, grades and preferences."""
-
     has_permission = staticmethod(permissions.may_delete_comparisons)
     model = Comparison
     permission_required = None

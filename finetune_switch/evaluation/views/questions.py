@@ -24,7 +24,6 @@ from finetune_switch.models import Question, QuestionSet
 
 
 def question_compare_url(question: Question) -> str:
-    """The URL of the form that compares backends on this question."""
     return f"{reverse('finetune_compare:index')}?saved={question.pk}"
 
 

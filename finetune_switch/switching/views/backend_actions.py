@@ -27,8 +27,6 @@ from finetune_switch.models import ChatBackend, SystemPrompt
 
 
 class OneBackendMixin(PermissionFunctionMixin):
-    """The backend of the URL."""
-
     has_permission = staticmethod(permissions.may_see_backends)
     request: HttpRequest
     kwargs: dict[str, Any]

@@ -61,15 +61,11 @@ class SiteMixin(PermissionFunctionMixin):
 
 
 class SwitchingMixin(SiteMixin):
-    """For those who may choose what answers on the site."""
-
     def has_permission(self, user: Any) -> bool:
         return permissions.may_switch(user, self.site)
 
 
 class SwitchView(SiteMixin, AdminPageMixin, TemplateView):
-    """The active backend of a site, and all others."""
-
     template_name = "finetune_switch/switching/switch.html"
     page_title = gettext_lazy("Switch")
     header_icon = "finetune-switch"
@@ -179,8 +175,6 @@ class BackView(SwitchingMixin, View):
 
 
 class CheckActiveView(SiteMixin, View):
-    """Check the active backend's connection."""
-
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, site: int) -> HttpResponse:

@@ -36,8 +36,6 @@ from finetune_switch.visitor_questions.filters import VisitorQuestionFilterSet
 
 
 class SeeVisitorsQuestionsMixin(PermissionFunctionMixin):
-    """For those who may read what visitors asked."""
-
     has_permission = staticmethod(permissions.may_see_visitors_questions)
     request: HttpRequest
 

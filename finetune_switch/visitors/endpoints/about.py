@@ -13,7 +13,7 @@ from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
 from finetune_switch.visitors.answering import page_language
 from finetune_switch.visitors.notices import notice_text
 
-from .guards import visitor_endpoint
+from .guards import PRIVATE, visitor_endpoint
 
 
 @visitor_endpoint("GET")
@@ -30,9 +30,7 @@ def about(request: HttpRequest) -> JsonResponse:
             "max_length": conf.visitors().max_question_length or MAX_QUESTION_LENGTH,
             "reader": _reader(request),
         }
-    response = JsonResponse(data)
-    response["Cache-Control"] = "private, no-store"
-    return response
+    return JsonResponse(data, headers=PRIVATE)
 
 
 def _reader(request: HttpRequest) -> str:

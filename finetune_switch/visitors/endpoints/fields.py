@@ -31,7 +31,6 @@ def read_uuid(value: Any, name: str) -> uuid.UUID | None:
 
 
 def read_json(request: HttpRequest) -> dict[str, Any]:
-    """The body as a JSON object."""
     try:
         body = json.loads(request.body)
     except RequestDataTooBig as error:

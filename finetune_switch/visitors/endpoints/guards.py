@@ -27,6 +27,9 @@ SAFE_METHODS = ("GET", "HEAD")
 # How long a browser may cache the response to a preflight request.
 PREFLIGHT_SECONDS = 600
 
+# Headers of every answer that depends on who asks.
+PRIVATE = {"Cache-Control": "private, no-store"}
+
 View = Callable[..., HttpResponseBase]
 
 
@@ -138,8 +141,7 @@ def refuse(
     data = {"message": message, "code": code}
     if search_url:
         data["search_url"] = search_url
-    response = JsonResponse(data, status=status)
-    response["Cache-Control"] = "private, no-store"
+    response = JsonResponse(data, status=status, headers=PRIVATE)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     return response
@@ -154,11 +156,12 @@ def search_url(request: HttpRequest) -> str:
 def _preflight(origin: str | None, methods: tuple[str, ...]) -> HttpResponse:
     if origin is None:
         return HttpResponse(status=403)
-    response = HttpResponse(status=204)
-    response["Access-Control-Allow-Methods"] = ", ".join(methods)
-    response["Access-Control-Allow-Headers"] = "Content-Type"
-    response["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
-    return response
+    headers = {
+        "Access-Control-Allow-Methods": ", ".join(methods),
+        "Access-Control-Allow-Headers": "Content-Type",
+        "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+    }
+    return HttpResponse(status=204, headers=headers)
 
 
 def _for_origin(response: HttpResponseBase, origin: str | None) -> HttpResponseBase:

@@ -27,7 +27,7 @@ from finetune_switch.search import Retrieval, each_vector_once
 from finetune_switch.visitors.answering import Answered, answer_visitor, page_language
 from finetune_switch.visitors.notices import notice_text
 
-from .guards import is_meant, refuse, visitor_endpoint
+from .guards import PRIVATE, is_meant, refuse, visitor_endpoint
 
 # How many pages are listed if none is similar enough to the question.
 MOST_CLOSEST = 5
@@ -106,7 +106,7 @@ def results(request: HttpRequest) -> HttpResponseBase:
         except BackendError as error:
             return refuse(str(error), 503, error.code)
     pages = found.pages
-    response = JsonResponse(
+    return JsonResponse(
         {
             "results": [
                 {
@@ -121,10 +121,9 @@ def results(request: HttpRequest) -> HttpResponseBase:
             "pages": pages.paginator.num_pages,
             "count": pages.paginator.count,
             "is_closest": found.is_closest,
-        }
+        },
+        headers=PRIVATE,
     )
-    response["Cache-Control"] = "private, no-store"
-    return response
 
 
 def _admit(request: HttpRequest, text: str, switch: Switch) -> str:
