@@ -16,6 +16,8 @@ from .spreadsheets import SafeSpreadsheetMixin
 
 TITLE_CHARACTERS = 140
 EXPORT_BATCH = 200
+# For columns that narrow screens leave out.
+WIDE: dict[str, Any] = {"classname": "finetune-wide"}
 
 
 class SeenColumn(Column):

@@ -26,6 +26,7 @@ from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.admin import permissions
 from finetune_switch.admin.filters import radio_filter
+from finetune_switch.admin.listings import WIDE
 from finetune_switch.admin.mixins import AdminCSSMixin, PermissionFunctionMixin
 from finetune_switch.models import Comparison, Exchange, Origin, PreparedAnswer
 from finetune_switch.models.exchange import passages_of
@@ -95,24 +96,14 @@ class PreparedIndexView(AdminCSSMixin, generic.IndexView):
     list_display = [
         "__str__",
         Column(
-            "kind",
-            label=gettext_lazy("Kind"),
-            accessor="get_kind_display",
-            sort_key="kind",
-            classname="finetune-wide",
+            "kind", label=gettext_lazy("Kind"), accessor="get_kind_display", sort_key="kind", **WIDE
         ),
-        Column("locale", label=gettext_lazy("Language"), classname="finetune-wide"),
-        Column("site", label=gettext_lazy("Site"), accessor=site_of, classname="finetune-wide"),
+        Column("locale", label=gettext_lazy("Language"), **WIDE),
+        Column("site", label=gettext_lazy("Site"), accessor=site_of, **WIDE),
         ReviewColumn("review_on", label=gettext_lazy("Review on"), sort_key="review_on"),
-        Column(
-            "times_given",
-            label=gettext_lazy("Given"),
-            sort_key="times_given",
-            classname="finetune-wide",
-        ),
+        Column("times_given", label=gettext_lazy("Given"), sort_key="times_given", **WIDE),
         PreparedStateColumn("is_on", label=gettext_lazy("State"), sort_key="is_on"),
     ]
-    search_fields = ["examples", "words", "answer"]
     filterset_class = PreparedFilterSet
     default_ordering = "-created_at"
 

@@ -24,7 +24,7 @@ class PreparedAnswerViewSet(ModelViewSet):
     index_view_class = prepared.PreparedIndexView
     add_view_class = prepared.PreparedCreateView
     edit_view_class = prepared.PreparedEditView
-    search_fields = prepared.PreparedIndexView.search_fields
+    search_fields = ["examples", "words", "answer"]
 
     def get_common_view_kwargs(self, **kwargs: Any) -> dict[str, Any]:
         revisions = {

@@ -62,7 +62,7 @@ class ChatBackendViewSet(ModelViewSet):
     copy_view_class = backends.BackendCopyView
     delete_view_class = backends.BackendDeleteView
     inspect_view_class = backends.BackendInspectView
-    search_fields = backends.BackendIndexView.search_fields
+    search_fields = ["label", "alias", "model_name"]
     delete_template_name = "finetune_switch/switching/delete_backend.html"
     inspect_view_fields = [
         "label",

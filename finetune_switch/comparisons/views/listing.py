@@ -23,6 +23,7 @@ from wagtail.admin.widgets.button import HeaderButton
 from finetune_switch.admin import permissions
 from finetune_switch.admin.listings import (
     TITLE_CHARACTERS,
+    WIDE,
     SeenColumn,
     SeenRowsMixin,
     in_batches,
@@ -108,15 +109,8 @@ class ComparisonIndexView(SeeComparisonsMixin, SeenRowsMixin, generic.IndexView)
         "__str__",
         AnswersColumn("answers", label=gettext_lazy("Backends")),
         JudgedColumn("judged", label=gettext_lazy("What people thought")),
-        Column(
-            "user", label=gettext_lazy("Asked by"), accessor=asked_by, classname="finetune-wide"
-        ),
-        DateColumn(
-            "asked_at",
-            label=gettext_lazy("Asked"),
-            sort_key="asked_at",
-            classname="finetune-wide",
-        ),
+        Column("user", label=gettext_lazy("Asked by"), accessor=asked_by, **WIDE),
+        DateColumn("asked_at", label=gettext_lazy("Asked"), sort_key="asked_at", **WIDE),
     ]
     filterset_class = ComparisonFilterSet
     is_searchable = True

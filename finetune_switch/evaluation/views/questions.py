@@ -19,6 +19,7 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton, ListingButton
 
 from finetune_switch.admin import permissions
+from finetune_switch.admin.listings import WIDE
 from finetune_switch.admin.mixins import AdminCSSMixin
 from finetune_switch.models import Question, QuestionSet
 
@@ -57,16 +58,10 @@ class NamesColumn(Column):
 class QuestionIndexView(AdminCSSMixin, generic.IndexView):
     list_display = [
         "__str__",
-        NamesColumn("sets", label=gettext_lazy("Question sets"), classname="finetune-wide"),
-        NamesColumn("tags", label=gettext_lazy("Tags"), classname="finetune-wide"),
-        DateColumn(
-            "created_at",
-            label=gettext_lazy("Added"),
-            sort_key="created_at",
-            classname="finetune-wide",
-        ),
+        NamesColumn("sets", label=gettext_lazy("Question sets"), **WIDE),
+        NamesColumn("tags", label=gettext_lazy("Tags"), **WIDE),
+        DateColumn("created_at", label=gettext_lazy("Added"), sort_key="created_at", **WIDE),
     ]
-    search_fields = ["text", "reference_answer"]
     filterset_class = QuestionFilterSet
     default_ordering = "-created_at"
 
@@ -132,14 +127,8 @@ class QuestionSetIndexView(AdminCSSMixin, generic.IndexView):
     list_display = [
         "name",
         Column("question_count", label=gettext_lazy("Questions"), sort_key="question_count"),
-        DateColumn(
-            "created_at",
-            label=gettext_lazy("Added"),
-            sort_key="created_at",
-            classname="finetune-wide",
-        ),
+        DateColumn("created_at", label=gettext_lazy("Added"), sort_key="created_at", **WIDE),
     ]
-    search_fields = ["name", "description"]
     default_ordering = "name"
 
     def get_base_queryset(self) -> QuerySet[QuestionSet]:

@@ -18,6 +18,7 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
 from finetune_switch import conf
+from finetune_switch.admin.listings import WIDE
 from finetune_switch.admin.mixins import AdminCSSMixin
 from finetune_switch.backends.registration import free_alias, synchronise_backends
 from finetune_switch.models import ChatBackend, Switch
@@ -44,23 +45,9 @@ class BackendIndexView(AdminCSSMixin, generic.IndexView):
 
     list_display = [
         "name",
-        Column(
-            "model_name",
-            label=gettext_lazy("Model"),
-            sort_key="model_name",
-            classname="finetune-wide",
-        ),
-        Column(
-            "data_destination",
-            label=gettext_lazy("Where questions go"),
-            classname="finetune-wide",
-        ),
-        Column(
-            "shutdown_date",
-            label=gettext_lazy("Shuts down"),
-            sort_key="shutdown_date",
-            classname="finetune-wide",
-        ),
+        Column("model_name", label=gettext_lazy("Model"), sort_key="model_name", **WIDE),
+        Column("data_destination", label=gettext_lazy("Where questions go"), **WIDE),
+        Column("shutdown_date", label=gettext_lazy("Shuts down"), sort_key="shutdown_date", **WIDE),
         StatusTagColumn(
             "state",
             label=gettext_lazy("State"),
@@ -69,7 +56,6 @@ class BackendIndexView(AdminCSSMixin, generic.IndexView):
             classname="finetune-tag",
         ),
     ]
-    search_fields = ["label", "alias", "model_name"]
     default_ordering = "label"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

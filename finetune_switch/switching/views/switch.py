@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -64,6 +65,19 @@ class SwitchingMixin(SiteMixin):
     def has_permission(self, user: Any) -> bool:
         return permissions.may_switch(user, self.site)
 
+    def change(self, act: Callable[[], object], done: str) -> HttpResponse:
+        """Change the switch, and say that it is done or why not."""
+        try:
+            act()
+        except ValidationError as error:
+            messages.error(self.request, " ".join(error.messages))
+        except SwitchConflict as error:
+            messages.error(self.request, str(error))
+        else:
+            values = {"backend": self.switch.backend, "site": site_name(self.site)}
+            messages.success(self.request, done % values)
+        return self.back_to_switch()
+
 
 class SwitchView(SiteMixin, AdminPageMixin, TemplateView):
     template_name = "finetune_switch/switching/switch.html"
@@ -124,7 +138,12 @@ class ActivateView(SwitchingMixin, AdminPageMixin, TemplateView):
             return self.render_to_response(
                 self.get_context_data(backend=backend, expected=form.cleaned_data["expected"])
             )
-        return self.activate(backend, form.cleaned_data["expected"])
+        return self.change(
+            lambda: self.switch.activate(
+                backend, expected=form.cleaned_data["expected"], user=request.user
+            ),
+            _("“%(backend)s” answers on %(site)s from the next question on."),
+        )
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
@@ -137,19 +156,6 @@ class ActivateView(SwitchingMixin, AdminPageMixin, TemplateView):
             "failed": failed[0] if failed else None,
         }
 
-    def activate(self, backend: ChatBackend, expected: int | None) -> HttpResponse:
-        try:
-            self.switch.activate(backend, expected=expected, user=self.request.user)
-        except (ValidationError, SwitchConflict) as error:
-            messages.error(self.request, _sentence(error))
-        else:
-            messages.success(
-                self.request,
-                _("“%(backend)s” answers on %(site)s from the next question on.")
-                % {"backend": backend, "site": site_name(self.site)},
-            )
-        return self.back_to_switch()
-
 
 class BackView(SwitchingMixin, View):
     """Swap the active and the previous backend."""
@@ -159,19 +165,12 @@ class BackView(SwitchingMixin, View):
     def post(self, request: HttpRequest, site: int) -> HttpResponse:
         form = SwitchChoiceForm({"backend": 1, **request.POST.dict()})
         shown = form.cleaned_data if form.is_valid() else {}
-        try:
-            self.switch.back(
+        return self.change(
+            lambda: self.switch.back(
                 expected=shown.get("expected"), to=shown.get("previous"), user=request.user
-            )
-        except (ValidationError, SwitchConflict) as error:
-            messages.error(request, _sentence(error))
-        else:
-            messages.success(
-                request,
-                _("Switched back: “%(backend)s” answers on %(site)s again.")
-                % {"backend": self.switch.backend, "site": site_name(self.site)},
-            )
-        return self.back_to_switch()
+            ),
+            _("Switched back: “%(backend)s” answers on %(site)s again."),
+        )
 
 
 class CheckActiveView(SiteMixin, View):
@@ -196,7 +195,3 @@ class StateView(SiteMixin, View):
         backend = Switch.for_question(self.site).backend
         step = probe(backend)
         return JsonResponse({"passed": step.passed, "message": step.message, "remedy": step.remedy})
-
-
-def _sentence(error: ValidationError | SwitchConflict) -> str:
-    return " ".join(error.messages) if isinstance(error, ValidationError) else str(error)

@@ -43,10 +43,8 @@ class PlainText:
 
     def to_original(self, fact: Fact) -> Fact:
         """The fact with the text and position that it has in the original."""
-        start, end = (
-            self._to_original_position(fact.start),
-            self._to_original_position(fact.end - 1) + 1,
-        )
+        start = self._to_original_position(fact.start)
+        end = self._to_original_position(fact.end - 1) + 1
         return replace(fact, text=self._original[start:end], start=start, end=end)
 
     def _to_original_position(self, position: int) -> int:

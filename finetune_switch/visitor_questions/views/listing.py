@@ -24,6 +24,7 @@ from finetune_switch.access.sites import site_name
 from finetune_switch.admin import permissions
 from finetune_switch.admin.listings import (
     TITLE_CHARACTERS,
+    WIDE,
     SeenColumn,
     SeenRowsMixin,
     in_batches,
@@ -155,7 +156,7 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SeenRowsMixin, ReportView)
     @cached_property
     def columns(self) -> list[Column]:
         names = get_content_languages()
-        site = Column("site", label=_("Site"), accessor=site_of, classname="finetune-wide")
+        site = Column("site", label=_("Site"), accessor=site_of, **WIDE)
         return [
             TitleColumn(
                 "question",
@@ -163,26 +164,21 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SeenRowsMixin, ReportView)
                 accessor=lambda row: Truncator(row.question).chars(TITLE_CHARACTERS),
                 get_url=lambda row: reverse("finetune_visitor_questions:exchange", args=[row.pk]),
             ),
-            DateColumn(
-                "opened_at", label=_("Asked"), sort_key="opened_at", classname="finetune-wide"
-            ),
+            DateColumn("opened_at", label=_("Asked"), sort_key="opened_at", **WIDE),
             Column(
                 "locale",
                 label=_("Language"),
                 accessor=lambda row: names.get(row.locale, row.locale),
-                classname="finetune-wide",
+                **WIDE,
             ),
             *([site] if Site.objects.count() > 1 else []),
             VisitorQuestionColumn("outcome", label=_("Outcome")),
             VisitorQuestionColumn("thumb", label=_("Thumb")),
-            Column("backend", label=_("Backend"), accessor=backend_name, classname="finetune-wide"),
+            Column("backend", label=_("Backend"), accessor=backend_name, **WIDE),
             VisitorQuestionColumn(
-                "seconds",
-                label=_("First word"),
-                sort_key="first_token_seconds",
-                classname="finetune-wide",
+                "seconds", label=_("First word"), sort_key="first_token_seconds", **WIDE
             ),
-            VisitorQuestionColumn("pages", label=_("Pages cited"), classname="finetune-wide"),
+            VisitorQuestionColumn("pages", label=_("Pages cited"), **WIDE),
         ]
 
     @cached_property
