@@ -1,7 +1,5 @@
 """Charts as SVG, coloured by the admin's stylesheet."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 

@@ -1,7 +1,5 @@
 """Filters that several listings share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

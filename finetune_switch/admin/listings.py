@@ -1,7 +1,5 @@
 """Listings whose rows depend on what the reader may see, on the page and in spreadsheets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 

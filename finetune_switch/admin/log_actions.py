@@ -1,7 +1,5 @@
 """Log actions, and their messages in Wagtail's audit log."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.utils.translation import gettext as _

@@ -1,7 +1,5 @@
 """Menu items that only some users see."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the admin's views share."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.exceptions import PermissionDenied

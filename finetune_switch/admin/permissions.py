@@ -1,7 +1,5 @@
 """All permissions of this app, as constants and functions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission

@@ -1,7 +1,5 @@
 """Template context of exchanges and passages, shared by several screens."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any

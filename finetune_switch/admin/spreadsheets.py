@@ -1,7 +1,5 @@
 """Spreadsheet exports that are safe for text written by visitors and models."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Open a comparison, save its question, and decide who may read it and see its names."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Sequence
 from typing import Any

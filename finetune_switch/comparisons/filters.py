@@ -1,7 +1,5 @@
 """The filters of the list of comparisons, and of the tally."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import django_filters

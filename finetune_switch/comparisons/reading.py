@@ -1,7 +1,5 @@
 """What a reader may see of many comparisons, in a few queries."""
 
-from __future__ import annotations
-
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

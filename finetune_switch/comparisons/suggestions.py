@@ -1,7 +1,5 @@
 """Suggestions for the question field: saved, recent, and searched for by visitors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain, zip_longest

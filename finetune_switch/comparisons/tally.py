@@ -1,7 +1,5 @@
 """Grades and preferences of many comparisons, added up for each backend and each pair."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

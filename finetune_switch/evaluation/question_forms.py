@@ -1,7 +1,5 @@
 """The forms and panels of questions and question sets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The form in which somebody grades an answer."""
 
-from __future__ import annotations
-
 from django import forms
 
 from finetune_switch.models import Grade

@@ -1,7 +1,5 @@
 """Statistics of judgements."""
 
-from __future__ import annotations
-
 import math
 
 # The 97.5 % quantile of the standard normal distribution.

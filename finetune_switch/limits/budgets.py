@@ -1,7 +1,5 @@
 """Budgets of a site: questions of all its visitors in a day, and their cost in a month."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable

@@ -6,8 +6,6 @@ Django REST framework do, lose counts between processes.
 If the cache fails, nothing is limited and a warning is logged.
 """
 
-from __future__ import annotations
-
 import logging
 import secrets
 import time

@@ -1,7 +1,5 @@
 """Rate limits for visitors: questions, searches and feedback, for each visitor and each site."""
 
-from __future__ import annotations
-
 import hashlib
 import ipaddress
 import logging

@@ -1,7 +1,5 @@
 """One question and one frozen list of passages, answered by several backends."""
 
-from __future__ import annotations
-
 import uuid
 from typing import Any
 

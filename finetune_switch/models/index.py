@@ -4,8 +4,6 @@ No foreign key points to a page or to another indexed model, since an object may
 its documents are.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from django.conf import settings

@@ -1,7 +1,5 @@
 """Grades and preferences. Each change adds a row; existing rows keep their values."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 from django.conf import settings

@@ -5,8 +5,6 @@ options, and litellm maps some of OpenAI's to a different one there (``frequency
 ``repeat_penalty``), so neither can be relied on to reject them.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

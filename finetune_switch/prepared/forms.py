@@ -1,7 +1,5 @@
 """The form and panels of a prepared answer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django import forms

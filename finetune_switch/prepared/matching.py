@@ -1,7 +1,5 @@
 """Find the prepared answer to a question."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence

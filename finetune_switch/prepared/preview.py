@@ -1,7 +1,5 @@
 """The recorded questions that would get a prepared answer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

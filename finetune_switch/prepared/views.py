@@ -1,7 +1,5 @@
 """The list of prepared answers, their forms and versions, and the preview."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import timedelta
 from typing import Any

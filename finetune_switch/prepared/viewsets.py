@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from typing import Any
 
 from django.urls import URLPattern, path, re_path

@@ -1,7 +1,5 @@
 """The forms of chat backends and of the switch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The panel on the admin's home page."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

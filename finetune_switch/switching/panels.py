@@ -1,7 +1,5 @@
 """The panels of the forms of chat backends and of the switch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.urls import reverse

@@ -1,7 +1,5 @@
 """Invisible characters and direction overrides, which can hide text from its reader."""
 
-from __future__ import annotations
-
 import re
 
 # Soft hyphens, zero-width spaces and joiners, direction marks and overrides, invisible operators,

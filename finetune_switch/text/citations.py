@@ -1,7 +1,5 @@
 """Find, remove and filter citations such as [1] and [2, 3]."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Excerpts of texts with the search terms highlighted."""
 
-from __future__ import annotations
-
 import re
 
 from django.utils.html import format_html, format_html_join

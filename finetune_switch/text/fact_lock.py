@@ -5,8 +5,6 @@ numbers. An answer is released sentence by sentence, once the facts of the sente
 checked. A sentence with a fact that is in no passage is replaced by a reference to the best page.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any

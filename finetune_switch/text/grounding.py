@@ -5,8 +5,6 @@ its facts. This measures similarity and is no proof: "the café is not open on M
 to the page as the opposite. Facts are compared exactly, see :mod:`finetune_switch.text.facts`.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence

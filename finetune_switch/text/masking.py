@@ -4,8 +4,6 @@ Only the record is masked. Retrieval and the model use the question as it was as
 and prices stay.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Words, stop words and stems."""
 
-from __future__ import annotations
-
 import re
 import threading
 import unicodedata

@@ -1,7 +1,5 @@
 """Hierarchical clustering of vectors."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

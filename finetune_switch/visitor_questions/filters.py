@@ -1,7 +1,5 @@
 """The filters of what visitors asked."""
 
-from __future__ import annotations
-
 from operator import methodcaller
 from typing import Any
 

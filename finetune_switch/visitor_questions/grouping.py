@@ -1,7 +1,5 @@
 """Unanswered questions of visitors, grouped by similarity, and why each had no answer."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Answers for visitors: one service for the event stream, the search page and your own pages."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The notice for visitors: where their questions go, and what is kept of them."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, override
 

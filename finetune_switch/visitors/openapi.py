@@ -1,7 +1,5 @@
 """What visitors' scripts may ask, as OpenAPI 3.1 describes it. ``docs/api.md`` is for people."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from finetune_switch import __version__

@@ -1,7 +1,5 @@
 """The page with the form that opens a comparison."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

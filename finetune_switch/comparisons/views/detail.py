@@ -1,7 +1,5 @@
 """The page of a comparison, its streams, and the actions that judge its answers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.exceptions import PermissionDenied

@@ -1,7 +1,5 @@
 """The list of comparisons, its export, and deleting one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page with the tally of grades and preferences."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.urls import reverse

@@ -1,7 +1,5 @@
 """The lists of questions and of question sets, and their forms."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import django_filters

@@ -1,7 +1,5 @@
 """Pages and actions of one chat backend: its check, instructions and base model."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError

@@ -1,7 +1,5 @@
 """The list of chat backends, their forms, and what can be done with one of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib.admin.utils import unquote

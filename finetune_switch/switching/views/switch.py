@@ -1,7 +1,5 @@
 """The page on which a site's backend is chosen."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

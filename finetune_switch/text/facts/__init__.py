@@ -14,8 +14,6 @@ anything). Weekdays are not checked against dates. Seasons, holidays, the word "
 other than days ("the third floor") and numbers in codes of their own are not found.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """Prices and plain numbers."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence

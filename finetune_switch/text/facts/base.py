@@ -1,7 +1,5 @@
 """The Fact class, and helpers for the modules that find facts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """E-mail addresses, URLs, telephone numbers, streets and postcodes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Dates, months and weekdays. Ambiguous numeric dates are read day first, except in en-us."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

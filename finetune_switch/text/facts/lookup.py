@@ -1,7 +1,5 @@
 """Look facts up in passages, by value or by their exact text."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Strip invisible characters and emphasis markup, keeping track of positions."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from bisect import bisect_right

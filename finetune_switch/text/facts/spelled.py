@@ -1,7 +1,5 @@
 """Facts that are spelled out: digits as words, and addresses such as "info at boat dot org"."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

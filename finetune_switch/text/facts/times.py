@@ -1,7 +1,5 @@
 """Times of day."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

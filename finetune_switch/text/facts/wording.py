@@ -1,7 +1,5 @@
 """Number words and names of months and days, in English, German and the text's language."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 from functools import cache, lru_cache

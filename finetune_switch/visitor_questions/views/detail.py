@@ -1,7 +1,5 @@
 """The page of one visitor's question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The report of what visitors asked, and the page of one question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The page of unanswered questions, in groups, with why each had no answer."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

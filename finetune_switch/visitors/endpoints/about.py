@@ -1,7 +1,5 @@
 """Current facts for a widget on a page that is cached for everybody."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, JsonResponse
 from django.utils.crypto import salted_hmac
 from django.utils.translation import override

@@ -1,7 +1,5 @@
 """The stream of an answer."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import override
 

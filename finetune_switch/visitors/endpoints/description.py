@@ -1,7 +1,5 @@
 """The OpenAPI description of the endpoints for visitors."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 

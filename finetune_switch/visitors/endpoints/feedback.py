@@ -1,7 +1,5 @@
 """A visitor's feedback on an answer: helpful or not, and an optional comment."""
 
-from __future__ import annotations
-
 import uuid
 from typing import Any
 

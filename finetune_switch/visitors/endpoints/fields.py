@@ -3,8 +3,6 @@
 Each function raises :class:`~finetune_switch.exceptions.InvalidQuestion` for a malformed value.
 """
 
-from __future__ import annotations
-
 import json
 import uuid
 from typing import Any

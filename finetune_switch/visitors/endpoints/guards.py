@@ -1,7 +1,5 @@
 """Checks of visitors' requests: methods, origins, and how refusals are answered."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 from typing import Any

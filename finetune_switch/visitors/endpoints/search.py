@@ -1,7 +1,5 @@
 """The page that searches and answers, without any script; and the search alone, as JSON."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from html import unescape
