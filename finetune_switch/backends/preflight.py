@@ -14,6 +14,7 @@ from finetune_switch.messages import Message
 from finetune_switch.models import ChatBackend
 
 from . import get_backend
+from .base import Text
 from .servers import ModelServer, OllamaModel
 
 SYSTEM_MARKER = "kestrel-4417"
@@ -192,9 +193,10 @@ def _repeats(row: ChatBackend) -> str:
 
 
 def _short_answer(row: ChatBackend) -> str:
-    backend = get_backend(row)
-    completion = backend.complete(SHORT_QUESTION)
-    answer = " ".join(completion.text.split())
+    # Streamed, as a visitor's answer is.
+    chunks = get_backend(row).stream(SHORT_QUESTION)
+    said = "".join(chunk.text for chunk in chunks if isinstance(chunk, Text))
+    answer = " ".join(said.split())
     return _("It said: “%s”") % (answer if len(answer) <= 120 else f"{answer[:119]}…")
 
 
