@@ -90,18 +90,13 @@ def _lines_of_ollama(reader: Any, response: Any) -> Any:
 
 async def _lines(response: Any) -> AsyncGenerator[bytes, None]:
     rest = b""
-    try:
-        async with aclosing(response.aiter_bytes()) as pieces:
-            async for piece in pieces:
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    yield line
-        if rest:
-            yield rest
-    finally:
-        # Closing litellm's stream does not close its response in every release.
-        if hasattr(response, "aclose"):
-            await response.aclose()
+    async with aclosing(response.aiter_bytes()) as pieces:
+        async for piece in pieces:
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield line
+    if rest:
+        yield rest
 
 
 class OllamaReader(StreamReader):
