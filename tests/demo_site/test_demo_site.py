@@ -211,7 +211,8 @@ class DemoSiteTests(TestCase):
                 assert fact in said, (question["question"], fact)
             assert question["answer"]
             assert question["tags"]
-            assert bool(question["facts"]) == question["answerable"]
+            if question["answerable"]:
+                assert question["facts"]
 
     def test_what_is_embedded_says_the_typed_facts(self) -> None:
         facts = {
