@@ -71,6 +71,7 @@ def command(standin, choose):
         process.communicate()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_process_that_was_killed(make_page, standin, command):
     """Of 204 documents 200 are written at once: it is killed while the others are embedded."""
     for number in range(203):
@@ -173,6 +174,7 @@ def outage(site):
 
 
 @needs_postgresql
+@pytest.mark.django_db(transaction=True)
 class TestARestartOfTheDatabase:
     @pytest.mark.parametrize("seconds", [0, 1.2], ids=["sessions lost", "away for a while"])
     def test_between_two_batches(
