@@ -11,8 +11,8 @@ from wagtail.admin.ui.tables import Column
 
 from finetune_switch.search.readers import batched
 
+from .mixins import AdminCSSMixin
 from .spreadsheets import SafeSpreadsheetMixin
-from .widgets import admin_css
 
 TITLE_CHARACTERS = 140
 EXPORT_BATCH = 200
@@ -29,7 +29,7 @@ class SeenColumn(Column):
         return ""
 
 
-class SeenRowsMixin(SafeSpreadsheetMixin):
+class SeenRowsMixin(AdminCSSMixin, SafeSpreadsheetMixin):
     """A listing that sets ``seen`` on each row of a page, and exports rows in batches."""
 
     def see(self, rows: Sequence[Any]) -> Sequence[Any]:
@@ -58,7 +58,6 @@ class SeenRowsMixin(SafeSpreadsheetMixin):
             row.seen = seen
         context["object_list"] = rows
         context["table"] = self.get_table(rows)
-        context["media"] += admin_css()
         return context
 
 

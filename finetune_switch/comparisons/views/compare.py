@@ -12,12 +12,11 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy
 from django.views.generic import FormView
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
 from finetune_switch.admin import permissions
-from finetune_switch.admin.mixins import PermissionFunctionMixin
+from finetune_switch.admin.mixins import AdminPageMixin, PermissionFunctionMixin
 from finetune_switch.comparisons.comparing import may_read, open_comparison
 from finetune_switch.comparisons.forms import CompareForm
 from finetune_switch.comparisons.reading import ComparisonReader
@@ -30,7 +29,7 @@ EXAMPLES = 6
 WORDINGS = 50
 
 
-class CompareView(PermissionFunctionMixin, WagtailAdminTemplateMixin, FormView):
+class CompareView(PermissionFunctionMixin, AdminPageMixin, FormView):
     """The form that asks several backends one question."""
 
     has_permission = staticmethod(permissions.may_compare)
@@ -38,9 +37,6 @@ class CompareView(PermissionFunctionMixin, WagtailAdminTemplateMixin, FormView):
     template_name = "finetune_switch/comparisons/compare.html"
     page_title = gettext_lazy("Compare")
     header_icon = "finetune-switch"
-
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        return [*self.breadcrumbs_items, {"url": "", "label": self.get_page_title()}]
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "user": self.request.user}

@@ -11,11 +11,10 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 
 from finetune_switch.access import Asker
 from finetune_switch.admin import permissions
-from finetune_switch.admin.mixins import PermissionFunctionMixin
+from finetune_switch.admin.mixins import AdminPageMixin, PermissionFunctionMixin
 from finetune_switch.admin.presenting import create_page_url, passages_shown
 from finetune_switch.answers import stream_answer
 from finetune_switch.answers.events import Event, TextEvent
@@ -76,7 +75,7 @@ class ComparisonMixin(PermissionFunctionMixin):
         return shown
 
 
-class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
+class ComparisonView(ComparisonMixin, AdminPageMixin, TemplateView):
     """The page of a comparison: passages, answers, grades and preferences."""
 
     has_permission = staticmethod(permissions.may_see_comparisons)
@@ -87,12 +86,8 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
     def get_page_subtitle(self) -> str:
         return self.comparison.question
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        return [
-            *self.breadcrumbs_items,
-            {"url": reverse("finetune_compare:index"), "label": CompareView.page_title},
-            {"url": "", "label": self.get_page_title()},
-        ]
+    def pages_above(self) -> list[tuple[str, Any]]:
+        return [(reverse("finetune_compare:index"), CompareView.page_title)]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         comparison, user = self.comparison, self.request.user

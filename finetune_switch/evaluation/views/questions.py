@@ -19,7 +19,7 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton, ListingButton
 
 from finetune_switch.admin import permissions
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.mixins import AdminCSSMixin
 from finetune_switch.models import Question, QuestionSet
 
 
@@ -55,7 +55,7 @@ class NamesColumn(Column):
         return ", ".join(str(row) for row in getattr(instance, self.name).all())
 
 
-class QuestionIndexView(generic.IndexView):
+class QuestionIndexView(AdminCSSMixin, generic.IndexView):
     list_display = [
         "__str__",
         NamesColumn("sets", label=gettext_lazy("Question sets"), classname="finetune-wide"),
@@ -87,11 +87,6 @@ class QuestionIndexView(generic.IndexView):
                 )
             )
         return buttons
-
-    def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        context = super().get_context_data(*args, **kwargs)
-        context["media"] += admin_css()
-        return context
 
 
 class QuestionCreateView(generic.CreateView):
@@ -134,7 +129,7 @@ class QuestionEditView(generic.EditView):
         """None, since comparisons are not in Wagtail's reference index."""
 
 
-class QuestionSetIndexView(generic.IndexView):
+class QuestionSetIndexView(AdminCSSMixin, generic.IndexView):
     list_display = [
         "name",
         Column("question_count", label=gettext_lazy("Questions"), sort_key="question_count"),
@@ -151,17 +146,7 @@ class QuestionSetIndexView(generic.IndexView):
     def get_base_queryset(self) -> QuerySet[QuestionSet]:
         return super().get_base_queryset().annotate(question_count=Count("questions"))
 
-    def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        context = super().get_context_data(*args, **kwargs)
-        context["media"] += admin_css()
-        return context
 
-
-class QuestionSetEditView(generic.EditView):
+class QuestionSetEditView(AdminCSSMixin, generic.EditView):
     def get_usage_url(self) -> None:
         """None, since the page lists its questions."""
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        context = super().get_context_data(**kwargs)
-        context["media"] += admin_css()
-        return context

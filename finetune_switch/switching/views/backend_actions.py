@@ -9,15 +9,15 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
 from wagtail.admin import messages
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.log_actions import log
 
 from finetune_switch.admin import permissions
-from finetune_switch.admin.mixins import PermissionFunctionMixin
+from finetune_switch.admin.mixins import AdminPageMixin, PermissionFunctionMixin
 from finetune_switch.backends.preflight import corrected_modelfile, run_check
 from finetune_switch.backends.registration import free_alias
 from finetune_switch.backends.servers import ModelServer
@@ -40,23 +40,15 @@ class OneBackendMixin(PermissionFunctionMixin):
     def get_page_subtitle(self) -> str:
         return str(self.backend)
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+    def pages_above(self) -> list[tuple[str, Any]]:
         edit = "inspect" if self.backend.is_read_only else "edit"
         return [
-            *self.breadcrumbs_items,  # type: ignore[attr-defined]
-            {
-                "url": reverse("finetune_backends:index"),
-                "label": ChatBackend._meta.verbose_name_plural.capitalize(),  # type: ignore[union-attr]
-            },
-            {
-                "url": reverse(f"finetune_backends:{edit}", args=[self.backend.pk]),
-                "label": str(self.backend),
-            },
-            {"url": "", "label": self.get_page_title()},  # type: ignore[attr-defined]
+            (reverse("finetune_backends:index"), capfirst(ChatBackend._meta.verbose_name_plural)),
+            (reverse(f"finetune_backends:{edit}", args=[self.backend.pk]), str(self.backend)),
         ]
 
 
-class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
+class CheckView(OneBackendMixin, AdminPageMixin, TemplateView):
     """The steps of the last check, and a button that starts another."""
 
     template_name = "finetune_switch/switching/check.html"
@@ -137,7 +129,7 @@ class ModelfileView(OneBackendMixin, View):
         return response
 
 
-class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
+class PromptsView(OneBackendMixin, AdminPageMixin, TemplateView):
     """All versions of a backend's instructions; an earlier one can be restored."""
 
     template_name = "finetune_switch/switching/prompts.html"

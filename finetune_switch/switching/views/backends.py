@@ -18,16 +18,19 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
 from finetune_switch import conf
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.mixins import AdminCSSMixin
 from finetune_switch.backends.registration import free_alias, synchronise_backends
 from finetune_switch.models import ChatBackend, Switch
 
 
-def state_of(row: ChatBackend, active: set[int]) -> str:
-    """A short status of a backend."""
+def is_active(row: ChatBackend) -> bool:
+    return row.pk in row.active_ids  # type: ignore[attr-defined]
+
+
+def state_of(row: ChatBackend) -> str:
     if row.unavailable_reason:
         return _("Gone")
-    if row.pk in active:
+    if is_active(row):
         return _("Active")
     if row.check_passed is False:
         return _("Check failed")
@@ -36,21 +39,7 @@ def state_of(row: ChatBackend, active: set[int]) -> str:
     return _("Not checked")
 
 
-class BackendStateColumn(StatusTagColumn):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__("state", label=gettext_lazy("State"), primary=self.is_active, **kwargs)
-
-    def get_value(self, instance: ChatBackend) -> str:
-        return state_of(instance, self.active(instance))
-
-    def is_active(self, instance: ChatBackend) -> bool:
-        return instance.pk in self.active(instance)
-
-    def active(self, instance: ChatBackend) -> set[int]:
-        return instance.active_ids  # type: ignore[attr-defined]
-
-
-class BackendIndexView(generic.IndexView):
+class BackendIndexView(AdminCSSMixin, generic.IndexView):
     """Opening the list creates the rows of the aliases in the settings."""
 
     list_display = [
@@ -72,7 +61,13 @@ class BackendIndexView(generic.IndexView):
             sort_key="shutdown_date",
             classname="finetune-wide",
         ),
-        BackendStateColumn(classname="finetune-tag"),
+        StatusTagColumn(
+            "state",
+            label=gettext_lazy("State"),
+            accessor=state_of,
+            primary=is_active,
+            classname="finetune-tag",
+        ),
     ]
     search_fields = ["label", "alias", "model_name"]
     default_ordering = "label"
@@ -83,12 +78,9 @@ class BackendIndexView(generic.IndexView):
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(*args, **kwargs)
-        active = set(
-            Switch.objects.filter(active__isnull=False).values_list("active_id", flat=True)
-        )
+        active = set(Switch.objects.values_list("active_id", flat=True))
         for row in context["object_list"]:
             row.active_ids = active
-        context["media"] += admin_css()
         return context
 
     def get_edit_url(self, instance: ChatBackend) -> str | None:

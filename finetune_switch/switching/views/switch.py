@@ -13,12 +13,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
 from wagtail.admin import messages
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
 
 from finetune_switch.access.sites import site_name
 from finetune_switch.admin import permissions
-from finetune_switch.admin.mixins import PermissionFunctionMixin
+from finetune_switch.admin.mixins import AdminPageMixin, PermissionFunctionMixin
 from finetune_switch.backends.preflight import probe, run_check
 from finetune_switch.exceptions import SwitchConflict
 from finetune_switch.limits import budgets
@@ -71,7 +70,7 @@ class SwitchingMixin(SiteMixin):
         return permissions.may_switch(user, self.site)
 
 
-class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
+class SwitchView(SiteMixin, AdminPageMixin, TemplateView):
     """The active backend of a site, and all others."""
 
     template_name = "finetune_switch/switching/switch.html"
@@ -80,12 +79,6 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
 
     def get_page_subtitle(self) -> str:
         return site_name(self.site)
-
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        return [
-            *self.breadcrumbs_items,
-            {"url": "", "label": self.get_page_title()},
-        ]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         active = self.switch.backend
@@ -109,7 +102,7 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
         }
 
 
-class ActivateView(SwitchingMixin, WagtailAdminTemplateMixin, TemplateView):
+class ActivateView(SwitchingMixin, AdminPageMixin, TemplateView):
     """Activate a backend; ask for confirmation where its last check failed."""
 
     template_name = "finetune_switch/switching/confirm_switch.html"
@@ -121,15 +114,8 @@ class ActivateView(SwitchingMixin, WagtailAdminTemplateMixin, TemplateView):
     def get_page_subtitle(self) -> str:
         return str(self.backend or "")
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        return [
-            *self.breadcrumbs_items,
-            {
-                "url": reverse("finetune_switch:site", args=[self.site.pk]),
-                "label": site_name(self.site),
-            },
-            {"url": "", "label": self.get_page_title()},
-        ]
+    def pages_above(self) -> list[tuple[str, Any]]:
+        return [(reverse("finetune_switch:site", args=[self.site.pk]), site_name(self.site))]
 
     def post(self, request: HttpRequest, site: int) -> HttpResponseBase:
         form = SwitchChoiceForm(request.POST)
@@ -223,13 +209,3 @@ class StateView(SiteMixin, View):
 
 def _sentence(error: ValidationError | SwitchConflict) -> str:
     return " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-
-
-__all__ = [
-    "ActivateView",
-    "BackView",
-    "CheckActiveView",
-    "ChooseSiteView",
-    "StateView",
-    "SwitchView",
-]

@@ -10,10 +10,10 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.coreutils import get_content_languages
 
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import AdminPageMixin
 from finetune_switch.admin.presenting import details, passages_shown
 from finetune_switch.models import Exchange, Outcome
 from finetune_switch.search.readers import frozen_passages
@@ -31,7 +31,7 @@ from .listing import (
 WHOLE = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 
 
-class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, TemplateView):
+class VisitorExchangeView(SeeVisitorsQuestionsMixin, AdminPageMixin, TemplateView):
     """A visitor's question with its outcome and, for those who may read it, its answer.
 
     Links lead to comparing backends on it and to writing a prepared answer.
@@ -51,13 +51,8 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, 
     def get_page_subtitle(self) -> str:
         return self.exchange.question
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        url = reverse("finetune_visitor_questions:index")
-        return [
-            *self.breadcrumbs_items,
-            {"url": url, "label": VisitorQuestionsView.page_title},
-            {"url": "", "label": self.get_page_title()},
-        ]
+    def pages_above(self) -> list[tuple[str, Any]]:
+        return [(reverse("finetune_visitor_questions:index"), VisitorQuestionsView.page_title)]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         exchange, user = self.exchange, self.request.user

@@ -17,8 +17,8 @@ from wagtail.models import Site
 from finetune_switch import conf
 from finetune_switch.access import Asker
 from finetune_switch.access.visibility import page_id_of, page_model
+from finetune_switch.admin.mixins import AdminCSSMixin, AdminPageMixin
 from finetune_switch.admin.presenting import create_page_url
-from finetune_switch.admin.widgets import admin_css
 from finetune_switch.models import Exchange
 from finetune_switch.passages import Passage
 from finetune_switch.search.retrieval import Doors
@@ -43,7 +43,7 @@ from .listing import (
 OTHER_WORDINGS = 10
 
 
-class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
+class UnansweredView(SeeVisitorsQuestionsMixin, AdminPageMixin, AdminCSSMixin, BaseListingView):
     page_title = gettext_lazy("What visitors asked and we could not answer")
     header_icon = "help"
     results_template_name = "finetune_switch/visitor_questions/unanswered_results.html"
@@ -61,13 +61,8 @@ class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
     def get_queryset(self) -> list[Group]:
         return self.grouping.groups
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        url = reverse("finetune_visitor_questions:index")
-        return [
-            *self.breadcrumbs_items,
-            {"url": url, "label": VisitorQuestionsView.page_title},
-            {"url": "", "label": self.get_page_title()},
-        ]
+    def pages_above(self) -> list[tuple[str, Any]]:
+        return [(reverse("finetune_visitor_questions:index"), VisitorQuestionsView.page_title)]
 
     @cached_property
     def header_buttons(self) -> list[HeaderButton]:
@@ -76,7 +71,6 @@ class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(*args, **kwargs)
-        context["media"] += admin_css()
         groups = list(context["object_list"])
         typical = [group.typical.pk for group in groups]
         rows = Exchange.objects.filter(pk__in=typical).select_related("site")
