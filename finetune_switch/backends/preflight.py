@@ -112,7 +112,7 @@ def _ollama_steps(row: ChatBackend, server: ModelServer) -> Iterator[Step]:
 
     yield _step("loaded", _("Load the model"), load)
     if models:
-        yield _step("hears", _("Hear what it is told"), lambda: _hears(row, slow, models[0]))
+        yield _step("hears", _("Receive instructions"), lambda: _hears(row, slow, models[0]))
 
 
 def _configured(row: ChatBackend) -> str:
@@ -161,8 +161,8 @@ def _hears(row: ChatBackend, server: ModelServer, model: OllamaModel) -> str:
     if not hears:
         raise BackendError(
             _(
-                "The model never sees its instructions, and passages that are sent with them are "
-                "lost: it would answer from memory and look as if it knew."
+                "The model never sees its instructions or the passages. It would answer "
+                "from memory, and sound as if it knew."
             ),
             code="deaf",
             remedy=_(

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 Status = IndexBuild.Status
 ALL = {"Harbour", "Lamp", "Café"}
-LOST = "The database did not answer. Start it again: it goes on where it was."
+LOST = "The database did not answer. Start the build again: it resumes where it stopped."
 
 needs_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="an SQLite does not restart"
@@ -119,7 +119,7 @@ def test_a_process_that_was_killed(make_page, standin, command):
     row.refresh_from_db()
     assert (row.status, row.error) == (
         Status.FAILED,
-        "It was broken off. Start it again: it goes on where it was.",
+        "The build was interrupted. Start it again: it resumes where it stopped.",
     )
 
 
