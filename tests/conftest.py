@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.db import connection
-from django.db.models.signals import post_migrate
 
 from demo_site.standin import StandIn
-from tests.databases import make_site, make_site_after_flush, the_site, threads_in_transaction
+from tests.databases import Kept, make_site, the_site, threads_in_transaction
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -34,11 +31,25 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Every test finds the same site, whatever was there before it."""
     with django_db_blocker.unblock():
         make_site()
-    post_migrate.connect(make_site_after_flush, sender=apps.get_app_config("finetune_switch"))
+        kept = Kept()
+    yield
+    del kept
+
+
+@pytest.fixture(autouse=True)
+def database_threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where a test's transaction is rolled back, the plugin's threads are part of it."""
+    if request.node.get_closest_marker("django_db") or "db" in request.fixturenames:
+        request.getfixturevalue("db")
+        if connection.in_atomic_block:
+            with threads_in_transaction():
+                yield
+            return
+    yield
 
 
 @pytest.fixture(scope="session")
@@ -86,14 +97,13 @@ def connections(settings: Any, standin: StandIn) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def site(db: None, settings: Any) -> Iterator[Any]:
+def site(db: None, settings: Any) -> Any:
     """The default site with a home page, and the rows that ``migrate`` makes without a seed."""
     from django.core.cache import cache
 
     cache.clear()
     settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "SEED_BACKEND": None}
-    with threads_in_transaction() if connection.in_atomic_block else nullcontext():
-        yield the_site()
+    return the_site()
 
 
 @pytest.fixture

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from django.apps import apps
 from django.conf import settings
-from django.db import connections
+from django.core import serializers
+from django.db import connections, transaction
+from django.db.models.signals import post_migrate
 from django.test import override_settings
 
 
@@ -28,8 +32,6 @@ def make_site() -> Any:
     from wagtail.models import Locale, Page, Site
 
     from demo_site.models import HomePage
-    from finetune_switch.backends.registration import synchronise_backends
-    from finetune_switch.models import ChatBackend
 
     Locale.objects.get_or_create(language_code="en-gb")
     remove_site()
@@ -41,21 +43,61 @@ def make_site() -> Any:
     site = Site.objects.create(
         hostname="localhost", site_name="Harbour", root_page=home, is_default_site=True
     )
-    ChatBackend.objects.all().delete()
-    with override_settings(FINETUNE_SWITCH={**settings.FINETUNE_SWITCH, "SEED_BACKEND": None}):
-        synchronise_backends()
+    _make_backends()
     return site
 
 
-def make_site_after_flush(**_signal: Any) -> None:
-    """Make the site again in a database that was emptied.
+def _make_backends() -> None:
+    from finetune_switch.backends.registration import synchronise_backends
+    from finetune_switch.models import ChatBackend
 
-    A receiver of ``post_migrate``, which ``flush`` sends after each transactional test.
+    ChatBackend.objects.all().delete()
+    with override_settings(FINETUNE_SWITCH={**settings.FINETUNE_SWITCH, "SEED_BACKEND": None}):
+        synchronise_backends()
+
+
+class Kept:
+    """What migrations and :func:`make_site` have written, to be written again after a flush.
+
+    Django flushes the database after each transactional test and sends ``post_migrate``, which
+    makes content types and permissions anew. Groups, the root page or the root collection come
+    from Wagtail's migrations, and would be missing from all tests that follow.
     """
-    from wagtail.models import Page
 
-    if not Page.objects.exists():
-        make_site()
+    # Each after those that its natural keys lead to.
+    MODELS = (
+        "wagtailcore.Locale",
+        "wagtailcore.Page",
+        "demo_site.HomePage",
+        "wagtailcore.Site",
+        "wagtailcore.Collection",
+        "auth.Group",
+        "wagtailcore.GroupPagePermission",
+        "wagtailcore.GroupCollectionPermission",
+        "wagtailcore.Task",
+        "wagtailcore.GroupApprovalTask",
+        "wagtailcore.Workflow",
+        "wagtailcore.WorkflowTask",
+        "wagtailcore.WorkflowPage",
+    )
+
+    def __init__(self) -> None:
+        rows = itertools.chain.from_iterable(
+            apps.get_model(name)._base_manager.all() for name in self.MODELS
+        )
+        self._json = serializers.serialize("json", rows, use_natural_foreign_keys=True)
+        # All permissions are there again when the last app is told.
+        post_migrate.connect(self._restore, sender=[*apps.get_app_configs()][-1])
+
+    def _restore(self, **_signal: Any) -> None:
+        from wagtail.models import Page
+
+        if Page.objects.exists():
+            return
+        with transaction.atomic():
+            for row in serializers.deserialize("json", self._json):
+                row.save()
+        _make_backends()
 
 
 def remove_site() -> None:

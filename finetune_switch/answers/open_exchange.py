@@ -181,7 +181,7 @@ class OpenExchange:
         row = exchange.backend or ChatBackend.extractive()
         self = cls(question, row, Switch(site=exchange.site))
         if not question.may_replay(exchange):
-            self.ending = [FailedEvent(_("This question's id belongs to another."), "id_taken")]
+            self.ending = [FailedEvent(_("This id belongs to another question."), "id_taken")]
             return self
         self.exchange = exchange
         self.prompt = Prompt([], passages_of(exchange), exchange.left_out)

@@ -152,7 +152,7 @@ def _by_kind(
         return content_filter()
     if "insufficient_quota" in lowered or "exceeded your current quota" in lowered:
         return BackendError(
-            gettext_lazy("The account with the model's provider is used up."),
+            gettext_lazy("The account with the model's provider has no credit left."),
             code="quota",
             remedy=_("Top up the account, or switch to another backend."),
         )
@@ -201,7 +201,7 @@ def from_status(status: int | None, alias: str) -> BackendError:
             )
         case 429:
             return BackendError(
-                gettext_lazy("The model's provider is asked too often at the moment."),
+                gettext_lazy("The model's provider is receiving too many requests at the moment."),
                 code="rate_limited",
                 remedy=_("Wait a minute, or raise the limit with the provider."),
             )
@@ -232,7 +232,7 @@ def unreachable_server(text: str, alias: str) -> BackendError:
         return BackendError(
             gettext_lazy("The model server's name is not known."),
             code="unknown_host",
-            remedy=_('Look at API_BASE of the connection "%s" for a slip.') % alias,
+            remedy=_('Check API_BASE of the connection "%s" for a typo.') % alias,
         )
     return BackendError(
         gettext_lazy("The model server does not take connections."),

@@ -14,6 +14,7 @@ from finetune_switch.messages import Message
 from finetune_switch.models import ChatBackend
 
 from . import get_backend
+from .base import Text
 from .servers import ModelServer, OllamaModel
 
 SYSTEM_MARKER = "kestrel-4417"
@@ -111,7 +112,7 @@ def _ollama_steps(row: ChatBackend, server: ModelServer) -> Iterator[Step]:
 
     yield _step("loaded", _("Load the model"), load)
     if models:
-        yield _step("hears", _("Hear what it is told"), lambda: _hears(row, slow, models[0]))
+        yield _step("hears", _("Receive instructions"), lambda: _hears(row, slow, models[0]))
 
 
 def _configured(row: ChatBackend) -> str:
@@ -160,8 +161,8 @@ def _hears(row: ChatBackend, server: ModelServer, model: OllamaModel) -> str:
     if not hears:
         raise BackendError(
             _(
-                "The model never sees its instructions, and passages that are sent with them are "
-                "lost: it would answer from memory and look as if it knew."
+                "The model never sees its instructions or the passages. It would answer "
+                "from memory, and sound as if it knew."
             ),
             code="deaf",
             remedy=_(
@@ -192,9 +193,10 @@ def _repeats(row: ChatBackend) -> str:
 
 
 def _short_answer(row: ChatBackend) -> str:
-    backend = get_backend(row)
-    completion = backend.complete(SHORT_QUESTION)
-    answer = " ".join(completion.text.split())
+    # Streamed, as a visitor's answer is.
+    chunks = get_backend(row).stream(SHORT_QUESTION)
+    said = "".join(chunk.text for chunk in chunks if isinstance(chunk, Text))
+    answer = " ".join(said.split())
     return _("It said: “%s”") % (answer if len(answer) <= 120 else f"{answer[:119]}…")
 
 

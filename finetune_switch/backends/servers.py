@@ -246,7 +246,8 @@ class ModelServer:
             gettext_lazy("Something other than a model server answered."),
             code="not_a_model_server",
             remedy=_(
-                'API_BASE of the connection "%s" must end where /models follows, often in /v1.'
+                'API_BASE of the connection "%s" must be the address before /models; it '
+                "often ends in /v1."
             )
             % self.connection.alias,
         )

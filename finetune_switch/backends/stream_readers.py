@@ -1,19 +1,27 @@
 """The words of a model, read from the server's own messages instead of from litellm's.
 
 litellm ends a stream that was cut with ``stop``, as if it were complete; it drops Ollama's
-``<think>`` tags but shows what stood between them, and loses the text of an error line. And of what
-a token costs under load, three quarters are the objects that litellm and the OpenAI SDK make of it.
-So litellm opens a stream, and a tap reads what comes then where it knows how.
+``<think>`` tags but shows what stood between them, and loses the text of an error line. Under load,
+three quarters of the cost of a token are the objects that litellm and the OpenAI SDK make of it. So
+litellm opens a stream, and a reader of ours takes the response from it. Where litellm keeps it
+is private to litellm: without it, litellm's own chunks are read, and that is logged once.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from importlib.metadata import version
 from typing import Any
 
+logger = logging.getLogger("finetune_switch.backends")
+
 NANOSECONDS = 1e9
+READ_DIRECTLY = ("ollama", "ollama_chat", "openai")
+unread_providers: set[str] = set()
+"""Providers of :data:`READ_DIRECTLY` whose streams this process could not read directly."""
 
 
 class ErrorInStream(Exception):
@@ -58,7 +66,21 @@ def open_tap(stream: Any, provider: str) -> StreamReader:
         return OllamaReader(stream, lines)
     if provider == "openai" and hasattr(response, "aiter_bytes"):
         return OpenAIReader(stream, _lines(response))
+    if provider in READ_DIRECTLY:
+        _note_unread(provider)
     return StreamReader(stream)
+
+
+def _note_unread(provider: str) -> None:
+    if provider not in unread_providers:
+        unread_providers.add(provider)
+        logger.warning(
+            "litellm %s does not show the response of %r as expected, so its streams are read "
+            "through litellm: answers that were cut may look complete. Install a version of "
+            "litellm that wagtail-finetune-switch allows.",
+            version("litellm"),
+            provider,
+        )
 
 
 def _lines_of_ollama(reader: Any, response: Any) -> Any:

@@ -45,10 +45,10 @@ class CompareForm(forms.Form):
     locale = forms.ChoiceField(
         label=gettext_lazy("Language of the question"),
         required=False,
-        help_text=gettext_lazy("In it the pages are searched."),
+        help_text=gettext_lazy("The pages in this language are searched."),
     )
     retrieval = forms.BooleanField(
-        label=gettext_lazy("Give them passages of your pages"), required=False, initial=True
+        label=gettext_lazy("Give the models passages from your pages"), required=False, initial=True
     )
     limit = forms.IntegerField(
         label=gettext_lazy("Passages"),
@@ -63,8 +63,7 @@ class CompareForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 4}),
         help_text=gettext_lazy(
-            "All of the models are told this in place of their own instructions. Empty: each is "
-            "told its own."
+            "These instructions replace those of every model. Leave empty to use each model's own."
         ),
     )
     saved_question = forms.ModelChoiceField(

@@ -53,7 +53,7 @@ class QuestionForm(WagtailAdminModelForm):
         if "page_ids" in self.fields:
             self.fields["page_ids"] = PagesField(
                 label=self.fields["page_ids"].label,
-                help_text=_("Where a good answer is to be found."),
+                help_text=_("The pages that hold the answer."),
                 kept=self.instance.page_ids,
             )
         if "sets" in self.fields:

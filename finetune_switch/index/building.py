@@ -70,7 +70,7 @@ def _run(build: IndexBuild, progress: Progress) -> None:
     except _GivenUp:
         # Its row was closed by the process that took it for dead.
         build.status = IndexBuild.Status.FAILED
-        build.error = _("It was broken off. Start it again: it goes on where it was.")
+        build.error = _("The build was interrupted. Start it again: it resumes where it stopped.")
     except BackendError as error:
         _close(build, IndexBuild.Status.FAILED, str(error))
     except (OperationalError, InterfaceError) as error:
@@ -78,7 +78,7 @@ def _run(build: IndexBuild, progress: Progress) -> None:
         _close(
             build,
             IndexBuild.Status.FAILED,
-            _("The database did not answer. Start it again: it goes on where it was."),
+            _("The database did not answer. Start the build again: it resumes where it stopped."),
         )
     except Exception:
         logger.exception("The index could not be built.")

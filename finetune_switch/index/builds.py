@@ -73,6 +73,6 @@ def forget_killed_builds() -> None:
     silent = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT
     IndexBuild.objects.filter(status=IndexBuild.Status.RUNNING, heard_of_at__lt=silent).update(
         status=IndexBuild.Status.FAILED,
-        error=_("It was broken off. Start it again: it goes on where it was."),
+        error=_("The build was interrupted. Start it again: it resumes where it stopped."),
         finished_at=timezone.now(),
     )

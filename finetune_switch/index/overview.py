@@ -175,7 +175,7 @@ def store_name() -> str:
     try:
         module = type(get_store()).__module__
     except ImproperlyConfigured:
-        return _("none that the settings could mean")
+        return _("no known option")
     names = {
         "memory": _("memory of this website's own process"),
         "pgvector": _("PostgreSQL with pgvector"),
@@ -224,8 +224,8 @@ def sentence_of(build: IndexBuild) -> str:
         return _("Waiting for a worker to begin…")
     if status == IndexBuild.Status.RUNNING:
         if not build.total:
-            return _("Looking what there is to do…")
-        return _("%(done)d of %(total)d looked at: %(counts)s.") % {
+            return _("Checking what there is to do…")
+        return _("%(done)d of %(total)d done: %(counts)s.") % {
             "done": build.done,
             "total": build.total,
             "counts": counts_of(build),
@@ -249,7 +249,9 @@ def counts_of(build: IndexBuild) -> str:
 
 def reason_of(build: IndexBuild) -> str:
     """Why a build failed."""
-    return build.error or _("It was broken off. Start it again: it goes on where it was.")
+    return build.error or _(
+        "The build was interrupted. Start it again: it resumes where it stopped."
+    )
 
 
 def advice(*, has_other_indexes: bool) -> str:

@@ -108,7 +108,7 @@ class BuildView(PermissionFunctionMixin, View):
         transaction.on_commit(partial(_enqueue, build))
         messages.success(
             request,
-            _("What was changed is being indexed.")
+            _("Changes are being indexed.")
             if changed_only
             else _("The whole index is being built. Until it is done, the old one answers."),
         )
@@ -125,14 +125,18 @@ def _enqueue(build: IndexBuild) -> None:
         waiting.update(
             status=IndexBuild.Status.FAILED,
             finished_at=timezone.now(),
-            error=_("It could not be given to a worker. The site's log says why."),
+            error=_("The task could not be queued. The site's log says why."),
         )
 
 
 def progress_of(build: IndexBuild | None) -> dict[str, Any]:
     """What the page and its script show of a build."""
     if build is None:
-        return {"status": "none", "is_at_work": False, "sentence": _("Nothing was indexed yet.")}
+        return {
+            "status": "none",
+            "is_at_work": False,
+            "sentence": _("Nothing has been indexed yet."),
+        }
     return {
         "build": build.pk,
         "status": overview.status_of(build),

@@ -278,7 +278,7 @@ class ChatBackend(models.Model):
         if self.kind == self.Kind.EXTRACTIVE:
             return _("this website only; no model is asked")
         if self.kind == self.Kind.ADAPTER:
-            return _("wherever the settings of “%s” say") % self.connection
+            return _("as the settings of “%s” say") % self.connection
         connection = self._connection()
         return connection.data_destination if connection else ""
 

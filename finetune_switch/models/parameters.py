@@ -99,7 +99,7 @@ PARAMETERS: Mapping[str, Parameter] = {
             "top_p",
             float,
             gettext_lazy("Top p"),
-            gettext_lazy("Only the likeliest words up to this share are considered."),
+            gettext_lazy("Only the most likely words up to this total probability are considered."),
             0,
             1,
         ),

@@ -51,14 +51,14 @@ class PreparedAnswer(RevisionMixin, models.Model):
         gettext_lazy("questions"),
         blank=True,
         help_text=gettext_lazy(
-            "One on each line. A question that is like one of them gets this answer."
+            "One on each line. A question similar to one of them gets this answer."
         ),
     )
     threshold = models.FloatField(
-        gettext_lazy("likeness"),
+        gettext_lazy("minimum similarity"),
         default=DEFAULT_THRESHOLD,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text=gettext_lazy("From 0 to 1: how like one of them a question has to be."),
+        help_text=gettext_lazy("From 0 to 1: how similar a question must be to one of them."),
     )
     words = models.TextField(
         gettext_lazy("words"),
@@ -87,7 +87,7 @@ class PreparedAnswer(RevisionMixin, models.Model):
         gettext_lazy("review on"),
         null=True,
         blank=True,
-        help_text=gettext_lazy("The day on which somebody should see whether it is still right."),
+        help_text=gettext_lazy("The day on which somebody should check that it is still right."),
     )
     embedding_model = models.CharField(max_length=400, blank=True, editable=False)
     vectors = models.BinaryField(null=True, editable=False)

@@ -75,8 +75,8 @@ class Switch(BaseSiteSetting):
         default=0.25,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text=gettext_lazy(
-            "From 0 to 1. Passages less like the question than this are not used; "
-            "where none is left, no model is asked."
+            "From 0 to 1. Passages less similar to the question are not used. If none is "
+            "left, no model is asked."
         ),
     )
     nothing_found = models.JSONField(
@@ -89,7 +89,7 @@ class Switch(BaseSiteSetting):
         gettext_lazy("answer visitors"),
         default=True,
         help_text=gettext_lazy(
-            "Untick it to stop all answers to visitors at once. Search goes on."
+            "Untick this to stop all answers to visitors at once. Search keeps working."
         ),
     )
     notice = models.JSONField(

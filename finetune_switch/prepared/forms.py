@@ -43,7 +43,8 @@ class PreparedAnswerForm(WagtailAdminModelForm):
                 required=False,
                 widget=AdminPageChooser,
                 help_text=_(
-                    "The answer links it. Who may not open it now is not given this answer."
+                    "The answer links to this page. Visitors who may not open it do not "
+                    "get this answer."
                 ),
                 error_messages={
                     "invalid_choice": _("The page is no longer there. Choose another one.")

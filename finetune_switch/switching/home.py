@@ -81,7 +81,7 @@ def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str
         return {"text": _("Its last check failed. See why."), "url": check}
     if backend.shutdown_date:
         return {
-            "text": _("It shuts down on %s. Choose what comes after it.")
+            "text": _("It shuts down on %s. Choose a successor.")
             % backend.shutdown_date.isoformat(),
             "url": here,
         }

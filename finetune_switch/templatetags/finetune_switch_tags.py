@@ -75,7 +75,7 @@ def _chat_texts() -> dict[str, str]:
         "destination": _("Your question was sent to:"),
         "copy": _("Copy"),
         "copied": _("Copied."),
-        "uncopied": _("It could not be copied. Mark the text, and copy it yourself."),
+        "uncopied": _("It could not be copied. Select the text and copy it yourself."),
         "helpful": _("Helpful"),
         "unhelpful": _("Not helpful"),
         "good": _("What was good about it? (optional)"),

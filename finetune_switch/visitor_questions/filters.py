@@ -77,7 +77,7 @@ class VisitorQuestionFilterSet(PlaceFilterSet):
         "slower_than",
     )
     withheld_facts = radio_filter(
-        gettext_lazy("Fact lock held something back"), YES_OR_NO, "with_withheld_facts"
+        gettext_lazy("Fact lock withheld something"), YES_OR_NO, "with_withheld_facts"
     )
     prepared = radio_filter(gettext_lazy("Prepared answer"), YES_OR_NO, "with_prepared")
     backend = django_filters.ModelChoiceFilter(

@@ -201,7 +201,7 @@ def page_language(code: str = "") -> str:
         get_supported_language_variant(code or get_language())
     except LookupError as error:
         raise InvalidQuestion(
-            _("This site does not speak the language “%s”.") % code[:20]
+            _("This site has no content in the language “%s”.") % code[:20]
         ) from error
     return code or get_language()
 

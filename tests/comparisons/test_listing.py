@@ -64,10 +64,10 @@ def cells(page, number=0):
 class TestList:
     def test_empty(self, site, admin, log_in):
         page = admin.get("comparisons:index")
-        assert "Nothing was compared yet." in page.text
+        assert "Nothing has been compared yet." in page.text
         assert page.links("Ask two backends one question") == [address("compare:index")]
         viewer = log_in("comparison_viewer").get("comparisons:index")
-        assert "Nothing was compared yet." in viewer.text
+        assert "Nothing has been compared yet." in viewer.text
         assert viewer.links("Ask two backends") == []
 
     def test_a_row(self, compare, sam, admin):

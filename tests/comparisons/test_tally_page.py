@@ -121,7 +121,7 @@ def test_the_same_filters(compare, hosted, tuned, extractive, sam, site, admin):
     ):
         assert len(table(admin.get("comparisons:tally", **query), "grades")) == names, query
     nothing = admin.get("comparisons:tally", asked_at_to="2001-01-01")
-    assert "The filters leave no judged comparison." in nothing.text
+    assert "No judged comparison matches the filters." in nothing.text
     assert admin.get("comparisons:tally_results", grade="wrong").status == 200
 
 

@@ -59,7 +59,7 @@ class AnchorTests(TestCase):
                     first_line = words(passage.text.splitlines()[0])
                     shared = first_line & words(block.get_text(" "))
                     # The index writes "open" before hours, where the page has a table.
-                    assert len(shared) > 0.8 * len(first_line), passage
+                    assert len(shared) > 0.8 * len(first_line), (passage, str(block)[:300])
                     followed += 1
         assert followed >= 5
 

@@ -211,7 +211,8 @@ class DemoSiteTests(TestCase):
                 assert fact in pages, (question["question"], fact)
             assert question["answer"]
             assert question["tags"]
-            assert bool(question["facts"]) == question["answerable"]
+            if question["answerable"]:
+                assert question["facts"]
 
     def test_typed_fields_are_embedded(self) -> None:
         facts = {

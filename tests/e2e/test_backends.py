@@ -87,7 +87,7 @@ def test_a_check_that_fails(lead, backends):
     lead.press("Check connection")
 
     step = lead.page.locator(".finetune-step--failed")
-    expect(step).to_contain_text("Hear what it is told")
+    expect(step).to_contain_text("Receive instructions")
     expect(step).to_contain_text("What to do:")
     with lead.page.expect_download() as download:
         lead.follow("Download the corrected Modelfile")

@@ -260,6 +260,7 @@ class TestOnePage:
             "Café",
         }
 
+    @pytest.mark.django_db(transaction=True)
     def test_the_later_of_two_writers_wins(self, pages, monkeypatch):
         """One embeds slowly what the other has written a newer version of by then."""
         build()

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 Status = IndexBuild.Status
 ALL = {"Harbour", "Lamp", "Café"}
-LOST = "The database did not answer. Start it again: it goes on where it was."
+LOST = "The database did not answer. Start the build again: it resumes where it stopped."
 
 needs_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="an SQLite does not restart"
@@ -71,6 +71,7 @@ def command(standin, choose):
         process.communicate()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_process_that_was_killed(make_page, standin, command):
     """Of 204 documents 200 are written at once: it is killed while the others are embedded."""
     for number in range(203):
@@ -118,7 +119,7 @@ def test_a_process_that_was_killed(make_page, standin, command):
     row.refresh_from_db()
     assert (row.status, row.error) == (
         Status.FAILED,
-        "It was broken off. Start it again: it goes on where it was.",
+        "The build was interrupted. Start it again: it resumes where it stopped.",
     )
 
 
@@ -173,6 +174,7 @@ def outage(site):
 
 
 @needs_postgresql
+@pytest.mark.django_db(transaction=True)
 class TestARestartOfTheDatabase:
     @pytest.mark.parametrize("seconds", [0, 1.2], ids=["sessions lost", "away for a while"])
     def test_between_two_batches(

@@ -165,6 +165,7 @@ def test_another_space_with_the_same_number(space):
     assert found(space, unit(1)[0]) == []
 
 
+@pytest.mark.django_db(transaction=True)
 def test_in_many_threads_while_it_changes(space):
     add(space, unit(50))
     (wanted,) = add(space, unit(1))

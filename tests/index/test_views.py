@@ -254,7 +254,7 @@ class TestBuilding:
     def test_only_what_was_changed(self, full, site, admin):
         add_page(site, "New")
         page = build_now(admin, changed="on")
-        assert page.message == "What was changed is being indexed."
+        assert page.message == "Changes are being indexed."
         build = IndexBuild.objects.first()
         assert build.changed_only
         tasks.build_index.call(build.pk)

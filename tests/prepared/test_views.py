@@ -357,7 +357,7 @@ class TestSimilarity:
         asked(site, "What time do you open?")
         editor = log_in("preparer")
         text = self.shown(editor, prepared)[2]
-        assert text == "No question is saved yet, and those of visitors you may not read."
+        assert text == "No question is saved yet, and you may not read visitors' questions."
         Question.objects.create(text="What time do you close?")
         assert "0 of 1 questions" in self.shown(editor, prepared)[2]
 

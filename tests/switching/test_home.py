@@ -165,6 +165,6 @@ def test_the_team_is_told_what_visitors_do_not_get(site, switch, admin, settings
 
     Switch.objects.update(answers_visitors=False)
 
-    off = "Visitors are not answered: that is turned off in the settings."
+    off = "Answers to visitors are turned off in the settings."
     assert off in panel(admin)
     assert off in " ".join(admin.get("switch:site", site.pk).main.get_text().split())

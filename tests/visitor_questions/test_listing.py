@@ -321,7 +321,7 @@ class TestExport:
             assert row["Comment"].endswith("@SUM(1)")
             assert (row["Comment"][0] == "'") == (kind == "csv")
             assert row["Thumb"] == "Up"
-            assert row["Facts held back"] == "£7"
+            assert row["Facts withheld"] == "£7"
             assert row["What the visitor read"] == "Please look there. [1]"
             assert row["Pages cited"] == "Wages"
             assert str(row["Tokens read"]) == "100"
@@ -380,8 +380,8 @@ class TestOne:
     @pytest.mark.parametrize(
         ("values", "sentence"),
         [
-            ({}, "All of it: nothing was held back."),
-            ({"answer": "At", "outcome": Outcome.CANCELLED}, "Here it broke off."),
+            ({}, "The whole answer."),
+            ({"answer": "At", "outcome": Outcome.CANCELLED}, "The answer breaks off here."),
             ({"answer": "At £9.", "shown_text": "Ask us."}, "What the visitor read Ask us."),
             ({"answer": "At", "shown_text": ""}, "What the visitor read Nothing."),
             ({"answer": "", "outcome": Outcome.FAILED, "error": "It slept."}, "It slept."),

@@ -85,7 +85,7 @@ class TestAsk:
             assert events(response)[-1][0] == "done"
         else:
             assert response.status_code == 403
-            message = "Questions are taken on this site's own pages only."
+            message = "Questions can only be asked on this site's own pages."
             assert response.json() == {"message": message, "code": "origin"}
             assert standin.requests == []
 

@@ -112,6 +112,7 @@ class TestEndpoint:
         # The rewrite and the answer.
         assert len(standin.requests) == 2
 
+    @pytest.mark.django_db(transaction=True)
     def test_nor_after_the_connection_was_lost(self, client, pages, switched, standin):
         switched("fault-rewrite-hangs")
         body = {**BODY, "id": str(uuid.uuid4())}

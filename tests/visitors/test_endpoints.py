@@ -88,7 +88,7 @@ class TestFeedback:
         ):
             response = give(client, pk, is_helpful=True)
             assert response.status_code == 404
-            message = "The answer that this is about is not kept (any more)."
+            message = "The answer that this is about is no longer kept."
             assert response.json()["message"] == message
         assert not Feedback.objects.exists()
 

@@ -46,7 +46,7 @@ STAND_IN_BACKENDS: list[dict[str, Any]] = [
     },
     {
         "alias": "deaf",
-        "label": "A fine-tune that hears nothing (stand-in on Ollama)",
+        "label": "A fine-tune that ignores its instructions (stand-in on Ollama)",
         "model_name": "standin-deaf:latest",
     },
 ]

@@ -141,12 +141,9 @@ def _without_direction(vectors: Vectors, lengths: NDArray[np.float64]) -> Embedd
     values = {"number": at + 1, "count": len(vectors)}
     if np.isfinite(row).all():
         return _unusable(
-            gettext_lazy(
-                "Embeddings: the vector of text {number} of {count} has the length 0, which "
-                "points nowhere."
-            ),
+            gettext_lazy("Embeddings: the vector of text {number} of {count} has length 0."),
             code="zero_vector",
-            remedy=_("The model makes nothing of this text: try another embedding model."),
+            remedy=_("The model cannot represent this text. Try another embedding model."),
             **values,
         )
     return _unusable(

@@ -231,7 +231,7 @@ def _as_ours(error: BackendError) -> EmbeddingError:
     """The error of a chat backend with what can be done about it here."""
     remedies = {
         "model_not_found": _("Look at MODEL_NAME; with Ollama, pull the model first."),
-        "unsupported_parameter": _("Take PARAMETERS and DIMENSIONS out one by one."),
+        "unsupported_parameter": _("Remove PARAMETERS and DIMENSIONS one by one."),
         "quota": _("Top up the account with the provider."),
         "context_overflow": _("Lower MAX_TOKENS, and rebuild the index."),
         "failed": _("The log of this site and that of the server say more."),

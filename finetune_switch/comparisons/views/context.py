@@ -156,9 +156,12 @@ def verdict_shown(
     both = [
         (
             Preference.Outcome.BOTH_GOOD.value,
-            _("Both good") if len(columns) == 2 else _("All good"),
+            _("Both good") if len(columns) == 2 else _("All are good"),
         ),
-        (Preference.Outcome.BOTH_BAD.value, _("Both bad") if len(columns) == 2 else _("All bad")),
+        (
+            Preference.Outcome.BOTH_BAD.value,
+            _("Both bad") if len(columns) == 2 else _("None is good"),
+        ),
     ]
     # Others' preferences would influence only somebody who is still to judge.
     may_judge = permissions.may_compare(user)
@@ -210,4 +213,4 @@ def wins(columns: Sequence[Column], reader: ComparisonReader) -> list[tuple[str,
     ]
     both = sum(count for (outcome, _of), count in counted.items() if outcome == "both_good")
     neither = sum(count for (outcome, _of), count in counted.items() if outcome == "both_bad")
-    return [*said, (_("all good"), both), (_("all bad"), neither)]
+    return [*said, (_("all are good"), both), (_("none is good"), neither)]

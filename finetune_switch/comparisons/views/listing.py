@@ -268,7 +268,7 @@ class ComparisonDeleteView(PermissionFunctionMixin, generic.DeleteView):
 
     @property
     def confirmation_message(self) -> str:
-        return _("Delete this comparison, with its answers and what people thought of them?")
+        return _("Delete this comparison, with its answers and all verdicts on them?")
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         ids = list(self.object.columns.values_list("exchange_id", flat=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from django.apps import apps
@@ -18,6 +18,7 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.backends.preflight import run_check
+from finetune_switch.backends.stream_readers import unread_providers
 from finetune_switch.connections import connections as model_servers
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import upkeep
@@ -147,6 +148,7 @@ def examine(*, ask_backends: bool) -> Iterator[Finding]:
     yield from _examine_settings()
     yield from examine_index(ask=ask_backends)
     yield from _examine_switches(ask_backends)
+    yield from _examine_stream_readers()
     yield _examine_workers()
     yield _examine_cache()
     overdue = Exchange.objects.overdue().count()
@@ -209,6 +211,27 @@ def _examine_switches(ask_backends: bool) -> Iterator[Finding]:
             f"{site}: “{backend}” answers." if failed is None else f"{site}: {failed.message}",
             failed.remedy if failed else "",
         )
+
+
+def _examine_stream_readers() -> Iterator[Finding]:
+    """Whether the streams of the backends that were just asked could be read directly."""
+    if unread_providers:
+        yield Finding(
+            "streams",
+            False,
+            f"litellm {version('litellm')} hides the responses of {', '.join(unread_providers)}: "
+            "answers that were cut may look complete.",
+            f'pip install "{_allowed("litellm")}"',
+        )
+
+
+def _allowed(name: str) -> str:
+    """The requirement of this package on another one."""
+    try:
+        declared = requires("wagtail-finetune-switch") or []
+    except PackageNotFoundError:  # run from a checkout
+        declared = []
+    return next((one for one in declared if one.startswith(name)), name)
 
 
 def _examine_workers() -> Finding:

@@ -157,7 +157,7 @@ class PromptsView(OneBackendMixin, AdminPageMixin, TemplateView):
         log(instance=self.backend, action="wagtail.edit", user=request.user, content_changed=True)
         messages.success(
             request,
-            _("“%(backend)s” is told wording %(number)d again.")
+            _("“%(backend)s” uses wording %(number)d of its instructions again.")
             % {"backend": self.backend, "number": version.number},
         )
         return redirect("finetune_backends:prompts", self.backend.pk)

@@ -35,7 +35,7 @@ def give_feedback(request: HttpRequest) -> HttpResponseBase:
         is_helpful, comment = _helpful(given), _comment(given)
         exchange = _find_exchange(request, read_text(given, "exchange"))
         if exchange is None:
-            message = _("The answer that this is about is not kept (any more).")
+            message = _("The answer that this is about is no longer kept.")
             return refuse(message, 404, "not_kept")
     # Masking may make the comment longer.
     comment = masked(comment, exchange.locale)[:MAX_COMMENT_LENGTH]

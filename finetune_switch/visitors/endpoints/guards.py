@@ -53,7 +53,7 @@ def visitor_endpoint(*methods: str) -> Callable[[View], View]:
                     forget_who_asks(request)
                 response = _answer(view, request, *args, **kwargs)
             else:
-                message = _("Questions are taken on this site's own pages only.")
+                message = _("Questions can only be asked on this site's own pages.")
                 response = refuse(message, 403, "origin")
             return _for_origin(response, other_origin)
 
