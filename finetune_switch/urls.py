@@ -16,7 +16,7 @@ from .visitors.endpoints.search import results, search
 app_name = "finetune_visitors"
 
 urlpatterns = [
-    # They check the origin of a request instead of a CSRF token; see endpoints/ask.py.
+    # They check the origin of a request instead of a CSRF token; see visitors/endpoints/guards.py.
     path("ask/", csrf_exempt(ask), name="ask"),
     path(
         "conversation/",
