@@ -75,8 +75,9 @@ def block_text(block: Any, value: Any, left_out: Collection[str] = ()) -> str:
     """The plain text of a block value, with mentions of the chosen objects (see ``mentions``)."""
     if value is None or not getattr(block, "search_index", True):
         return ""
+    block_class: Any = type(block)
     # Use the project's own get_searchable_content(), unless its text may contain excluded blocks.
-    if _has_own_content(type(block)) and not _has_any(block, left_out):
+    if _has_own_content(block_class) and not _has_any(block, left_out):
         return _join_content(block.get_searchable_content(value))
     if isinstance(value, Model):
         return mention_object(value)

@@ -213,7 +213,7 @@ class TestHeartbeat:
                 vendor="sqlite", in_atomic_block=False, is_in_memory_db=partial(bool, is_in_memory)
             )
             monkeypatch.setattr(heartbeat, "connections", {"default": database})
-            assert heartbeat._is_seen_by_others("default") != is_in_memory
+            assert heartbeat._is_visible_to_others("default") != is_in_memory
 
     def test_a_database_that_is_busy_costs_beats_and_not_the_build(
         self, pages, settings, connections, standin, monkeypatch, caplog
