@@ -146,9 +146,7 @@ class TestBlocks:
             "Tickets: Child, free.",
         ]
 
-    def test_broken_block_is_skipped(
-        self, make_page: Any, monkeypatch: Any, caplog: Any
-    ) -> None:
+    def test_broken_block_is_skipped(self, make_page: Any, monkeypatch: Any, caplog: Any) -> None:
         def broken(self: Any, value: Any) -> list[str]:
             raise KeyError("rows")
 

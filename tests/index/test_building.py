@@ -219,9 +219,7 @@ class TestFailures:
         assert "site's log" in failed.error
         assert "division" not in failed.error
 
-    def test_stopped_build_continues(
-        self, make_page, served, standin, monkeypatch
-    ):
+    def test_stopped_build_continues(self, make_page, served, standin, monkeypatch):
         from finetune_switch.index import sources
 
         monkeypatch.setattr(sources, "BATCH", 2)

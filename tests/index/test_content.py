@@ -81,9 +81,7 @@ class TestPages:
 
 
 class TestFields:
-    def test_broken_field_is_skipped(
-        self, make_page: Any, monkeypatch: Any, caplog: Any
-    ) -> None:
+    def test_broken_field_is_skipped(self, make_page: Any, monkeypatch: Any, caplog: Any) -> None:
         def broken(self: Any) -> str:
             raise RuntimeError("no tide table")
 
@@ -96,9 +94,7 @@ class TestFields:
         assert "tides" in caplog.text
         assert str(page.pk) in caplog.text
 
-    def test_database_errors_are_raised(
-        self, make_page: Any, monkeypatch: Any
-    ) -> None:
+    def test_database_errors_are_raised(self, make_page: Any, monkeypatch: Any) -> None:
         def gone(self: Any) -> str:
             raise OperationalError("server closed the connection")
 
@@ -261,9 +257,7 @@ class TestLeftOut:
             "demo_site.ArticlePage.body.attribution", "demo_site.ArticlePage.body.answer"
         ) == ["Grinds.", "Flour!", "When?"]
 
-    def test_excluded_blocks_in_custom_searchable_content(
-        self, make_page: Any
-    ) -> None:
+    def test_excluded_blocks_in_custom_searchable_content(self, make_page: Any) -> None:
         page = make_page("Ask", "Us.")
         page.body = [
             (

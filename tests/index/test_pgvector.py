@@ -162,9 +162,7 @@ def test_recall(store, town, asked, scope):
 @needs_postgresql
 @pytest.mark.django_db
 @pytest.mark.parametrize("iterative_scan", ["strict_order", "relaxed_order", "off"])
-def test_rare_site_fills_the_limit(
-    store, town, asked, iterative_scan, monkeypatch
-):
+def test_rare_site_fills_the_limit(store, town, asked, iterative_scan, monkeypatch):
     monkeypatch.setattr(pgvector, "ITERATIVE_SCAN", iterative_scan)
     monkeypatch.setattr(pgvector, "EF_SEARCH", 20)
     with transaction.atomic(), connection.cursor() as cursor:

@@ -97,9 +97,7 @@ class TestSearch:
         both = make_chunk("A berth", "In winter it is cheap, and the water is free.")
         assert search("a berth in winter") == [both, title, text]
 
-    def test_stems_in_the_language_of_the_document(
-        self, make_chunk, search, english, german
-    ):
+    def test_stems_in_the_language_of_the_document(self, make_chunk, search, english, german):
         opening = make_chunk("Openings", locale_id=english.pk)
         offer = make_chunk("Angebote", "Die Öffnungszeiten im Hafen", locale_id=german.pk)
         assert search("opening", language="en") == [opening]
@@ -166,9 +164,7 @@ class TestScope:
         wanted = make_chunk("Tide")
         assert search("tide", scope=Scope(locale_ids=frozenset())) == [wanted]
 
-    def test_frequent_words_fill_the_limit(
-        self, make_chunk, search, monkeypatch
-    ):
+    def test_frequent_words_fill_the_limit(self, make_chunk, search, monkeypatch):
         # Words in more chunks than CANDIDATES are searched for only if necessary.
         monkeypatch.setattr("finetune_switch.index.texts.base.CANDIDATES", 3)
         rare = make_chunk("Buoy")

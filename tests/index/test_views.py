@@ -98,9 +98,7 @@ class TestFull:
         assert page.soup.select("img[onerror]") == []
         assert evil in page.text
 
-    def test_number_of_queries(
-        self, full, site, admin, django_assert_max_num_queries
-    ):
+    def test_number_of_queries(self, full, site, admin, django_assert_max_num_queries):
         for number in range(30):
             set_exclusion(add_page(site, f"More {number}"), left_out=True)
         run_build(start_build())
@@ -182,9 +180,7 @@ class TestFailed:
         build = IndexBuild.objects.get()
         assert (build.changed_only, build.started_by) == (False, admin.user)
 
-    def test_enqueue_fails(
-        self, site, admin, monkeypatch, django_capture_on_commit_callbacks
-    ):
+    def test_enqueue_fails(self, site, admin, monkeypatch, django_capture_on_commit_callbacks):
         def refuse(task, build_id):
             raise ConnectionError("redis://secret@queue")
 
@@ -210,9 +206,7 @@ class TestFailed:
             build_now(admin)
         assert IndexBuild.objects.get().status == Status.RUNNING
 
-    def test_enqueued_on_commit(
-        self, site, admin, monkeypatch, django_capture_on_commit_callbacks
-    ):
+    def test_enqueued_on_commit(self, site, admin, monkeypatch, django_capture_on_commit_callbacks):
         given = []
         monkeypatch.setattr(type(tasks.build_index), "enqueue", lambda task, pk: given.append(pk))
         with django_capture_on_commit_callbacks(execute=True):
