@@ -56,7 +56,7 @@ def _start(thread: threading.Thread) -> bool:
     try:
         thread.start()
     except RuntimeError:
-        logger.warning("The build of the index got no thread that says that it is alive.")
+        logger.warning("The thread for heartbeats of the build could not be started.")
         return False
     return True
 
@@ -66,7 +66,7 @@ def _beat_until(stop: threading.Event, pk: int, using: str) -> None:
         try:
             _beat(pk, using)
         except Exception as error:  # the build goes on without heartbeats
-            logger.warning("The build of the index could not say that it is alive: %s", error)
+            logger.warning("A heartbeat of the build could not be saved: %s", error)
         finally:
             # The next heartbeat opens a new connection, in case the database restarts.
             connections[using].close()

@@ -58,7 +58,7 @@ def publish(page, **values):
     page.save_revision().publish()
 
 
-class TestWhole:
+class TestWholeIndex:
     def test_every_live_page_is_indexed(self, pages, site):
         assert counts(build()) == (3, 0, 0, 0)
         assert titles() == {"Harbour", "Lamp", "Café"}
@@ -126,7 +126,7 @@ class TestWhole:
         assert titles(asker=member) == {"Harbour", "Lamp", "Café"}
 
 
-class TestLeftOut:
+class TestExclusions:
     def test_single_page(self, pages):
         build()
         Exclusion.objects.create(page_id=pages[0].pk)
@@ -241,7 +241,7 @@ class TestFailures:
         assert len(embedded(standin)) == 7 - written
 
 
-class TestOnePage:
+class TestSingleObject:
     def test_single_object_is_updated(self, pages):
         build()
         publish(pages[0], title="Lantern")
@@ -312,7 +312,7 @@ def indexed():
     return set(Document.objects.values_list("title", flat=True))
 
 
-class TestAChangeDuringABuild:
+class TestChangeDuringBuild:
     """Another worker processes the change and deletes its PendingUpdate before the build ends."""
 
     @pytest.fixture

@@ -236,7 +236,7 @@ class TestOtherModels:
         assert sorted(texts_of(content)) == ["1908", "coble"]
 
 
-class TestLeftOut:
+class TestExcludedFields:
     def test_excluded_fields_and_blocks(self, make_page: Any) -> None:
         page = make_page("Mill", "Grinds.")
         page.body = [

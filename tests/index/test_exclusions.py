@@ -76,7 +76,7 @@ def wanted():
     return {item.instance.title for batch in Sources().batches() for item in batch}
 
 
-class TestTick:
+class TestForm:
     def test_one_page(self, editor, article):
         assert editor.ticks(article) == (False, False)
         assert editor.save(article, left_out=True).status_code == 302
@@ -187,7 +187,7 @@ class TestIndex:
         assert Document.objects.count() == 3
 
 
-class TestAbove:
+class TestAncestors:
     def test_excluded_by_an_ancestor(self, editor, article, make_page):
         sails = make_page("Sails", "Sails hang here.", parent=article)
         assert "left out already" not in editor.open(sails).text

@@ -172,7 +172,7 @@ def outage(site):
 
 
 @needs_postgresql
-class TestARestartOfTheDatabase:
+class TestDatabaseRestart:
     @pytest.mark.parametrize("seconds", [0, 1.2], ids=["sessions lost", "away for a while"])
     def test_between_two_batches(
         self, pages, choose, standin, monkeypatch, caplog, outage, seconds
@@ -223,7 +223,7 @@ class TestARestartOfTheDatabase:
         down = outage(2)
         failed = run_build(start_build(), lambda build: down.start())
         assert (failed.status, failed.error) == (Status.FAILED, LOST)
-        assert "could not be written" in caplog.text
+        assert "could not be saved" in caplog.text
         down.wait()
         row = IndexBuild.objects.get()
         assert row.status == Status.RUNNING
@@ -243,7 +243,7 @@ FAULTS = {
 }
 
 
-class TestABadService:
+class TestFailingService:
     """The old index answers, nothing is saved, and the next build succeeds."""
 
     @pytest.mark.parametrize("fault", FAULTS)
@@ -278,7 +278,7 @@ class TestABadService:
         assert counts(build()) == (3, 0, 0, 0)
 
 
-class TestOddPages:
+class TestUnusualPages:
     @pytest.fixture(params=["embedded", "served"])
     def model(self, request, choose):
         if request.param == "served":

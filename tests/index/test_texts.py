@@ -208,7 +208,7 @@ ODD = {
 }
 
 
-class TestOddQuestions:
+class TestUnusualQuestions:
     @pytest.mark.parametrize("question", ODD.values(), ids=ODD)
     @pytest.mark.parametrize("language", ["en", "ar", "zh-hans", ""])
     def test_unusual_questions(self, make_chunk, search, question, language):
@@ -339,7 +339,7 @@ class TestTables:
         assert "Bitmap Index Scan on finetune_switch_text_words" in plan
 
 
-class TestWithout:
+class TestUnavailable:
     @pytest.fixture
     def elsewhere(self, monkeypatch):
         """Another database than PostgreSQL and SQLite."""

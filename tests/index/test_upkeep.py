@@ -155,7 +155,7 @@ class TestEachChange:
         assert set(Document.objects.values_list("title", flat=True)) == {"Café"}
 
 
-class TestAPageSavedAsPlainPage:
+class TestPageSavedAsBaseClass:
     """Wagtail does this when it unpublishes expired pages."""
 
     def test_expired(self, lamp, worker):
@@ -186,7 +186,7 @@ class TestAPageSavedAsPlainPage:
         assert set(Document.objects.values_list("title", flat=True)) == {"Harbour", "Lantern"}
 
 
-class TestAWrongLabelInTheSettings:
+class TestInvalidLabel:
     @pytest.fixture(params=["demo_site.Typo", "gone.Thing", "no label", 5])
     def wrong(self, request, settings):
         settings.FINETUNE_SWITCH = {
@@ -204,7 +204,7 @@ class TestAWrongLabelInTheSettings:
         assert caplog.text.count(f'"{wrong}"') == 1
 
 
-class TestNeverInTheWay:
+class TestPublishing:
     def test_no_update_in_the_request(self, lamp, settings):
         settings.TASKS = {
             "default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}
@@ -229,7 +229,7 @@ class TestNeverInTheWay:
         monkeypatch.setattr(PendingUpdate.objects, "using", fail)
         publish(lamp, title="Lantern")
         assert fresh(lamp).title == "Lantern"
-        assert "was not told" in caplog.text
+        assert "could not be marked" in caplog.text
 
     def test_paused(self, lamp):
         with upkeep.paused():
@@ -237,7 +237,7 @@ class TestNeverInTheWay:
         assert pending() == set()
 
 
-class TestAFailingService:
+class TestFailingService:
     @pytest.fixture
     def broken(self, monkeypatch):
         def embed(self, texts):
