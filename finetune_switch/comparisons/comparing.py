@@ -13,6 +13,7 @@ from wagtail.log_actions import log
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import (
@@ -31,7 +32,6 @@ from finetune_switch.models.comparison import LETTERS
 from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
 from finetune_switch.search import retrieve
-from finetune_switch.search.retrieval import all_open_to
 from finetune_switch.text.citations import without_citations
 
 FEWEST, MOST = 2, len(LETTERS)
@@ -113,7 +113,7 @@ def asker_of(group: Group | None) -> Asker:
 def may_read(asker: Asker, comparison: Comparison) -> bool:
     """Whether the asker may now open every page that the answers were made from."""
     sources = [passage.source for passage in comparison.frozen_passages]
-    return all_open_to(asker, sources, comparison.site)
+    return SourceAccess(asker).are_open(sources, comparison.site)
 
 
 def save_question(comparison: Comparison, user: Any) -> None:
