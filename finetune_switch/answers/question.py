@@ -22,7 +22,7 @@ from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Message, Turn
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
-from finetune_switch.models.exchange import clean_question, passages_of
+from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
 from finetune_switch.text.masking import Masking
 
@@ -104,7 +104,7 @@ class AskedQuestion:
             and exchange.origin == self.origin
             and exchange.user_id == self.user_id
             and exchange.site_id == (site and site.pk)
-            and self._may_see(passages_of(exchange), exchange.site)
+            and self._may_see(exchange.frozen_passages, exchange.site)
         )
 
     def _may_see(self, passages: Sequence[Passage], site: Site | None) -> bool:

@@ -31,7 +31,7 @@ from finetune_switch.models import (
 from finetune_switch.models.comparison import LETTERS
 from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
-from finetune_switch.search import retrieve
+from finetune_switch.search import retrieve_for
 from finetune_switch.text.citations import without_citations
 
 FEWEST, MOST = 2, len(LETTERS)
@@ -72,14 +72,13 @@ def open_comparison(
     switch = Switch.for_question(site)
     passages: list[Passage] = []
     if retrieval:
-        passages = retrieve(
+        passages = retrieve_for(
+            switch,
             question,
             asker=asker_of(as_group),
-            site=switch.site_or_none,
             locale=locale,
-            indexes=switch.indexes if indexes is None else indexes,
-            limit=limit or switch.passages,
-            threshold=switch.similarity_threshold,
+            indexes=indexes,
+            limit=limit,
         )
     if is_blind:
         random.SystemRandom().shuffle(chosen)

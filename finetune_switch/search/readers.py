@@ -19,7 +19,7 @@ from finetune_switch.access import Asker
 from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.access.visibility import page_id_of, page_model
 from finetune_switch.models import Comparison, Exchange
-from finetune_switch.passages import Passage, Source
+from finetune_switch.passages import Source
 
 # Whose pages are offered to filter by.
 LATEST = 500
@@ -78,7 +78,7 @@ def batched(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 
 
 def _sources_of(asked: Asked) -> list[Source]:
-    return [Source(**passage["source"]) for passage in asked.passages]
+    return [passage.source for passage in asked.frozen_passages]
 
 
 class QuestionReader:
@@ -148,10 +148,9 @@ class QuestionReader:
 def cited_sources(exchange: Exchange) -> list[Source]:
     """The sources that an answer cites, each once, in the order of their numbers."""
     sources = {
-        (source["model"], source["object_id"]): Source(**source)
-        for passage in exchange.passages
-        if passage["number"] in exchange.citations
-        for source in [passage["source"]]
+        (passage.source.model, passage.source.object_id): passage.source
+        for passage in exchange.frozen_passages
+        if passage.number in exchange.citations
     }
     return list(sources.values())
 
@@ -159,7 +158,3 @@ def cited_sources(exchange: Exchange) -> list[Source]:
 def page_ids(sources: Iterable[Source]) -> set[int]:
     """Primary keys of the pages among these sources."""
     return {pk for source in sources if (pk := page_id_of(source)) is not None}
-
-
-def frozen_passages(exchange: Exchange) -> list[Passage]:
-    return [Passage.from_dict(data) for data in exchange.passages]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
@@ -20,6 +20,7 @@ from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.adapters import Scope, SearchableIndex
 from finetune_switch.backends.embeddings.question_vectors import each_vector_once
 from finetune_switch.exceptions import BackendError
+from finetune_switch.models import Switch
 from finetune_switch.passages import Hit, Passage, Source
 from finetune_switch.text.excerpts import excerpt
 
@@ -57,6 +58,27 @@ def retrieve(
         question, asker=asker, site=site, locale=locale, indexes=indexes, threshold=threshold
     )
     return retrieval.passages(limit, each_source_once=each_source_once)
+
+
+def retrieve_for(
+    switch: Switch,
+    question: str,
+    *,
+    asker: Asker,
+    locale: str | None,
+    indexes: Sequence[str | SearchableIndex] | None = None,
+    limit: int | None = None,
+    threshold: float | None = None,
+    each_source_once: bool = False,
+) -> list[Passage]:
+    """Like :func:`retrieve`, with the site and the retrieval settings of a switch.
+
+    ``indexes``, ``limit`` and ``threshold`` override the switch's, unless ``None``.
+    """
+    retrieval = Retrieval.for_switch(
+        switch, question, asker=asker, locale=locale, indexes=indexes, threshold=threshold
+    )
+    return retrieval.passages(limit or switch.passages, each_source_once=each_source_once)
 
 
 @dataclass(frozen=True)
@@ -98,6 +120,27 @@ class Retrieval:
         self._search = _Search(question, _chosen(indexes), scope, threshold)
         self._site = site
         self._access = SourceAccess(asker, locale_ids=locale_ids)
+
+    @classmethod
+    def for_switch(
+        cls,
+        switch: Switch,
+        question: str,
+        *,
+        asker: Asker,
+        locale: str | None,
+        indexes: Sequence[str | SearchableIndex] | None = None,
+        threshold: float | None = None,
+    ) -> Self:
+        """The retrieval for a question on the switch's site; see :func:`retrieve_for`."""
+        return cls(
+            question,
+            asker=asker,
+            site=switch.site_or_none,
+            locale=locale,
+            indexes=switch.indexes if indexes is None else indexes,
+            threshold=switch.similarity_threshold if threshold is None else threshold,
+        )
 
     def passages(self, limit: int, *, each_source_once: bool = False) -> list[Passage]:
         """The best passages, at most ``limit``; see :func:`retrieve`."""

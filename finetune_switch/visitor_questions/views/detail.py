@@ -16,7 +16,6 @@ from wagtail.coreutils import get_content_languages
 from finetune_switch.admin import permissions
 from finetune_switch.admin.presenting import details, passages_shown
 from finetune_switch.models import Exchange, Outcome
-from finetune_switch.search.readers import frozen_passages
 from finetune_switch.visitor_questions.shown import pieces_said, turns_of
 
 from .listing import (
@@ -87,6 +86,6 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, 
             **context,
             "pieces": list(pieces_said(exchange)),
             "is_whole": exchange.outcome in WHOLE,
-            "passages": passages_shown(frozen_passages(exchange), user),
+            "passages": passages_shown(exchange.frozen_passages, user),
             "backend_state": exchange.backend_state if permissions.may_see_backends(user) else {},
         }
