@@ -17,7 +17,7 @@ from finetune_switch.backends.preflight import check_backend
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Origin, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.search import retrieve
+from finetune_switch.search import retrieve_for
 
 from .base import Subcommand, add_site_argument, find_backend, find_site
 
@@ -155,15 +155,7 @@ class Ask(Subcommand):
 
 
 def _retrieve_once(question: str, switch: Switch) -> list[Passage]:
-    return retrieve(
-        question,
-        asker=Asker.anonymous(),
-        site=switch.site,
-        locale=get_language(),
-        indexes=switch.indexes,
-        limit=switch.passages,
-        threshold=switch.similarity_threshold,
-    )
+    return retrieve_for(switch, question, asker=Asker.anonymous(), locale=get_language())
 
 
 def _as_dict(backend: ChatBackend, pending: Answer) -> dict[str, Any]:
