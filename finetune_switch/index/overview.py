@@ -239,7 +239,9 @@ def counts_of(build: IndexBuild) -> str:
 
 
 def reason_of(build: IndexBuild) -> str:
-    return build.error or _("It was broken off. Start it again: it goes on where it was.")
+    return build.error or _(
+        "The build was interrupted. Start it again: it resumes where it stopped."
+    )
 
 
 def advice(*, has_other_indexes: bool) -> str:
