@@ -258,6 +258,7 @@ class TestSingleObject:
             "Café",
         }
 
+    @pytest.mark.django_db(transaction=True)
     def test_later_of_two_writers_wins(self, pages, monkeypatch):
         """One writer embeds slowly; the other writes a newer version meanwhile."""
         build()

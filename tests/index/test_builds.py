@@ -24,7 +24,7 @@ from finetune_switch.models import Document, IndexBuild
 from tests.embedding_helpers import chooser
 from tests.index_helpers import build, counts, titles
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 Status = IndexBuild.Status
 

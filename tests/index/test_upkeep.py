@@ -25,7 +25,7 @@ from finetune_switch.models import Chunk, Document, PendingUpdate
 from finetune_switch.search import retrieve
 from tests.index_helpers import build, counts, titles
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 LAMP = "The lighthouse lamp was first lit in 1871."
 
