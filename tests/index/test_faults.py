@@ -24,7 +24,7 @@ from tests.embedding_helpers import chooser
 from tests.index_helpers import build, counts, embedded, titles
 from tests.servers import processes
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 Status = IndexBuild.Status
 ALL = {"Harbour", "Lamp", "Café"}

@@ -14,7 +14,7 @@ from finetune_switch.index.stores import memory
 from finetune_switch.index.stores.memory import MemoryStore
 from finetune_switch.models import Chunk, Document, EmbeddingSpace, RemovedChunk
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 DIMENSIONS = 16
 EVERYTHING = Scope()
