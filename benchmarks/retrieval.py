@@ -176,7 +176,7 @@ def _retrieve(site: Any, *, text_ranking: bool) -> Ask:
     from finetune_switch.search import retrieve
 
     questions = _questions()
-    ranking = texts.get_text_ranking if text_ranking else texts.NoTextRanking
+    ranking = texts.get_text_ranking if text_ranking else texts.TextRanking
 
     def ask() -> object:
         site_index.get_text_ranking = ranking

@@ -95,6 +95,10 @@ def register_indexed_models(models: Callable[[], Iterable[type[Model]]]) -> None
     _model_sources.append(models)
 
 
+def has_model_sources() -> bool:
+    return bool(_model_sources)
+
+
 def adapter_models() -> list[type[Model]]:
     """The models that adapters add to the site's own index."""
     return list(dict.fromkeys(model for source in _model_sources for model in source()))

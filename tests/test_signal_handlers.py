@@ -1,4 +1,4 @@
-"""Which models' signals the plugin is connected to, and what the others pay for it: nothing."""
+"""The plugin connects signals of indexed models only."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ from finetune_switch import adapters
 from finetune_switch.index import shown_models as module
 from finetune_switch.index import upkeep
 from finetune_switch.models import Exchange, Exclusion, PendingUpdate
+from finetune_switch.signal_handlers import register_signal_handlers
 
 SIGNALS = (post_save, pre_delete, post_delete)
 
 
-class TestForeignModels:
+class TestOtherModels:
     @pytest.mark.parametrize("model", [Session, ContentType])
     def test_have_no_receivers(self, model):
         assert [signal.has_listeners(model) for signal in SIGNALS] == [False] * 3
 
-    def test_are_deleted_in_one_query(self, db):
+    def test_bulk_delete_takes_one_query(self, db):
         for number in range(3):
             expires = timezone.now() + timedelta(days=1)
             Session.objects.create(session_key=str(number), session_data="", expire_date=expires)
@@ -49,26 +50,24 @@ class TestForeignModels:
         assert len(queries) == 1
         assert not Session.objects.exists()
 
-    def test_nor_does_a_record_of_ours(self):
+    def test_own_records_have_no_receivers(self):
         assert not post_save.has_listeners(Exchange)
         assert not pre_delete.has_listeners(PendingUpdate)
 
 
-class TestModelsOfTheIndex:
+class TestIndexedModels:
     @pytest.mark.parametrize(
         "model", [Page, ArticlePage, Image, Document, Site, PageViewRestriction, Exclusion]
     )
-    def test_are_listened_to(self, model):
+    def test_post_save_is_connected(self, model):
         assert post_save.has_listeners(model)
 
     @pytest.mark.parametrize("model", [Page, Image, Document])
-    def test_and_before_they_are_deleted(self, model):
+    def test_pre_delete_is_connected(self, model):
         assert pre_delete.has_listeners(model)
 
 
-class Made(models.Model):
-    """What the models that a test makes inherit."""
-
+class BaseModel(models.Model):
     class Meta:
         abstract = True
         app_label = "tests"
@@ -78,7 +77,7 @@ class Made(models.Model):
 
 
 class TestShownModels:
-    """Read from the definitions of models: none of these is registered as a snippet."""
+    """Models are found from field definitions, registered as snippets or not."""
 
     @pytest.fixture
     def shown(self, monkeypatch):
@@ -90,55 +89,55 @@ class TestShownModels:
 
             yield find
 
-    def test_what_blocks_choose(self, shown):
-        class Keeper(Made):
+    def test_models_chosen_in_blocks(self, shown):
+        class Keeper(BaseModel):
             pass
 
         class HeadKeeper(Keeper):
             pass
 
-        class Stranger(Made):
+        class Stranger(BaseModel):
             pass
 
-        class Notice(Made):
+        class Notice(BaseModel):
             keepers = ListBlock(StructBlock([("keeper", SnippetChooserBlock(Keeper))]))
             body = StreamField([("keepers", keepers)])
 
         assert shown(Notice) == {"Keeper", "HeadKeeper", "Notice"}
 
-    def test_what_relations_lead_to(self, shown):
-        class Port(Made):
+    def test_related_models(self, shown):
+        class Port(BaseModel):
             pass
 
-        class Boat(Made):
+        class Boat(BaseModel):
             port = models.ForeignKey(Port, models.CASCADE)
 
-        class Crew(Made):
+        class Crew(BaseModel):
             boats = models.ManyToManyField(Boat)
 
-        class Log(Made):
+        class Log(BaseModel):
             boat = models.ForeignKey(Boat, models.CASCADE)
 
         assert shown(Crew) == {"Crew", "Boat"}
         assert shown(Boat) == {"Boat", "Port"}
         assert shown(Log) == {"Log", "Boat"}
 
-    def test_what_search_fields_follow(self, shown):
-        class Port(Made):
+    def test_related_search_fields(self, shown):
+        class Port(BaseModel):
             pass
 
-        class Boat(Made, ClusterableModel, index.Indexed):
+        class Boat(BaseModel, ClusterableModel, index.Indexed):
             search_fields = [
                 index.RelatedFields(
                     "masts", [index.RelatedFields("port", [index.SearchField("name")])]
                 )
             ]
 
-        class Mast(Made):
+        class Mast(BaseModel):
             boat = ParentalKey(Boat, on_delete=models.CASCADE, related_name="masts")
             port = models.ForeignKey(Port, models.CASCADE)
 
-        class Leaflet(Made):
+        class Leaflet(BaseModel):
             boat = models.ForeignKey(Boat, models.CASCADE)
 
         assert shown(Boat) == {"Boat", "Mast", "Port"}
@@ -150,14 +149,24 @@ class TestShownModels:
             (Redirect, lambda: request_started.send(None, environ={})),
         ],
     )
-    def test_one_that_an_adapter_names_later(self, db, monkeypatch, model, send):
+    def test_model_registered_later_by_an_adapter(self, db, monkeypatch, model, send):
         assert not pre_delete.has_listeners(model)
         monkeypatch.setattr(adapters, "_model_sources", [lambda: [model]])
         send()
         assert pre_delete.has_listeners(model)
 
 
-def test_a_login_is_no_change_of_a_user_that_a_page_shows(db):
+@pytest.mark.parametrize("has_adapter", [True, False])
+def test_requests_have_a_receiver_only_with_an_adapter(db, monkeypatch, has_adapter):
+    monkeypatch.setattr(request_started, "receivers", [])
+    monkeypatch.setattr(adapters, "_model_sources", [list] if has_adapter else [])
+    register_signal_handlers()
+    assert request_started.has_listeners()
+    request_started.send(None, environ={})
+    assert request_started.has_listeners() is has_adapter
+
+
+def test_login_does_not_mark_the_user(db):
     user = User.objects.create_user("keeper")
     PendingUpdate.objects.all().delete()
     upkeep.mark_saved(user, ["last_login"])
@@ -166,7 +175,7 @@ def test_a_login_is_no_change_of_a_user_that_a_page_shows(db):
     assert PendingUpdate.objects.exists()
 
 
-def test_a_child_marks_its_page_not_itself(site):
+def test_inline_child_marks_its_page(site):
     PendingUpdate.objects.all().delete()
     upkeep.mark_saved(Comment(page=Page.objects.get(pk=site.root_page_id)))
     (mark,) = PendingUpdate.objects.all()

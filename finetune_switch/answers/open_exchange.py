@@ -17,7 +17,6 @@ from finetune_switch.backends.base import BaseChatBackend, Chunk, Silence, Text,
 from finetune_switch.exceptions import BackendError
 from finetune_switch.limits.budgets import add_cost
 from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
-from finetune_switch.models.exchange import passages_of
 from finetune_switch.passages import Passage, Source
 from finetune_switch.prepared.matching import PreparedReply
 from finetune_switch.text.characters import without_harmful
@@ -184,7 +183,7 @@ class OpenExchange:
             self.ending = [FailedEvent(_("This id belongs to another question."), "id_taken")]
             return self
         self.exchange = exchange
-        self.prompt = Prompt([], passages_of(exchange), exchange.left_out)
+        self.prompt = Prompt([], exchange.frozen_passages, exchange.left_out)
         self.ending = self._say(exchange.shown_text)
         match exchange.current_outcome:
             case Outcome.COMPLETE | Outcome.NO_ANSWER:

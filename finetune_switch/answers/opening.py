@@ -19,7 +19,7 @@ from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Exchange, PreparedAnswer, Switch
 from finetune_switch.passages import Passage
 from finetune_switch.prepared.matching import PreparedReply, find_prepared
-from finetune_switch.search import retrieve
+from finetune_switch.search import retrieve_for
 
 from .followups import leans, standalone_by_rule
 from .open_exchange import OpenExchange
@@ -122,14 +122,12 @@ def _find_passages(question: AskedQuestion, switch: Switch, standalone: str) -> 
         return question.passages
     if not question.retrieval:
         return []
-    return retrieve(
+    return retrieve_for(
+        switch,
         standalone,
         asker=question.asker,
-        site=switch.site_or_none,
         locale=question.locale,
-        indexes=switch.indexes if question.indexes is None else question.indexes,
-        limit=switch.passages,
-        threshold=switch.similarity_threshold,
+        indexes=question.indexes,
     )
 
 

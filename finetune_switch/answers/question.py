@@ -18,12 +18,12 @@ from wagtail.models import Site
 from finetune_switch import conf
 from finetune_switch.access import Asker
 from finetune_switch.access.sites import current_request, site_for
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Message, Turn
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
-from finetune_switch.models.exchange import clean_question, passages_of
+from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
-from finetune_switch.search.retrieval import all_open_to
 from finetune_switch.text.masking import Masking
 
 from .events import FailedEvent
@@ -104,14 +104,14 @@ class AskedQuestion:
             and exchange.origin == self.origin
             and exchange.user_id == self.user_id
             and exchange.site_id == (site and site.pk)
-            and self._may_see(passages_of(exchange), exchange.site)
+            and self._may_see(exchange.frozen_passages, exchange.site)
         )
 
     def _may_see(self, passages: Sequence[Passage], site: Site | None) -> bool:
         """Whether the asker may open the pages of these passages, as they are now."""
         brought_along = list(self.passages or ())
         kept = [passage for passage in passages if passage not in brought_along]
-        return all_open_to(self.asker, [passage.source for passage in kept], site)
+        return SourceAccess(self.asker).are_open([passage.source for passage in kept], site)
 
     @cached_property
     def masking(self) -> Masking | None:

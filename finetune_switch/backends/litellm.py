@@ -173,6 +173,9 @@ def _provider_parameters(provider: str, parameters: Any) -> dict[str, Any]:
             given["keep_alive"] = _keep_alive(given["keep_alive"])
     elif reasoning is not None:
         given["reasoning_effort"] = "none" if reasoning == "off" else reasoning
+        if provider == "openai":
+            # litellm refuses it for models that it does not know, such as fine-tunes.
+            given["allowed_openai_params"] = ["reasoning_effort"]
     return given
 
 

@@ -1,4 +1,4 @@
-"""System checks of a project's settings. They ask no server, and do not import litellm."""
+"""System checks of a project's settings. They contact no server and do not import litellm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VECTOR_INDEX_VERSION = "0.10"
 VECTOR_INDEX_REMEDY = f'pip install --no-deps "{VECTOR_INDEX}=={VECTOR_INDEX_VERSION}.*"'
 
 WORKERLESS = ("ImmediateBackend", "DummyBackend")
-# Each process has its own, or there is none.
+# Each process has its own cache, or nothing is cached.
 UNSHARED_CACHES = ("LocMemCache", "DummyCache")
 
 
@@ -47,7 +47,7 @@ def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     except PackageNotFoundError:
         return [
             checks.Error(
-                f"{VECTOR_INDEX} is not installed, but INSTALLED_APPS names it or its adapter.",
+                f"{VECTOR_INDEX} is not installed, but INSTALLED_APPS contains it or its adapter.",
                 hint=f"Install it: {VECTOR_INDEX_REMEDY}",
                 id="finetune_switch.E008",
             )
@@ -56,9 +56,9 @@ def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     if installed.split(".")[:2] != VECTOR_INDEX_VERSION.split("."):
         found.append(
             checks.Warning(
-                f"{VECTOR_INDEX} {installed} is installed, but the adapter is made for "
+                f"{VECTOR_INDEX} {installed} is installed, but the adapter supports only "
                 f"{VECTOR_INDEX_VERSION}.",
-                hint=f"Install the version it is made for: {VECTOR_INDEX_REMEDY}",
+                hint=f"Install the supported version: {VECTOR_INDEX_REMEDY}",
                 id="finetune_switch.W001",
             )
         )
@@ -67,7 +67,7 @@ def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     if uses_it and not adapter:
         found.append(
             checks.Warning(
-                "wagtail_vector_index is installed, but its adapter is not: its indexes are not "
+                "wagtail_vector_index is installed without its adapter: its indexes are not "
                 "searched for answers, and index.query() does not follow the switch.",
                 hint='Add "finetune_switch.vector_index" to INSTALLED_APPS.',
                 id="finetune_switch.W002",
@@ -76,8 +76,8 @@ def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     if adapter and not uses_it:
         found.append(
             checks.Error(
-                "finetune_switch.vector_index is in INSTALLED_APPS, but wagtail_vector_index, "
-                "which it adapts, is not.",
+                "finetune_switch.vector_index is in INSTALLED_APPS, but wagtail_vector_index "
+                "is not.",
                 hint='Add "wagtail_vector_index" to INSTALLED_APPS, or remove the adapter.',
                 id="finetune_switch.E009",
             )
@@ -97,7 +97,7 @@ def _check_adapter_import() -> list[checks.CheckMessage]:
             # It is installed with --no-deps, so its own dependencies may be missing.
             hint=f"Install what is missing: pip install {missing}"
             if is_ours_to_name
-            else f"Install the version it is made for: {VECTOR_INDEX_REMEDY}",
+            else f"Install the supported version: {VECTOR_INDEX_REMEDY}",
             id="finetune_switch.E008",
         )
     ]
@@ -124,8 +124,8 @@ def check_sqlite(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
         if missing:
             found.append(
                 checks.Warning(
-                    f'The SQLite database "{alias}" will say "database is locked" when several '
-                    "questions are asked at the same moment.",
+                    f'The SQLite database "{alias}" may raise "database is locked" when several '
+                    "questions are asked at the same time.",
                     hint=f'Set in DATABASES["{alias}"]["OPTIONS"]: {", ".join(missing)}.',
                     id="finetune_switch.W003",
                 )
@@ -138,8 +138,8 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessag
         return []
     return [
         checks.Warning(
-            "CurrentSiteMiddleware is missing: code that asks without a request, such as "
-            "index.query(), follows the default site's switch on every site.",
+            "CurrentSiteMiddleware is missing: code that asks questions without a request, such as "
+            "index.query(), uses the default site's switch on every site.",
             hint='Add "finetune_switch.middleware.CurrentSiteMiddleware" to MIDDLEWARE.',
             id="finetune_switch.W004",
         )
@@ -147,7 +147,7 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessag
 
 
 def check_workers(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Only where the project has settings for the index, and so expects it to be current."""
+    """Warns only if the project configures the index, and so expects it to be current."""
     if not conf.declared().get("INDEX"):
         return []
     task_backend = (getattr(settings, "TASKS", None) or {}).get("default", {}).get("BACKEND", "")
@@ -155,8 +155,8 @@ def check_workers(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
         return []
     return [
         checks.Warning(
-            "Background tasks have no worker: pages that are published are found only after "
-            "somebody has run: manage.py finetune_switch index --changed",
+            "There is no worker for background tasks: published pages are found only after "
+            "this command is run: manage.py finetune_switch index --changed",
             hint="Set TASKS to a backend with workers, such as django_tasks_db.DatabaseBackend, "
             "or run that command regularly.",
             id="finetune_switch.W005",
@@ -184,8 +184,8 @@ def check_index_is_current(
         return []
     return [
         checks.Warning(
-            "The index needs a rebuild: the settings name another embedding model than the one it "
-            "was made with, which is used until then.",
+            "The index needs a rebuild: it was built with another embedding model than the one in "
+            "the settings. The old model is used until then.",
             hint="Run: manage.py finetune_switch index",
             id="finetune_switch.W006",
         )
@@ -193,17 +193,17 @@ def check_index_is_current(
 
 
 def check_limits_are_shared(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Runs only with ``check --deploy``: while a site is developed, it has one process."""
+    """Runs only with ``check --deploy``: in development, a site has one process."""
     alias = conf.visitors().cache
     cache = settings.CACHES.get(str(alias), {}).get("BACKEND", "").rsplit(".", 1)[-1]
     if cache not in UNSHARED_CACHES:
         return []
     return [
         checks.Warning(
-            f'The cache "{alias}" is not shared ({cache}): each process counts the questions of '
-            "visitors by itself, so that together they let more pass than the limits say.",
+            f'The cache "{alias}" is not shared ({cache}): each process counts visitors\' '
+            "questions separately, so more are answered than the limits allow.",
             hint="Use a cache that all processes share, such as Redis or Memcached, in "
-            f'CACHES["{alias}"], or name one in {conf.SETTING}["VISITORS"]["CACHE"].',
+            f'CACHES["{alias}"], or set {conf.SETTING}["VISITORS"]["CACHE"] to another alias.',
             id="finetune_switch.W007",
         )
     ]

@@ -23,7 +23,7 @@ def check_index_models(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
         return []
     return [
         checks.Error(
-            f'{conf.SETTING}["INDEX"]["{option}"] names {label!r}: {fault}',
+            f'{conf.SETTING}["INDEX"]["{option}"] contains {label!r}: {fault}',
             hint=LABEL_REMEDY,
             id="finetune_switch.E011",
         )
@@ -35,7 +35,7 @@ def check_index_models(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
 
 
 def check_store(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """PostgreSQL keeps vectors only where the packages of the extra ``postgres`` are installed."""
+    """PostgreSQL stores vectors only if the packages of the extra ``postgres`` are installed."""
     engine = str(settings.DATABASES.get("default", {}).get("ENGINE", ""))
     missing = missing_packages()
     if "postgis" in engine or "postgresql" in engine:
@@ -44,7 +44,7 @@ def check_store(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
             return [
                 checks.Warning(
                     f"The database is PostgreSQL, but {' and '.join(missing)} cannot be imported: "
-                    "each process searches the index in its own memory.",
+                    "each process keeps the whole index in its own memory.",
                     hint=f'{REMEDY}, or set {conf.SETTING}["INDEX"]["STORE"] to "memory".',
                     id="finetune_switch.W008",
                 )
@@ -55,12 +55,12 @@ def check_store(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
 def _no_model(label: Any) -> str:
     if isinstance(label, str) and find_model(label) is not None:
         return ""
-    return "no app in INSTALLED_APPS has a model of that name. It is ignored."
+    return "no app in INSTALLED_APPS has a model with that name. It is ignored."
 
 
 def _not_indexable(model: Any) -> str:
     if issubclass(model, AbstractPage):
-        return "pages are indexed without being named here. It is ignored."
+        return "pages are always indexed and do not belong here. It is ignored."
     return ""
 
 

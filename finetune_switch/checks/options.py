@@ -1,4 +1,4 @@
-"""Check of ``FINETUNE_SWITCH``: which options there are, and what each of them takes."""
+"""Check of ``FINETUNE_SWITCH``: its options and their allowed values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NUMBER, KIND, CHOICE = "E003", "E001", "E010"
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be, in words and as a function; ``items`` is for those of a list."""
+    """What a value must be, in words and as a function. ``items`` applies to a list's items."""
 
     words: str
     is_met: Callable[[Any], bool]
@@ -31,10 +31,10 @@ class Rule:
     hint: str | None = None
     items: Rule | None = None
     is_shown: bool = True
-    """Whether the error shows the value. It does not where the value may be a key."""
+    """Whether the error shows the value. False if the value may be a key."""
 
     def or_none(self, words: str = "") -> Rule:
-        """The same rule, which ``None`` meets too; ``words`` say what it means."""
+        """The same rule, but ``None`` is allowed; ``words`` say what it means."""
         return replace(
             self, words=self.words + words, is_met=lambda value: value is None or self.is_met(value)
         )
@@ -50,9 +50,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Options:
-    """A dictionary: the rule for each key that is known, and for ``others`` where those may be.
+    """A dictionary: the rules of its known keys, and of ``others`` if they are allowed.
 
-    ``required`` gives the keys that must be there, and says what each of them is.
+    ``required`` maps each required key to its meaning.
     """
 
     known: Mapping[str, Rule | Options]
@@ -78,7 +78,7 @@ class Options:
                 yield from rule.check(place, given)
         for name, meaning in self.required.items():
             if not value.get(name):
-                yield _error("E005", f'{path} lacks the option "{name}" ({meaning}).', self.hint)
+                yield _error("E005", f'{path} requires the option "{name}" ({meaning}).', self.hint)
 
 
 def check_options(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -123,7 +123,7 @@ def _one_of(*choices: str) -> Rule:
     return Rule(f"one of {', '.join(choices)}", lambda value: value in choices, CHOICE)
 
 
-TEXT = Rule("a text", lambda value: isinstance(value, str | Promise), KIND, is_shown=False)
+TEXT = Rule("a string", lambda value: isinstance(value, str | Promise), KIND, is_shown=False)
 OPTIONAL_TEXT = TEXT.or_none()
 TEXTS = Rule("a list", lambda value: isinstance(value, list | tuple), KIND, items=TEXT).or_none()
 BOOLEAN = Rule("True or False", lambda value: isinstance(value, bool), KIND)
@@ -144,11 +144,11 @@ CONNECTION = Rule(
     "E006",
 )
 ORIGIN = Rule(
-    "an origin as browsers write it",
+    "an origin as sent by browsers",
     _is_origin,
     CHOICE,
-    "In small letters, with http:// or https://, without a path, and with a port only where it is "
-    "not the usual one: https://shop.example.org",
+    "In lower case, with http:// or https://, without a path, and with a port only if it is not "
+    "the default: https://shop.example.org",
 )
 
 DEADLINES = Options(dict.fromkeys(("FIRST_TOKEN", "IDLE", "TOTAL"), SECONDS))
@@ -167,7 +167,7 @@ SETTINGS = Options(
                 },
                 required={
                     "PROVIDER": "the provider as litellm names it: openai, ollama_chat, …",
-                    "DATA_DESTINATION": 'in words, where a question goes: "our own server, London"',
+                    "DATA_DESTINATION": 'where questions go, such as "our own server, London"',
                 },
             ),
         ),
@@ -185,7 +185,7 @@ SETTINGS = Options(
         ),
         "RECORD_VISITOR_QUESTIONS": BOOLEAN,
         "RETENTION_DAYS": replace(COUNT, words="a number of days above 0").or_none(
-            ", or None to keep visitors' questions for ever"
+            ", or None to keep visitors' questions indefinitely"
         ),
         "INDEX": Options(
             {
@@ -200,9 +200,9 @@ SETTINGS = Options(
                     },
                     required={
                         "CONNECTION": "an alias of CONNECTIONS",
-                        "MODEL_NAME": "the embedding model as its server names it",
+                        "MODEL_NAME": "the embedding model's name on its server",
                     },
-                    hint="Without EMBEDDINGS the embedded model is used.",
+                    hint="Without EMBEDDINGS, the embedded model is used.",
                 ),
                 "STORE": _one_of("memory", "pgvector").or_none(),
                 "MODELS": TEXTS,

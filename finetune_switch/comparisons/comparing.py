@@ -11,6 +11,7 @@ from wagtail.log_actions import log
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import (
@@ -28,8 +29,7 @@ from finetune_switch.models import (
 from finetune_switch.models.comparison import LETTERS
 from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
-from finetune_switch.search import retrieve
-from finetune_switch.search.retrieval import all_open_to
+from finetune_switch.search import retrieve_for
 from finetune_switch.text.citations import without_citations
 
 FEWEST, MOST = 2, len(LETTERS)
@@ -70,14 +70,13 @@ def open_comparison(
     switch = Switch.for_question(site)
     passages: list[Passage] = []
     if retrieval:
-        passages = retrieve(
+        passages = retrieve_for(
+            switch,
             question,
             asker=asker_of(as_group),
-            site=switch.site_or_none,
             locale=locale,
-            indexes=switch.indexes if indexes is None else indexes,
-            limit=limit or switch.passages,
-            threshold=switch.similarity_threshold,
+            indexes=indexes,
+            limit=limit,
         )
     if is_blind:
         random.SystemRandom().shuffle(chosen)
@@ -111,7 +110,7 @@ def asker_of(group: Group | None) -> Asker:
 def may_read(asker: Asker, comparison: Comparison) -> bool:
     """Whether the asker may now open every page that the answers were made from."""
     sources = [passage.source for passage in comparison.frozen_passages]
-    return all_open_to(asker, sources, comparison.site)
+    return SourceAccess(asker).are_open(sources, comparison.site)
 
 
 def save_question(comparison: Comparison, user: Any) -> None:

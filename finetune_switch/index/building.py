@@ -1,7 +1,7 @@
-"""Builds of the index: the whole of it, or the objects that are marked as changed.
+"""Builds of the whole index or of pending changes.
 
-Each batch is a transaction. A build that was killed is run again: documents that it has written
-are unchanged then, and need no embedding.
+Each batch is a transaction. After a killed build, the next one does not embed the written documents
+again, since they are unchanged.
 """
 
 from __future__ import annotations
@@ -34,15 +34,14 @@ logger = logging.getLogger("finetune_switch.index")
 Progress = Callable[[IndexBuild], None]
 
 PROGRESS = ("space", "total", "done", "added", "kept", "removed", "failed", "heard_of_at")
-# Seconds between attempts to record the end of a build, while PostgreSQL restarts.
+# Seconds between attempts to save the end of a build while PostgreSQL restarts.
 PAUSES = (0, 0.5, 1, 2, 4, 8)
 
 
 def wanted_space(embedder: Embedder) -> EmbeddingSpace:
-    """The space of the embedding model in the settings, created where it does not exist."""
+    """Get or create the space of this embedding model."""
     dimensions = embedder.dimensions
     if dimensions is None:
-        # Only the model can tell.
         dimensions = embedder.embed(["How long is a vector?"]).shape[1]
     space, _created = EmbeddingSpace.objects.get_or_create(
         connection=embedder.connection,
@@ -53,10 +52,10 @@ def wanted_space(embedder: Embedder) -> EmbeddingSpace:
 
 
 def run_build(build: IndexBuild, progress: Progress = lambda build: None) -> IndexBuild:
-    """Run a queued build; ``progress`` is called after each batch.
+    """Run a queued build, and call ``progress`` after each batch.
 
-    Raises :class:`IndexBusy` where the build is not queued any more. Other failures are recorded in
-    the build's ``error``, which is safe to show; the index stays usable.
+    Raises :class:`IndexBusy` if the build is no longer queued. Other failures are saved in the
+    build's ``error``, which is safe to show. The index stays usable.
     """
     claim(build)
     with heartbeat(build):
@@ -65,10 +64,14 @@ def run_build(build: IndexBuild, progress: Progress = lambda build: None) -> Ind
 
 
 def _run(build: IndexBuild, progress: Progress) -> None:
+    run = _Run(build, progress)
     try:
-        _Run(build, progress).run()
-    except _GivenUp:
-        # Its row was closed by the process that took it for dead.
+        if build.changed_only:
+            run.process_changes()
+        else:
+            run.build_index()
+    except _ClosedByOther:
+        # close_killed_builds() has saved the end.
         build.status = IndexBuild.Status.FAILED
         build.error = _("The build was interrupted. Start it again: it resumes where it stopped.")
     except BackendError as error:
@@ -95,9 +98,9 @@ def _run(build: IndexBuild, progress: Progress) -> None:
 
 
 def update_objects(keys: Iterable[Key]) -> Counts:
-    """Make the documents of these objects match the objects, in every space.
+    """Update the documents of these objects in every space.
 
-    Raises :class:`~finetune_switch.exceptions.EmbeddingError`; the old documents stay then.
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError` without changing the documents.
     """
     counts = Counts()
     keys = list(keys)
@@ -113,8 +116,8 @@ def _batches(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
         yield keys[start : start + BATCH]
 
 
-class _GivenUp(Exception):
-    """Another process took the build for dead and closed it."""
+class _ClosedByOther(Exception):
+    """Another process closed the build because of missing heartbeats."""
 
 
 class _Run:
@@ -122,21 +125,15 @@ class _Run:
         self.build = build
         self.progress = progress
 
-    def run(self) -> None:
-        if self.build.changed_only:
-            self._run_changed()
-        else:
-            self._run_whole()
-
-    def _run_whole(self) -> None:
+    def build_index(self) -> None:
         embedder = get_embedder()
         space = wanted_space(embedder)
         get_store().prepare(space)
         self.build.space = space
         writer = DocumentWriter(space, embedder)
-        # The changes of these marks are committed, so this build reads the objects after them.
-        # Later marks stay: their tasks process them.
-        marks = list(PendingUpdate.objects.all())
+        # The changes of these updates are committed, so this build processes them. Later updates
+        # stay for their tasks.
+        pending = list(PendingUpdate.objects.all())
         self.build.total = Sources().count()
         last: BackendError | None = None
         for batch in self._key_batches(space):
@@ -148,17 +145,17 @@ class _Run:
             self._count(counts, counts.added + counts.kept + counts.failed)
             if last is not None and not self.build.added and not self.build.kept:
                 raise last
-        # Pages were published or removed meanwhile, or are beneath no site.
+        # The total was an estimate: pages may have changed, or belong to no site.
         self.build.total = self.build.done
         if last is not None:
             raise last
         get_store().finish(space)
-        _remove_marks(marks)
+        _delete_processed(pending)
         _activate(space)
         index_activated.send(sender=IndexBuild, space=space)
 
     def _key_batches(self, space: EmbeddingSpace) -> Iterator[Sequence[Key]]:
-        """The keys of every object that belongs in the index, then those of other documents."""
+        """Yield the keys of all indexed objects, then those of obsolete documents."""
         seen: set[Key] = set()
         for batch in Sources().key_batches():
             seen.update(batch)
@@ -166,7 +163,7 @@ class _Run:
         rows = Document.objects.filter(space=space).values_list("model", "object_id")
         yield from _batches([key for key in rows.iterator() if key not in seen])
 
-    def _run_changed(self) -> None:
+    def process_changes(self) -> None:
         pending = list(PendingUpdate.objects.order_by("marked_at"))
         self.build.total = len(pending)
         last: BackendError | None = None
@@ -191,55 +188,55 @@ class _Run:
         build.heard_of_at = timezone.now()
         running = IndexBuild.objects.filter(pk=build.pk, status=IndexBuild.Status.RUNNING)
         if not running.update(**{name: getattr(build, name) for name in PROGRESS}):
-            raise _GivenUp
+            raise _ClosedByOther
         self.progress(build)
 
 
 def process_pending(pending: list[PendingUpdate]) -> Counts:
-    """Update the objects of these marks, and delete the marks.
+    """Process these updates and delete them, unless they were renewed meanwhile.
 
-    A mark that was renewed meanwhile stays. Where texts cannot be embedded, the marks stay with
-    the reason, and the error is raised.
+    Raises :class:`~finetune_switch.exceptions.BackendError` if texts cannot be embedded. The
+    updates then stay with the reason.
     """
-    keys = list(dict.fromkeys(key for mark in pending for key in _keys_of(mark)))
+    keys = list(dict.fromkeys(key for update in pending for key in _keys_of(update)))
     try:
         counts = update_objects(keys)
     except BackendError as error:
-        for mark in pending:
-            PendingUpdate.objects.filter(pk=mark.pk).update(
-                attempts=mark.attempts + 1, error=str(error)
+        for update in pending:
+            PendingUpdate.objects.filter(pk=update.pk).update(
+                attempts=update.attempts + 1, error=str(error)
             )
         raise
-    _remove_marks(pending)
+    _delete_processed(pending)
     return counts
 
 
-def _remove_marks(marks: Iterable[PendingUpdate]) -> None:
-    """Delete marks, except those that were renewed since they were read."""
-    for mark in marks:
-        PendingUpdate.objects.filter(pk=mark.pk, marked_at=mark.marked_at).delete()
+def _delete_processed(pending: Iterable[PendingUpdate]) -> None:
+    """Delete updates, except those that were renewed since they were read."""
+    for update in pending:
+        PendingUpdate.objects.filter(pk=update.pk, marked_at=update.marked_at).delete()
 
 
-def _keys_of(mark: PendingUpdate) -> Iterator[Key]:
-    """The object of a mark and those that show it; with ``subtree``, all that is or was beneath."""
-    yield mark.model, mark.object_id
-    yield from objects_that_use(mark.model, mark.object_id)
-    if not mark.subtree:
+def _keys_of(update: PendingUpdate) -> Iterator[Key]:
+    """Yield the object, objects that show it, and its present and former descendants."""
+    yield update.model, update.object_id
+    yield from objects_that_use(update.model, update.object_id)
+    if not update.subtree:
         return
-    documents = Document.objects.filter(model=mark.model, object_id=mark.object_id)
+    documents = Document.objects.filter(model=update.model, object_id=update.object_id)
     paths = set(documents.exclude(path="").values_list("path", flat=True))
-    page = page_model()._default_manager.filter(pk=mark.object_id).first()
+    page = page_model()._default_manager.filter(pk=update.object_id).first()
     if page is not None:
         paths.add(page.path)
         for row in page_model()._default_manager.descendant_of(page).specific(defer=True):
             yield row._meta.label_lower, str(row.pk)
     for path in paths:
-        beneath = Document.objects.filter(path__startswith=path)
-        yield from beneath.values_list("model", "object_id").distinct()
+        descendants = Document.objects.filter(path__startswith=path)
+        yield from descendants.values_list("model", "object_id").distinct()
 
 
 def _activate(space: EmbeddingSpace) -> None:
-    """Make a complete space the active one, and delete the others."""
+    """Activate a complete space and delete the others."""
     space.refresh_from_db()
     with transaction.atomic():
         others = list(EmbeddingSpace.objects.exclude(pk=space.pk))
@@ -260,7 +257,7 @@ def _activate(space: EmbeddingSpace) -> None:
 
 
 def _close(build: IndexBuild, status: IndexBuild.Status, error: str) -> None:
-    """Record the end of a build, with several attempts while the database restarts."""
+    """Save the end of a build, with several attempts while the database restarts."""
     build.status, build.error = status, error
     build.finished_at = build.heard_of_at = timezone.now()
     connection = connections[build._state.db or router.db_for_write(IndexBuild)]
@@ -270,8 +267,8 @@ def _close(build: IndexBuild, status: IndexBuild.Status, error: str) -> None:
             return
         except (OperationalError, InterfaceError) as lost:
             if pause is None or connection.in_atomic_block:
-                # Without heartbeats it counts as broken off after a while.
-                logger.error("How the build of the index ended could not be written: %s", lost)
+                # Without heartbeats, the build counts as failed after a timeout.
+                logger.error("The end of the build of the index could not be saved: %s", lost)
                 return
             # The next attempt opens a new connection.
             connection.close()

@@ -1,4 +1,4 @@
-"""The rows of builds: queueing one, claiming it, and closing those that were killed."""
+"""Queueing builds, claiming them, and closing killed builds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ATTEMPTS = 3
 
 
 def needs_rebuild() -> bool:
-    """Whether the settings name another embedding model than the active index has."""
+    """Whether the embedding model in the settings is not that of the active index."""
     space = active_space()
     return space is not None and not same_space(get_embedder(), space)
 
@@ -26,41 +26,41 @@ def needs_rebuild() -> bool:
 def start_build(*, changed_only: bool = False, user: Any = None) -> IndexBuild:
     """Return the queued build, or queue a new one.
 
-    A queued build of the whole index stays one. Raises :class:`IndexBusy` where one is running.
+    A queued build of the whole index stays one. Raises :class:`IndexBusy` if a build is running.
     """
-    forget_killed_builds()
+    close_killed_builds()
     starter = user if getattr(user, "pk", None) else None
     for _attempt in range(ATTEMPTS):
-        if (waiting := _renewed(changed_only, starter)) is not None:
-            return waiting
+        if (queued := _renew_queued(changed_only, starter)) is not None:
+            return queued
         try:
             with transaction.atomic(router.db_for_write(IndexBuild)):
                 return IndexBuild.objects.create(changed_only=changed_only, started_by=starter)
         except IntegrityError:
-            # Another process queued or started one at the same moment.
+            # Another process queued or started a build concurrently.
             if IndexBuild.objects.filter(status=IndexBuild.Status.RUNNING).exists():
                 break
     raise busy()
 
 
-def _renewed(changed_only: bool, starter: Any) -> IndexBuild | None:
-    waiting = IndexBuild.objects.filter(status=IndexBuild.Status.QUEUED)
+def _renew_queued(changed_only: bool, starter: Any) -> IndexBuild | None:
+    queued = IndexBuild.objects.filter(status=IndexBuild.Status.QUEUED)
     values: dict[str, Any] = {"queued_at": timezone.now()}
     if starter is not None:
         values["started_by"] = starter
     if not changed_only:
         values["changed_only"] = False
-    # One statement checks the status and updates: a worker may claim the build at any moment.
-    return waiting.first() if waiting.update(**values) else None
+    # Check and update in one statement: a worker may claim the build concurrently.
+    return queued.first() if queued.update(**values) else None
 
 
 def claim(build: IndexBuild) -> None:
-    """Set a queued build to running. Raises :class:`IndexBusy` where another worker has."""
+    """Set a queued build to running. Raises :class:`IndexBusy` if it is not queued."""
     now = timezone.now()
     rows = IndexBuild.objects.filter(pk=build.pk, status=IndexBuild.Status.QUEUED)
     if not rows.update(status=IndexBuild.Status.RUNNING, started_at=now, heard_of_at=now):
         raise busy()
-    # It may have been queued again, as a build of the whole index.
+    # It may have become a build of the whole index.
     build.refresh_from_db()
 
 
@@ -68,10 +68,10 @@ def busy() -> IndexBusy:
     return IndexBusy(_("The index is being built already. Wait until that is done."))
 
 
-def forget_killed_builds() -> None:
-    """Set builds to failed whose last heartbeat is too old."""
-    silent = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT
-    IndexBuild.objects.filter(status=IndexBuild.Status.RUNNING, heard_of_at__lt=silent).update(
+def close_killed_builds() -> None:
+    """Set running builds without a recent heartbeat to failed."""
+    timeout = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT
+    IndexBuild.objects.filter(status=IndexBuild.Status.RUNNING, heard_of_at__lt=timeout).update(
         status=IndexBuild.Status.FAILED,
         error=_("The build was interrupted. Start it again: it resumes where it stopped."),
         finished_at=timezone.now(),

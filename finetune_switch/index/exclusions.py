@@ -1,11 +1,11 @@
-"""Leaving a page out of answers, by a checkbox on its settings tab.
+"""Exclusion of pages from answers, by checkboxes on the settings tab.
 
-The panel is added to ``settings_panels`` of every page type when the site starts. Its fields are
-submitted with the page's form and stored in ``Exclusion``. Like privacy, they take effect when the
-page is saved, published or not.
+The panel is added to the ``settings_panels`` of every page type at startup. Its fields are
+submitted with the form of the page and stored in ``Exclusion``. Like privacy, they take effect when
+the page is saved, published or not.
 
 A page type with its own ``edit_handler`` shows the panel only if the handler uses
-``settings_panels`` or names :class:`ExclusionPanel`.
+``settings_panels`` or contains an :class:`ExclusionPanel`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PREFIX = "finetune_switch"
 
 
 class ExclusionForm(forms.Form):
-    """``shown`` tells a form without the two checkboxes from one in which none is checked."""
+    """``shown`` distinguishes unchecked checkboxes from a form without the panel."""
 
     shown = forms.BooleanField(required=False, initial=True, widget=forms.HiddenInput)
     left_out = forms.BooleanField(
@@ -41,7 +41,7 @@ class ExclusionForm(forms.Form):
 
 
 class ExclusionPanel(Panel):
-    """The checkboxes, within the form of a page."""
+    """The checkboxes in the form of a page."""
 
     class BoundPanel(Panel.BoundPanel):
         template_name = "finetune_switch/index/panels/exclusion.html"
@@ -66,7 +66,7 @@ class ExclusionPanel(Panel):
 
 
 def left_out_above(page: AbstractPage, parent: AbstractPage | None = None) -> AbstractPage | None:
-    """The highest ancestor that is left out with its subtree, if any.
+    """The highest ancestor that is excluded with its subtree, if any.
 
     ``parent`` is the parent of a page that is not in the tree yet.
     """
@@ -78,14 +78,13 @@ def left_out_above(page: AbstractPage, parent: AbstractPage | None = None) -> Ab
 
 
 def is_left_out_type(model: type[Model]) -> bool:
-    """Whether the settings leave out every page of this type."""
     return model._meta.label_lower in left_out_types()
 
 
 def set_exclusion(
     page: AbstractPage, *, left_out: bool, subtree: bool = False, user: Any = None
 ) -> None:
-    """Leave a page out of answers, or include it again. Its signals update the index."""
+    """Exclude a page from answers, or include it again. Signals update the index."""
     left_out = left_out or subtree
     with transaction.atomic():
         row = Exclusion.objects.select_for_update().filter(page_id=page.pk).first()
@@ -100,7 +99,7 @@ def set_exclusion(
 
 
 def save_ticks(request: HttpRequest, page: AbstractPage) -> None:
-    """Hook after a page was created or edited in the admin."""
+    """Hook for ``after_create_page`` and ``after_edit_page``."""
     form = ExclusionForm(request.POST, prefix=PREFIX)
     if form.is_valid() and form.cleaned_data["shown"]:
         set_exclusion(
@@ -112,10 +111,10 @@ def save_ticks(request: HttpRequest, page: AbstractPage) -> None:
 
 
 def copy_ticks(request: HttpRequest, page: AbstractPage, new_page: AbstractPage) -> None:
-    """Hook after a page was copied: the copies are left out as their originals are."""
+    """Hook for ``after_copy_page``: copies are excluded like their originals."""
     pages = page_model()._default_manager
     ticked = dict(Exclusion.objects.values_list("page_id", "subtree"))
-    # Copies keep their slugs, but for the first of them.
+    # All copies except the first keep their slugs.
     copies = {
         row.url_path.removeprefix(new_page.url_path): row for row in pages.descendant_of(new_page)
     }
@@ -134,7 +133,7 @@ def add_panels() -> None:
             continue
         added = ExclusionPanel(heading=gettext_lazy("AI answers"), icon="finetune-switch")
         if isinstance(panels, list):
-            # In place, so that types which inherit the list have it as well.
+            # In place, since subclasses may share the list.
             panels.append(added)
         else:
             model.settings_panels = [*panels, added]

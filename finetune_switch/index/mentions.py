@@ -1,6 +1,6 @@
-"""Titles of other objects within a text: marked while it is read, then looked up in one query.
+"""Titles of other objects in texts.
 
-A page with a hundred images needs one query for their titles.
+Reading a text inserts a marker for each title; one query then finds all titles of a type.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _MENTION = re.compile(f"{_BEGIN}(page|image|document):([^{_END}]*){_END}")
 
 
 def mention(kind: str, pk: Any) -> str:
-    """A mark for the title of a page, an image or a document."""
+    """The marker for the title of a page, an image or a document."""
     return f"{_BEGIN}{kind}:{pk}{_END}"
 
 
 def mention_object(instance: Model) -> str:
-    """The name of a chosen object, or a mark that is replaced by it.
+    """The title of a chosen object, or a marker for it.
 
-    For an image it is the alternative text where the chooser has one, and empty where the image is
-    decorative. An object that is not live has an empty name.
+    Images have their contextual alternative text if there is one. The title is empty for decorative
+    images and for objects that are not live.
     """
     if isinstance(instance, AbstractPage):
         return mention("page", instance.pk)
@@ -40,21 +40,21 @@ def mention_object(instance: Model) -> str:
     return getattr(instance, "contextual_alt_text", None) or name_of(instance)[1]
 
 
-def name_of(instance: Model, *, apart_from: Collection[str] = ()) -> tuple[str | None, str]:
-    """The field that holds an object's title or name, and its value.
+def name_of(instance: Model, *, excluded: Collection[str] = ()) -> tuple[str | None, str]:
+    """The name and the value of an object's title or name field.
 
-    Without such a field, ``None`` and ``str()`` of the object.
+    ``None`` and ``str()`` of the object if there is no such field.
     """
     for field in instance._meta.concrete_fields:
         if field.name in ("title", "name") and isinstance(field, CharField):
             value = getattr(instance, field.attname)
-            if field.name not in apart_from and isinstance(value, str) and value.strip():
+            if field.name not in excluded and isinstance(value, str) and value.strip():
                 return field.name, value
     return None, str(instance)
 
 
 def fill_in(texts: Iterable[str]) -> list[str]:
-    """Replace the marks in texts by titles. One query for each kind of object."""
+    """Replace the markers in texts by titles. One query for each type of object."""
     texts = list(texts)
     wanted: dict[str, set[str]] = {}
     for text in texts:
@@ -70,7 +70,7 @@ def fill_in(texts: Iterable[str]) -> list[str]:
         found = titles[kind].get(pk, "")
         if kind != "document" or not found:
             return found
-        # The link's own text stands before it, and is often the title already.
+        # The text of the link precedes the marker and is often the title.
         before = match.string[max(0, match.start() - len(found) - 1) : match.start()]
         return "" if before.rstrip().casefold().endswith(found.casefold()) else f" ({found})"
 
@@ -79,7 +79,7 @@ def fill_in(texts: Iterable[str]) -> list[str]:
 
 def _titles(kind: str, pks: Collection[str]) -> dict[str, str]:
     if kind == "page":
-        # Readers of the text may not be allowed to open the pages that it links to.
+        # Readers of the text may have no permission to open linked pages.
         pks = _valid(page_model(), pks)
         return {pk: str(page.title) for pk, page in pages_open_to(Asker.anonymous(), pks).items()}
     handlers = features.get_embed_types() if kind == "image" else features.get_link_types()
@@ -91,7 +91,7 @@ def _titles(kind: str, pks: Collection[str]) -> dict[str, str]:
 
 
 def _valid(model: type[Model], pks: Iterable[str]) -> list[str]:
-    """Those that can be primary keys of this model: markup may hold anything."""
+    """The valid primary keys of this model: markup may contain any value."""
     kept = []
     for pk in pks:
         try:

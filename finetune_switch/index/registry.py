@@ -9,7 +9,7 @@ from finetune_switch.models.index import active_space
 
 
 class SiteIndexes:
-    """The site's own index, once it is built. One query; numpy is imported only after that."""
+    """The site's own index, if it is built. One query; numpy is imported only if it is."""
 
     def indexes(self) -> Sequence[SearchableIndex]:
         space = active_space()

@@ -1,4 +1,4 @@
-"""The models whose objects can change the text of the index."""
+"""The models whose changes can change indexed texts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .content import relations_of
 
 
 def shown_models(indexed: Iterable[type[Model]]) -> set[type[Model]]:
-    """The models, other than pages, whose objects are shown in pages or in ``indexed`` models.
+    """The ``indexed`` models and the models shown in them or in pages, without page models.
 
-    ``indexed`` is among them. They are read from definitions: rich text shows images and documents,
-    a StreamField what its blocks choose, ``search_fields`` and properties what a relation leads to.
-    A snippet is found before it is registered. Subclasses are included: signals name the class.
+    They are found from field definitions: rich text shows images and documents, StreamFields show
+    chosen objects, ``search_fields`` and properties show related objects. Subclasses are included,
+    since signals are sent by the concrete class.
     """
     found: set[type[Model]] = {get_image_model(), get_document_model()}
     waiting: list[type[Model]] = [*get_page_models(), *indexed]
@@ -32,7 +32,6 @@ def shown_models(indexed: Iterable[type[Model]]) -> set[type[Model]]:
         if not issubclass(model, AbstractPage):
             found.add(model)
         related = {target for _path, target in relations_of(model)}
-        # What a relation of these shows is shown as well.
         waiting += related
         found |= {*related, *_chosen_models(model), *_models_of_relations(model)}
     return {
@@ -43,7 +42,7 @@ def shown_models(indexed: Iterable[type[Model]]) -> set[type[Model]]:
 
 
 def _models_of_relations(model: type[Model]) -> Iterator[type[Model]]:
-    """What the project's own fields point to: a property in ``search_fields`` may show it."""
+    """Related models of the project's own fields: a property in ``search_fields`` may show them."""
     for field in model._meta.get_fields():
         is_own = not field.model.__module__.startswith("wagtail.")
         is_forward = field.concrete and (
@@ -56,7 +55,7 @@ def _models_of_relations(model: type[Model]) -> Iterator[type[Model]]:
 
 
 def _is_internal(model: type[Model]) -> bool:
-    """Models of Wagtail and Django that mixins point to (revisions, locales, content types)."""
+    """Models that mixins refer to: revisions, locales, content types."""
     return model.__module__.startswith(("wagtail.models", "django.contrib.contenttypes"))
 
 
@@ -69,7 +68,7 @@ def _chosen_models(model: type[Model]) -> Iterator[type[Model]]:
 def _chosen_in(block: Any) -> Iterator[type[Model]]:
     if isinstance(target := getattr(block, "target_model", None), type):
         yield target
-    # A ListBlock has one child, other structures have several.
+    # A ListBlock has one child block, other structural blocks have several.
     children = [*getattr(block, "child_blocks", {}).values(), getattr(block, "child_block", None)]
     for child in filter(None, children):
         yield from _chosen_in(child)

@@ -1,4 +1,4 @@
-"""Searching the site's own index."""
+"""Search in the site's own index."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ VECTOR, TEXT = "vector", "text"
 # "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods", Cormack,
 # Clarke and Büttcher, SIGIR 2009: a score is the sum of 1 / (60 + the rank) in each ranking.
 FUSION_CONSTANT = 60
-# Each ranking returns more than the limit: what is tenth in one may be first in the other.
+# Each ranking returns more hits than the limit: the tenth in one may be the first in the other.
 LEAST_CANDIDATES = 20
-# The share of the question's words that a chunk must have to be in the text ranking. With fewer it
-# has them by chance: for questions in other words than the page's, such chunks displaced a third of
-# what the vectors had found.
+# The least share of the question's words for chunks in the text ranking. Chunks with fewer match by
+# chance: for questions in other words than the page's, they displaced a third of the vector hits.
 LEAST_SHARE = 0.5
 
 
@@ -45,7 +44,7 @@ class SiteIndex:
     def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
         """Search by vectors and by words, and fuse the two rankings.
 
-        ``threshold`` is the least cosine similarity of a hit, whichever ranking found it.
+        ``threshold`` is the least cosine similarity of a hit of either ranking.
         """
         try:
             vector: Vector = embed_question(question, self.space)
@@ -66,7 +65,7 @@ class SiteIndex:
         return self._hits(fused, rankings, vector, threshold, limit)
 
     def like(self, instance: Model, *, limit: int, scope: Scope) -> list[Hit]:
-        """Chunks similar to an indexed object, its own included."""
+        """Chunks similar to an indexed object, including its own."""
         stored = Chunk.objects.filter(
             document__space=self.space,
             document__model=instance._meta.label_lower,
@@ -84,7 +83,7 @@ class SiteIndex:
         return self._hits(list(scores), {VECTOR: scores}, mean / length, -1.0, limit)
 
     def _by_text(self, question: str, limit: int, scope: Scope) -> dict[int, float]:
-        """Scores of the chunks that share enough words with the question, best first."""
+        """Scores of chunks with at least ``LEAST_SHARE`` of the question's words, best first."""
         language = get_language() or ""
         found = get_text_ranking().search(
             question, space_id=self.space.pk, limit=limit, scope=scope, language=language
@@ -94,14 +93,14 @@ class SiteIndex:
         asked = content_words(question, language_name(language))
         languages = {language_name(code) for code in language_codes("default", scope, language)}
         rows = Chunk.objects.filter(pk__in=[one.chunk_id for one in found])
-        telling = {
+        relevant = {
             pk
             for pk, title, text in rows.values_list("pk", "document__title", "text")
             if any(
                 stem_overlap(asked, f"{title} {text}", name) >= LEAST_SHARE for name in languages
             )
         }
-        return {one.chunk_id: one.score for one in found if one.chunk_id in telling}
+        return {one.chunk_id: one.score for one in found if one.chunk_id in relevant}
 
     def _hits(
         self,
@@ -121,7 +120,7 @@ class SiteIndex:
             rows = {row[0]: row[1:] for row in chunks}
             for pk in wanted:
                 if pk not in rows:
-                    # Removed after it was found.
+                    # The chunk was removed after the search.
                     continue
                 text, anchor, stored, model, object_id = rows[pk]
                 score = by_vector.get(pk)

@@ -1,4 +1,4 @@
-"""Which objects belong in the index, and where in the site they are."""
+"""The indexed objects and their places in the site."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ BATCH = 200
 PLACE = ("site_id", "locale_id", "path", "is_restricted")
 
 Key: TypeAlias = tuple[str, str]
-"""The label of an object's model, in lower case, and its primary key as text."""
+"""The lower-case label of an object's model, and its primary key as a string."""
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """An object that belongs in the index, and its place in the site."""
+    """An indexed object and its place in the site."""
 
     instance: Model
     model: str
@@ -50,14 +50,14 @@ class Indexed:
 
     @property
     def place(self) -> dict[str, Any]:
-        """The columns of its document that are not made from its text."""
+        """The columns of its document that do not depend on the text."""
         return {name: getattr(self, name) for name in PLACE}
 
 
 class Sources:
-    """The objects that belong in the index.
+    """The indexed objects.
 
-    Restrictions, exclusions and settings are read once, when this is created.
+    Restrictions, exclusions and settings are read by the constructor.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Sources:
         return sum(count for _model, count in self.types())
 
     def types(self) -> list[tuple[type[Model], int]]:
-        """The number of objects of each type that has any."""
+        """The number of objects of each type, without types that have none."""
         counted = [(model, queryset.count()) for model, queryset in self._querysets()]
         return [(model, count) for model, count in counted if count]
 
@@ -95,7 +95,7 @@ class Sources:
                 yield found
 
     def find(self, keys: Iterable[Key]) -> list[Indexed]:
-        """The objects with these keys that belong in the index."""
+        """The indexed objects with these keys."""
         found: list[Indexed] = []
         for label, ids in group_ids(keys).items():
             model = find_model(label)
@@ -116,7 +116,7 @@ class Sources:
         if issubclass(model, AbstractPage):
             if model._meta.label_lower in self._left_out_types:
                 return None
-            # A type's manager returns pages of its subclasses too.
+            # The manager also returns pages of subclasses.
             kind = ContentType.objects.get_for_model(model)
             return model._default_manager.filter(self._wanted_pages(), content_type=kind)
         if model not in self._models:
@@ -140,7 +140,7 @@ class Sources:
             return Indexed(row, label, object_id, None, locale_id, "", hidden)
         sites = site_ids_of(row)
         if not sites:
-            # It is beneath no site's root page, so it has no address.
+            # The page is not in the tree of a site, so it has no URL.
             return None
         site_id = sites.pop() if len(sites) == 1 else None
         restricted = any(row.path.startswith(path) for path in self._restricted)
@@ -148,21 +148,21 @@ class Sources:
 
 
 def indexed_models() -> list[type[Model]]:
-    """The indexed models other than pages: from the settings, and from the adapters.
+    """The indexed models other than pages, from the settings and from adapters.
 
-    A label in the settings that names no such model is logged once and skipped.
+    Invalid labels in the settings are logged once and skipped.
     """
     named = [model for label in conf.indexed_model_labels() if (model := _named_model(str(label)))]
     return list(dict.fromkeys([*named, *adapters.adapter_models()]))
 
 
 def left_out_types() -> set[str]:
-    """Labels of the page types that the settings leave out."""
+    """Labels of the page types that the settings exclude."""
     return {str(label).lower() for label in conf.excluded_page_types()}
 
 
 def find_model(label: str) -> type[Model] | None:
-    """The model of a label, or ``None`` where no installed app has it."""
+    """The model with this label; ``None`` if no installed app has it."""
     try:
         return apps.get_model(label)
     except (LookupError, ValueError):
@@ -183,9 +183,9 @@ def _named_model(label: str) -> type[Model] | None:
 
 
 def _restricted_paths() -> list[str]:
-    """Tree paths beneath which every page is private, aliases of private pages included."""
+    """Tree paths of private pages and their aliases. Descendants are private as well."""
     guarded = PageViewRestriction.objects.exclude(restriction_type=PageViewRestriction.NONE)
-    # An alias has no restrictions but its source's.
+    # The restrictions of an alias are those of its source.
     pages = page_model()._default_manager.filter(
         pk__in=guarded.values("page_id"), alias_of__isnull=True
     )
@@ -193,18 +193,18 @@ def _restricted_paths() -> list[str]:
 
 
 def _exclusions() -> tuple[list[int], list[str]]:
-    """Primary keys of pages left out alone, and tree paths of those left out with their subtree.
+    """Primary keys of excluded pages, and tree paths of pages excluded with their subtree.
 
-    An alias is left out with its source.
+    Aliases are excluded with their sources.
     """
-    rows = list(Exclusion.objects.values_list("page_id", "subtree"))
-    alone = [page_id for page_id, subtree in rows if not subtree]
-    whole = [page_id for page_id, subtree in rows if subtree]
     pages = page_model()._default_manager
-    return (
-        list(_with_aliases(pages.filter(pk__in=alone))),
-        list(_with_aliases(pages.filter(pk__in=whole)).values()),
+    single, whole = (
+        _with_aliases(
+            pages.filter(pk__in=Exclusion.objects.filter(subtree=subtree).values("page_id"))
+        )
+        for subtree in (False, True)
     )
+    return list(single), list(whole.values())
 
 
 def _with_aliases(pages: QuerySet[Any]) -> dict[int, str]:

@@ -1,6 +1,6 @@
 """Keeping the index current: saves create a PendingUpdate, and a task processes it.
 
-The row is written in the transaction of the change, so it outlives a worker that is killed. Where
+The row is saved in the transaction of the change, so no change is lost if a worker is killed. If
 the task backend has no worker, ``manage.py finetune_switch index --changed`` processes the rows.
 """
 
@@ -27,8 +27,8 @@ from .content import objects_that_use
 
 logger = logging.getLogger("finetune_switch.index")
 
-# A save of these fields alone changes nothing that visitors see: a page's draft, a user's login.
-UNSEEN_FIELDS = frozenset(
+# Visitors do not see changes of these fields.
+INTERNAL_FIELDS = frozenset(
     {
         "draft_title",
         "has_unpublished_changes",
@@ -47,7 +47,7 @@ _paused: ContextVar[bool] = ContextVar("finetune_switch_upkeep_paused", default=
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Create no marks: for bulk loads, after which the whole index is built."""
+    """Create no PendingUpdates: for bulk loads, before a build of the whole index."""
     token = _paused.set(True)
     try:
         yield
@@ -56,15 +56,15 @@ def paused() -> Iterator[None]:
 
 
 def runs_inside_the_request() -> bool:
-    """Whether tasks have no worker: they run within the request, or not at all."""
+    """Whether the task backend has no worker: tasks run immediately or never."""
     backend = task_backends["default"]
     return backend.__class__.__name__ in ("ImmediateBackend", "DummyBackend")
 
 
 def mark(model: str, object_id: Any, *, subtree: bool = False) -> None:
-    """Record that an object's documents are out of date, and enqueue their update.
+    """Save a PendingUpdate for an object, and enqueue its task.
 
-    A database error is logged, not raised: an editor's save must not fail because of the index.
+    Database errors are logged, not raised: an editor's save must not fail because of the index.
     """
     if _paused.get():
         return
@@ -81,7 +81,7 @@ def mark(model: str, object_id: Any, *, subtree: bool = False) -> None:
                 update_fields=["marked_at", "attempts", "error", *(["subtree"] if subtree else [])],
             )
     except DatabaseError:
-        logger.exception("The index was not told of a change to %s %s.", model, object_id)
+        logger.exception("A change of %s %s could not be marked for the index.", model, object_id)
         return
     if not runs_inside_the_request():
         transaction.on_commit(partial(_enqueue, model, str(object_id)), using=using, robust=True)
@@ -94,8 +94,8 @@ def _enqueue(model: str, object_id: str) -> None:
 
 
 def mark_saved(instance: Model, update_fields: Collection[str] | None = None) -> None:
-    """Mark what a saved object changes in the index. An inline child is a part of its parent."""
-    if update_fields is not None and UNSEEN_FIELDS.issuperset(update_fields):
+    """Mark a saved object, or its parent if it is an inline child."""
+    if update_fields is not None and INTERNAL_FIELDS.issuperset(update_fields):
         return
     parents = [
         getattr(instance, field.name)
@@ -107,18 +107,18 @@ def mark_saved(instance: Model, update_fields: Collection[str] | None = None) ->
 
 
 def mark_changed(instance: Model) -> None:
-    """Mark what a changed or deleted object changes in the index."""
+    """Mark the objects whose documents depend on a changed or deleted object."""
     if isinstance(instance, PageViewRestriction | Exclusion):
         mark_page(instance.page_id, subtree=True)
     elif isinstance(instance, Site):
-        # With another root page, every page may be on another site.
+        # A new root page may change the site of every page.
         mark_everything()
     else:
         mark(label_of(instance), instance.pk)
 
 
 def mark_users(instance: Model) -> None:
-    """Mark the objects whose text shows this one. Call it before the object is deleted."""
+    """Mark the objects whose text contains this one's. Call it before deletion."""
     for model, object_id in objects_that_use(label_of(instance), instance.pk):
         mark(model, object_id)
 
@@ -135,6 +135,6 @@ def mark_everything() -> None:
 
 
 def label_of(instance: Model) -> str:
-    """The label of an object's most specific type, which a page may be loaded without."""
+    """The label of an object's most specific type."""
     specific = instance.specific_class if isinstance(instance, AbstractPage) else None
     return (specific or instance)._meta.label_lower

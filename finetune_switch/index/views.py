@@ -1,4 +1,4 @@
-"""The index page in the admin: its state, pending changes, and the buttons that start a build."""
+"""The page *Index* in the admin."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ from .upkeep import runs_inside_the_request
 logger = logging.getLogger("finetune_switch.index")
 
 COMMAND = "manage.py finetune_switch index"
+MOST_BUILDS = 10
 MOST_TICKED = 50
 
 
 class IndexView(PermissionFunctionMixin, WagtailAdminTemplateMixin, TemplateView):
-    """What of the site is indexed, since when and by what, and what is to be done about it."""
+    """Shows the state of the index, pending changes and builds."""
 
     has_permission = staticmethod(permissions.may_see_index)
     template_name = "finetune_switch/index/index.html"
@@ -47,7 +48,7 @@ class IndexView(PermissionFunctionMixin, WagtailAdminTemplateMixin, TemplateView
         return [*self.breadcrumbs_items, {"url": "", "label": self.get_page_title()}]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        builds = overview.last_builds()
+        builds = list(IndexBuild.objects.select_related("started_by")[:MOST_BUILDS])
         latest = builds[0] if builds else None
         state = overview.overview()
         user = self.request.user
@@ -73,7 +74,7 @@ class IndexView(PermissionFunctionMixin, WagtailAdminTemplateMixin, TemplateView
 
 
 class ProgressView(PermissionFunctionMixin, View):
-    """The status of the newest build, as JSON."""
+    """The status of the latest build, as JSON."""
 
     has_permission = staticmethod(permissions.may_see_index)
     http_method_names = ["get"]
@@ -83,7 +84,7 @@ class ProgressView(PermissionFunctionMixin, View):
 
 
 class BuildView(PermissionFunctionMixin, View):
-    """Starts a build: of what has changed, or of everything."""
+    """Starts a build of the whole index or of pending changes."""
 
     has_permission = staticmethod(permissions.may_build_index)
     http_method_names = ["post"]
@@ -99,7 +100,7 @@ class BuildView(PermissionFunctionMixin, View):
         try:
             with transaction.atomic():
                 build = start_build(changed_only=changed_only, user=request.user)
-                # Of one that waits already, somebody may have asked for more.
+                # A queued build of the whole index stays one.
                 changed_only = build.changed_only
                 log(build, INDEX_ACTION, user=request.user, data={"changed_only": changed_only})
         except IndexBusy as error:
@@ -118,9 +119,9 @@ class BuildView(PermissionFunctionMixin, View):
 def _enqueue(build: IndexBuild) -> None:
     try:
         tasks.build_index.enqueue(build.pk)
-    except Exception:  # whatever the queue's client raises, nobody will run this build
+    except Exception:  # task backends raise exceptions of their own
         logger.exception("The build of the index could not be given to a worker.")
-        # Unless it was begun: a worker may have it from somebody who asked for it before.
+        # A worker may have started the build because of an earlier request.
         waiting = IndexBuild.objects.filter(pk=build.pk, status=IndexBuild.Status.QUEUED)
         waiting.update(
             status=IndexBuild.Status.FAILED,
@@ -130,7 +131,7 @@ def _enqueue(build: IndexBuild) -> None:
 
 
 def progress_of(build: IndexBuild | None) -> dict[str, Any]:
-    """What the page and its script show of a build."""
+    """The progress of a build, for the page and its script."""
     if build is None:
         return {
             "status": "none",
@@ -165,7 +166,7 @@ def _row(build: IndexBuild) -> dict[str, Any]:
 
 
 def ticked_pages(user: Any) -> list[tuple[Any, bool]]:
-    """The pages that editors left out and this user may edit; and whether with all beneath."""
+    """Excluded pages that the user may edit, and whether their descendants are excluded."""
     rows = dict(Exclusion.objects.values_list("page_id", "subtree"))
     pages = PagePermissionPolicy().instances_user_has_permission_for(user, "change")
     found = pages.filter(pk__in=rows).order_by("path")[:MOST_TICKED]

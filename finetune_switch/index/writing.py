@@ -1,4 +1,4 @@
-"""Writing documents: only what changed is embedded and written again."""
+"""Writing documents. Only changed chunks are embedded and written again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .sources import PLACE, Indexed, Key, Sources
 from .stores import get_store
 from .texts import get_text_ranking
 
-# Part of every digest: raised when texts are cut otherwise, so that all of them are cut anew.
+# Part of every digest. Increase it when texts are split differently, to split all of them again.
 FORMAT = 1
 STATE = (*PLACE, "title")
 ATTEMPTS = 3
@@ -31,7 +31,7 @@ ATTEMPTS = 3
 
 @dataclass
 class Counts:
-    """What became of objects: each is counted once. ``added`` are new or changed."""
+    """The numbers of objects by result. ``added`` are new or changed."""
 
     added: int = 0
     kept: int = 0
@@ -48,7 +48,7 @@ class Counts:
 
 @dataclass
 class _Change:
-    """A document to be written: ``stored`` as it was when we looked, ``None`` for a new one."""
+    """A document to write. ``stored`` is the row as it was read, ``None`` for a new document."""
 
     item: Indexed
     stored: Document | None
@@ -70,7 +70,7 @@ class _Change:
 
 
 class DocumentWriter:
-    """Brings the documents of one embedding space up to date."""
+    """Updates the documents of an embedding space."""
 
     def __init__(self, space: EmbeddingSpace, embedder: Embedder) -> None:
         self.space = space
@@ -80,22 +80,22 @@ class DocumentWriter:
         self.texts = get_text_ranking(self.using)
 
     def update(self, keys: Iterable[Key]) -> Counts:
-        """Make the documents of these objects match the objects.
+        """Update the documents of these objects.
 
-        Raises :class:`~finetune_switch.exceptions.EmbeddingError` where texts cannot be embedded;
-        nothing is written then.
+        Raises :class:`~finetune_switch.exceptions.EmbeddingError` if texts cannot be embedded.
+        Nothing is written then.
         """
         counts = Counts()
         keys = list(dict.fromkeys(keys))
         for _attempt in range(ATTEMPTS):
-            # The documents are read before the objects: one that was made from a newer version of
-            # its object is then noticed when ours is written.
+            # Documents are read before objects, so that _write() notices documents of newer
+            # versions of the objects.
             stored = self._stored(keys)
             items = Sources().find(keys)
             changes = [self._compare(item, stored.get(item.key)) for item in items]
             needed = [change for change in changes if change.is_needed]
             counts.kept += len(changes) - len(needed)
-            self._cut_and_embed([change for change in needed if change.is_text_changed])
+            self._embed([change for change in needed if change.is_text_changed])
             gone = stored.keys() - {item.key for item in items}
             removed, keys = self._write(needed, gone)
             counts.removed += removed
@@ -134,8 +134,8 @@ class DocumentWriter:
             change.chunks = chunks_of(content, self.embedder)
         return change
 
-    def _cut_and_embed(self, changes: Sequence[_Change]) -> None:
-        """Find the vector of every chunk: the stored one, else a new one."""
+    def _embed(self, changes: Sequence[_Change]) -> None:
+        """Set the vectors of all chunks. Only unknown chunks are embedded."""
         stored = [change.stored.pk for change in changes if change.stored is not None]
         rows = Chunk.objects.using(self.using).filter(document__in=stored)
         known: dict[str, bytes] = {
@@ -154,16 +154,16 @@ class DocumentWriter:
             change.vectors = known
 
     def _write(self, changes: Sequence[_Change], gone: Collection[Key]) -> tuple[int, list[Key]]:
-        """Write the changes and remove the documents of what is gone.
+        """Write the changes and remove the documents of deleted objects.
 
-        Returns the number of removed documents, and the keys of objects that changed, or whose
-        documents changed, since they were read: nothing is written of those.
+        Returns the number of removed documents, and the keys of objects that were skipped because
+        they or their documents changed since they were read.
         """
         if not changes and not gone:
             return 0, []
         keys = [*(change.item.key for change in changes), *gone]
         with transaction.atomic(self.using):
-            # Locks the space: nobody else writes to it until the transaction ends.
+            # Locks the space until the transaction ends.
             version = self.space.next_version()
             stored = self._stored(keys)
             places = {item.key: item.place for item in Sources().find(keys)}
@@ -215,7 +215,7 @@ class DocumentWriter:
             assert change.stored is not None
             before = old.get(change.stored.pk, [])
             if not change.is_text_changed:
-                # Only where it belongs has changed, not what it says.
+                # The document changed, but not its text.
                 touched += before
                 continue
             by_digest = {row.digest: row for row in before}
@@ -253,14 +253,14 @@ class DocumentWriter:
 
 
 def text_of(instance: Model) -> Content:
-    """What an object says, without what the settings leave out."""
+    """The content of an object without the excluded fields."""
     return content_of(
         instance, excluded_fields=conf.excluded_fields(), block_anchor=conf.block_anchor()
     )
 
 
 def chunks_of(content: Content, embedder: Embedder) -> list[ChunkText]:
-    """Pieces of a text that fit the embedding model."""
+    """The content split into chunks for the embedding model."""
     return split(content, max_tokens=embedder.max_tokens, count_tokens=embedder.count_tokens)
 
 

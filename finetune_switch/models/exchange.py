@@ -199,12 +199,13 @@ class Exchange(models.Model):
         type(self).objects.filter(pk=self.pk, outcome=Outcome.OPEN).update(**changes)
 
     @property
+    def frozen_passages(self) -> list[Passage]:
+        """The passages that the answer was made from, best first."""
+        return [Passage.from_dict(data) for data in self.passages]
+
+    @property
     def current_outcome(self) -> Outcome:
         """The outcome; interrupted if the exchange is still open after its deadline."""
         if self.outcome == Outcome.OPEN and self.deadline_at < timezone.now():
             return Outcome.INTERRUPTED
         return Outcome(self.outcome)
-
-
-def passages_of(exchange: Exchange) -> list[Passage]:
-    return [Passage.from_dict(data) for data in exchange.passages]

@@ -5,7 +5,6 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 from django.db.models import Q
 from wagtail.models import Site
@@ -19,7 +18,7 @@ from finetune_switch.search.retrieval import locales_for
 from finetune_switch.text.citations import parse_citations
 from finetune_switch.text.words import words
 
-from .similarity import similarity
+from .similarity import Row, similarity
 
 Kind = PreparedAnswer.Kind
 
@@ -37,22 +36,6 @@ class PreparedReply:
     text: str
     passages: list[Passage]
     """The linked page as the only passage; empty without one."""
-
-
-class Row(NamedTuple):
-    """What is read of a prepared answer. ``vectors`` are those of its examples."""
-
-    pk: int
-    kind: str
-    words: str
-    threshold: float
-    answer: str
-    page_id: int | None
-    locale_id: int
-    locale__language_code: str
-    embedding_model: str
-    baseline_similarity: float
-    vectors: bytes
 
 
 def find_prepared(

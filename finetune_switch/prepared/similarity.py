@@ -21,8 +21,6 @@ from finetune_switch.search.vectors import vectors_of
 if TYPE_CHECKING:
     from finetune_switch.backends.embeddings.base import Vectors
 
-    from .matching import Row
-
 logger = logging.getLogger("finetune_switch.prepared")
 
 BYTES_IN_A_NUMBER = 4
@@ -172,6 +170,22 @@ def current_model_name() -> str:
         return embed_texts([]).model
     except EmbeddingError:
         return ""
+
+
+class Row(NamedTuple):
+    """What is read of a prepared answer. ``vectors`` are those of its examples."""
+
+    pk: int
+    kind: str
+    words: str
+    threshold: float
+    answer: str
+    page_id: int | None
+    locale_id: int
+    locale__language_code: str
+    embedding_model: str
+    baseline_similarity: float
+    vectors: bytes
 
 
 def similarity(question: str, rows: Iterable[Row]) -> dict[int, float]:

@@ -27,7 +27,6 @@ from finetune_switch.admin.filters import radio_filter
 from finetune_switch.admin.listings import WIDE
 from finetune_switch.admin.mixins import AdminCSSMixin, PermissionFunctionMixin
 from finetune_switch.models import Comparison, Exchange, Origin, PreparedAnswer
-from finetune_switch.models.exchange import passages_of
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
 from finetune_switch.search.readers import QuestionReader, Reader
 from finetune_switch.text.citations import CITATION
@@ -198,7 +197,7 @@ class PreparedCreateView(PreparedFormMixin, generic.CreateView):
         if (locale := _locale_of(exchange)) is not None:
             initial["locale"] = locale
         if self.may_read_answer(exchange):
-            passages = passages_of(exchange)
+            passages = exchange.frozen_passages
             if exchange.standalone_question:
                 # A follow-up such as "And on Sundays?" would match no first question.
                 initial["examples"] = " ".join(exchange.standalone_question.split())

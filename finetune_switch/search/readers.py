@@ -16,11 +16,10 @@ from django.db.models.functions import Cast
 from django.http import HttpRequest
 
 from finetune_switch.access import Asker
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.access.visibility import page_id_of, page_model
 from finetune_switch.models import Comparison, Exchange
-from finetune_switch.passages import Passage, Source
-
-from .retrieval import Doors
+from finetune_switch.passages import Source
 
 # Whose pages are offered to filter by.
 LATEST = 500
@@ -36,7 +35,7 @@ class Reader:
 
     def __init__(self, user: Any, asker: Asker) -> None:
         self.user = user
-        self.doors = Doors(asker)
+        self.access = SourceAccess(asker)
 
     @classmethod
     def of(cls, request: HttpRequest) -> Self:
@@ -50,8 +49,8 @@ class Reader:
         readable = set()
         for site, rows in by_site.items():
             sources = {row.pk: _sources_of(row) for row in rows}
-            self.doors.look_at({s for found in sources.values() for s in found}, site)
-            readable |= {pk for pk, found in sources.items() if self.doors.are_open(found, site)}
+            self.access.look_up({s for found in sources.values() for s in found}, site)
+            readable |= {pk for pk, found in sources.items() if self.access.are_open(found, site)}
         return readable
 
     def readable_ids(self, comparisons: QuerySet[Comparison]) -> list[uuid.UUID]:
@@ -79,7 +78,7 @@ def batched(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 
 
 def _sources_of(asked: Asked) -> list[Source]:
-    return [Source(**passage["source"]) for passage in asked.passages]
+    return [passage.source for passage in asked.frozen_passages]
 
 
 class QuestionReader:
@@ -140,19 +139,18 @@ class QuestionReader:
         if str(wanted).isdecimal() and len(str(wanted)) < 10:
             counted.setdefault(int(wanted), 0)
         label = page_model()._meta.label_lower
-        doors = self._reader.doors
+        access = self._reader.access
         sources = {pk: Source("", "", label, str(pk)) for pk, _times in counted.most_common()}
-        doors.look_at(sources.values(), None)
-        return [pk for pk, source in sources.items() if doors.are_open([source], None)]
+        access.look_up(sources.values(), None)
+        return [pk for pk, source in sources.items() if access.get(source, None) is not None]
 
 
 def cited_sources(exchange: Exchange) -> list[Source]:
     """The sources that an answer cites, each once, in the order of their numbers."""
     sources = {
-        (source["model"], source["object_id"]): Source(**source)
-        for passage in exchange.passages
-        if passage["number"] in exchange.citations
-        for source in [passage["source"]]
+        (passage.source.model, passage.source.object_id): passage.source
+        for passage in exchange.frozen_passages
+        if passage.number in exchange.citations
     }
     return list(sources.values())
 
@@ -160,7 +158,3 @@ def cited_sources(exchange: Exchange) -> list[Source]:
 def page_ids(sources: Iterable[Source]) -> set[int]:
     """Primary keys of the pages among these sources."""
     return {pk for source in sources if (pk := page_id_of(source)) is not None}
-
-
-def frozen_passages(exchange: Exchange) -> list[Passage]:
-    return [Passage.from_dict(data) for data in exchange.passages]

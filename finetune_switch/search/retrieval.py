@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from django.apps import apps
 from django.conf import settings
 from django.core.paginator import Page, Paginator
-from django.db.models import Model
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -18,10 +16,11 @@ from wagtail.models import AbstractPage, Locale, Site
 
 from finetune_switch import adapters
 from finetune_switch.access import Asker
-from finetune_switch.access.visibility import objects_open_to, pages_open_to
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.adapters import Scope, SearchableIndex
 from finetune_switch.backends.embeddings.question_vectors import each_vector_once
 from finetune_switch.exceptions import BackendError
+from finetune_switch.models import Switch
 from finetune_switch.passages import Hit, Passage, Source
 from finetune_switch.text.excerpts import excerpt
 
@@ -61,6 +60,27 @@ def retrieve(
     return retrieval.passages(limit, each_source_once=each_source_once)
 
 
+def retrieve_for(
+    switch: Switch,
+    question: str,
+    *,
+    asker: Asker,
+    locale: str | None,
+    indexes: Sequence[str | SearchableIndex] | None = None,
+    limit: int | None = None,
+    threshold: float | None = None,
+    each_source_once: bool = False,
+) -> list[Passage]:
+    """Like :func:`retrieve`, with the site and the retrieval settings of a switch.
+
+    ``indexes``, ``limit`` and ``threshold`` override the switch's, unless ``None``.
+    """
+    retrieval = Retrieval.for_switch(
+        switch, question, asker=asker, locale=locale, indexes=indexes, threshold=threshold
+    )
+    return retrieval.passages(limit or switch.passages, each_source_once=each_source_once)
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """One page (or other object) of a search, with its best passage."""
@@ -98,7 +118,29 @@ class Retrieval:
             include_restricted=asker != Asker.anonymous(),
         )
         self._search = _Search(question, _chosen(indexes), scope, threshold)
-        self._sight = _Sight(asker, site, locale_ids)
+        self._site = site
+        self._access = SourceAccess(asker, locale_ids=locale_ids)
+
+    @classmethod
+    def for_switch(
+        cls,
+        switch: Switch,
+        question: str,
+        *,
+        asker: Asker,
+        locale: str | None,
+        indexes: Sequence[str | SearchableIndex] | None = None,
+        threshold: float | None = None,
+    ) -> Self:
+        """The retrieval for a question on the switch's site; see :func:`retrieve_for`."""
+        return cls(
+            question,
+            asker=asker,
+            site=switch.site_or_none,
+            locale=locale,
+            indexes=switch.indexes if indexes is None else indexes,
+            threshold=switch.similarity_threshold if threshold is None else threshold,
+        )
 
     def passages(self, limit: int, *, each_source_once: bool = False) -> list[Passage]:
         """The best passages, at most ``limit``; see :func:`retrieve`."""
@@ -106,10 +148,40 @@ class Retrieval:
         with each_vector_once():
             for surplus in SURPLUS:
                 hits = self._search.best(limit * surplus)
-                passages = _passages(hits, self._sight, limit, each_source_once)
+                passages = self._open_passages(hits, limit, each_source_once)
                 if len(passages) == limit or self._search.is_exhausted:
                     break
         return passages
+
+    def _open_passages(
+        self, hits: Sequence[Hit], limit: int, each_source_once: bool
+    ) -> list[Passage]:
+        """Passages of the hits that the asker may open, each text or each source once."""
+        found: dict[str | tuple[str, str], Passage] = {}
+        for some in _by(limit, hits):
+            self._access.look_up(some, self._site)
+            for hit in some:
+                text = hit.text.replace("\x00", "").strip()
+                source = self._access.get(hit, self._site)
+                key = (hit.model, hit.object_id) if each_source_once else text
+                if source is None or key in found:
+                    continue
+                found[key] = Passage(
+                    number=len(found) + 1,
+                    text=text,
+                    score=_score(hit),
+                    source=Source(
+                        title=getattr(source, "title", None) or str(source),
+                        url=_url(source, hit.anchor),
+                        model=hit.model,
+                        object_id=hit.object_id,
+                    ),
+                    index=hit.index,
+                    found_by=hit.found_by,
+                )
+                if len(found) == limit:
+                    return list(found.values())
+        return list(found.values())
 
     def results(
         self, page: int | str | None = 1, *, per_page: int = 10, most: int = MOST_FOUND
@@ -174,47 +246,20 @@ def similar_pages(
         return []
     site = site or page.get_site()
     scope = Scope(site.pk if site else None, frozenset({page.locale_id}))
-    sight = _Sight(asker or Asker.anonymous(), site, scope.locale_ids)
+    access = SourceAccess(asker or Asker.anonymous(), locale_ids=scope.locale_ids)
     itself = {page.pk, page.alias_of_id} - {None}
     found: dict[int, AbstractPage] = {}
     for some in _by(4 * limit, index.like(page, limit=MOST_FOUND, scope=scope)):
-        sight.look_at(some)
-        for other in filter(None, map(sight.get, some)):
+        access.look_up(some, site)
+        for hit in some:
+            other: Any = access.get(hit, site)
+            if other is None:
+                continue
             if other.pk not in itself and other.alias_of_id not in itself:
                 found.setdefault(other.pk, other)
         if len(found) >= limit:
             break
     return list(found.values())[:limit]
-
-
-def all_open_to(asker: Asker, sources: Sequence[Source], site: Site | None) -> bool:
-    """Whether the asker may open each of these sources, as they are now."""
-    doors = Doors(asker)
-    doors.look_at(sources, site)
-    return doors.are_open(sources, site)
-
-
-class Doors:
-    """What somebody may open now, each source looked up once; sources of one site together."""
-
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
-        self._sights: dict[Any, _Sight] = {}
-
-    def look_at(self, sources: Iterable[Source], site: Site | None) -> None:
-        if hits := _hits_of(sources):
-            self._sight(site).look_at(hits)
-
-    def are_open(self, sources: Iterable[Source], site: Site | None) -> bool:
-        """Whether all of these, which were looked at, are open."""
-        return all(self._sight(site).get(hit) is not None for hit in _hits_of(sources))
-
-    def _sight(self, site: Site | None) -> _Sight:
-        return self._sights.setdefault(site and site.pk, _Sight(self._asker, site, None))
-
-
-def _hits_of(sources: Iterable[Source]) -> list[Hit]:
-    return [Hit("", 0.0, source.model, source.object_id) for source in sources]
 
 
 class _Search:
@@ -263,76 +308,6 @@ class _Search:
             ) from error
 
 
-class _Sight:
-    """What of the objects that were found the asker may open now, each asked about once."""
-
-    def __init__(self, asker: Asker, site: Site | None, locale_ids: Collection[int] | None) -> None:
-        self.asker = asker
-        self.site = site
-        self.locale_ids = locale_ids
-        self._seen: dict[tuple[str, str], Any] = {}
-
-    def look_at(self, hits: Sequence[Hit]) -> None:
-        page_models: dict[str, list[str]] = {}
-        unseen: dict[type[Model], set[str]] = {}
-        for hit in hits:
-            key = (hit.model, hit.object_id)
-            if key in self._seen:
-                continue
-            self._seen[key] = None
-            model = _model(hit.model)
-            if model is None:
-                continue
-            if issubclass(model, AbstractPage):
-                # One index may know a page by its own type, and another as a page of any type.
-                page_models.setdefault(hit.object_id, []).append(hit.model)
-            else:
-                unseen.setdefault(model, set()).add(hit.object_id)
-        pages = pages_open_to(
-            self.asker, page_models.keys(), site=self.site, locale_ids=self.locale_ids
-        )
-        for pk, page in pages.items():
-            for name in page_models[pk]:
-                self._seen[name, pk] = page
-        for model, ids in unseen.items():
-            for pk, row in objects_open_to(self.asker, model, ids).items():
-                self._seen[model._meta.label_lower, pk] = row
-
-    def get(self, hit: Hit) -> Any:
-        return self._seen.get((hit.model, hit.object_id))
-
-
-def _passages(
-    hits: Sequence[Hit], sight: _Sight, limit: int, each_source_once: bool
-) -> list[Passage]:
-    """What of the hits may be shown, best first, each text or each source once."""
-    found: dict[str | tuple[str, str], Passage] = {}
-    for some in _by(limit, hits):
-        sight.look_at(some)
-        for hit in some:
-            text = hit.text.replace("\x00", "").strip()
-            source = sight.get(hit)
-            key = (hit.model, hit.object_id) if each_source_once else text
-            if source is None or key in found:
-                continue
-            found[key] = Passage(
-                number=len(found) + 1,
-                text=text,
-                score=_score(hit),
-                source=Source(
-                    title=getattr(source, "title", None) or str(source),
-                    url=_url(source, hit.anchor),
-                    model=hit.model,
-                    object_id=hit.object_id,
-                ),
-                index=hit.index,
-                found_by=hit.found_by,
-            )
-            if len(found) == limit:
-                return list(found.values())
-    return list(found.values())
-
-
 def _by(size: int, hits: Sequence[Hit]) -> Iterator[Sequence[Hit]]:
     for start in range(0, len(hits), size):
         yield hits[start : start + size]
@@ -348,14 +323,6 @@ def _url(source: Any, anchor: str) -> str:
     )
     url = (address() if address is not None else None) or ""
     return f"{url}#{anchor}" if url and anchor else url
-
-
-def _model(label: str) -> type[Model] | None:
-    try:
-        return apps.get_model(label)
-    except (LookupError, ValueError):
-        logger.warning("An index names the model %r, which does not exist (any more).", label)
-        return None
 
 
 def _chosen(wanted: Sequence[str | SearchableIndex]) -> list[SearchableIndex]:

@@ -23,7 +23,7 @@ from finetune_switch.index.stores.base import Vector
 from finetune_switch.index.writing import Key, chunks_of, text_of
 from finetune_switch.models import ChatBackend, Chunk, EmbeddingSpace, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.search import retrieve
+from finetune_switch.search import retrieve_for
 
 from .declared import SWITCH_CLASSES, chat_backend_settings
 from .documents import documents_of
@@ -131,14 +131,14 @@ def _retrieve(
     """Passages for the current asker; with ``switch``, above its similarity threshold only."""
     if limit < 1:
         return []
-    return retrieve(
+    return retrieve_for(
+        switch or _switch(),
         question,
         asker=current_asker(),
-        site=(switch or _switch()).site_or_none,
         locale=locale or get_language(),
         indexes=[searched],
         limit=limit,
-        threshold=switch.similarity_threshold if switch is not None else NO_THRESHOLD,
+        threshold=NO_THRESHOLD if switch is None else None,
         each_source_once=each_source_once,
     )
 

@@ -16,8 +16,7 @@ from finetune_switch.access import Asker
 from finetune_switch.exceptions import BackendError, EmbeddingError
 from finetune_switch.models import Exchange, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.search import retrieve
-from finetune_switch.search.readers import frozen_passages
+from finetune_switch.search import retrieve_for
 from finetune_switch.search.vectors import vectors_of
 from finetune_switch.text.words import content_words, language_name, stem_overlap, words
 
@@ -155,7 +154,7 @@ def what_was_missing(group: Group) -> Lack:
     speaking = most_telling(typical, today or ())
     lack.nearest = today[0] if today else None
     for row in rows:
-        given = frozen_passages(row)
+        given = row.frozen_passages
         sources = {(p.source.model, p.source.object_id) for p in given}
         page = most_telling(row, given)
         if page is not None:
@@ -180,12 +179,11 @@ def find_broadly(exchange: Exchange) -> list[Passage]:
     Raises :class:`~finetune_switch.exceptions.BackendError`.
     """
     with override(exchange.locale or settings.LANGUAGE_CODE):
-        return retrieve(
+        return retrieve_for(
+            Switch.for_question(exchange.site),
             asked(exchange),
             asker=Asker.anonymous(),
-            site=exchange.site,
             locale=exchange.locale,
-            indexes=Switch.for_question(exchange.site).indexes,
             limit=BROADER,
             threshold=ANYTHING,
             each_source_once=True,

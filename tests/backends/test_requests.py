@@ -27,7 +27,8 @@ from finetune_switch.models import Exchange, Outcome
 from tests.conftest import API_KEY
 from tests.helpers import QUESTION, make_backend, make_passages, manage, run, server_connection
 
-pytestmark = pytest.mark.django_db
+# With the site, work on database threads shares the transaction of its test.
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
 MESSAGES = [{"role": "user", "content": QUESTION}]
 

@@ -59,7 +59,7 @@ def visit(**options):
         (connect() | {"SEED_BACKEND": {"CONNECTION": "hosted", "NAME": "m"}}, "E002", '"NAME"'),
         (connect(API_BASE="gpu.example"), "E007", '["API_BASE"]'),
         (connect(API_BASE="http://"), "E007", '["API_BASE"]'),
-        (connect(API_KEY=("sk-1",)), "E001", '["API_KEY"] must be a text'),
+        (connect(API_KEY=("sk-1",)), "E001", '["API_KEY"] must be a string'),
         ({"RECORD_VISITOR_QUESTIONS": "False"}, "E001", "must be True or False, not 'False'"),
         ({"SEED_BACKEND": {"MODEL_NAME": "m"}}, "E005", '["SEED_BACKEND"] lacks'),
         ({"INDEX": ["page"]}, "E001", 'FINETUNE_SWITCH["INDEX"] must be a dictionary'),

@@ -1,4 +1,4 @@
-"""The store in PostgreSQL: its HNSW index is used, finds what an exact search finds, and heals."""
+"""Searches of the pgvector store."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def asked() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def town(django_db_setup, django_db_blocker):
-    """Thousands of real sentences under an HNSW index, for tests that only read."""
+    """Thousands of real sentences with an HNSW index, for tests that only read."""
     vectors = np.asarray(EmbeddedEmbedder().embed(natural_sentences(SENTENCES)), np.float32)
     with django_db_blocker.unblock():
         space = make_space()
@@ -71,7 +71,7 @@ def town(django_db_setup, django_db_blocker):
 
 
 @pytest.mark.django_db
-def test_the_database_decides_which_store_is_used():
+def test_default_store():
     expected = PgvectorStore if django_settings.USES_POSTGRESQL else MemoryStore
     assert isinstance(get_store(), expected)
     assert isinstance(get_store(store="memory"), MemoryStore)
@@ -81,7 +81,7 @@ def test_the_database_decides_which_store_is_used():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("store", [None, "pgvector"])
-def test_without_the_python_packages_the_memory_is_searched(monkeypatch, settings, store, caplog):
+def test_memory_store_without_packages(monkeypatch, settings, store, caplog):
     settings.FINETUNE_SWITCH = {"INDEX": {"STORE": store}}
     monkeypatch.setattr(extension, "find_spec", lambda name: None)
     stores._log_fallback.cache_clear()
@@ -93,7 +93,7 @@ def test_without_the_python_packages_the_memory_is_searched(monkeypatch, setting
 @pytest.mark.skipif(
     django_settings.USES_POSTGRESQL, reason="about another database than PostgreSQL"
 )
-def test_without_postgresql_the_remedy_is_named(store):
+def test_remedy_without_postgresql(store):
     assert not is_supported()
     with pytest.raises(ImproperlyConfigured, match='"memory" store'):
         store.prepare(make_space())
@@ -101,7 +101,7 @@ def test_without_postgresql_the_remedy_is_named(store):
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_whether_it_is_supported_is_asked_once(monkeypatch):
+def test_support_is_cached(monkeypatch):
     monkeypatch.setattr(extension, "_known", {})
     with CaptureQueriesContext(connection) as queries:
         assert [is_supported() for _ in range(3)] == [True] * 3
@@ -110,7 +110,7 @@ def test_whether_it_is_supported_is_asked_once(monkeypatch):
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_an_extension_that_cannot_be_created_has_a_remedy(store, monkeypatch):
+def test_remedy_without_extension(store, monkeypatch):
     monkeypatch.setattr(extension, "_known", {})
     with connection.cursor() as cursor:
         cursor.execute("DROP EXTENSION IF EXISTS vector CASCADE")
@@ -136,7 +136,7 @@ def test_an_extension_that_cannot_be_created_has_a_remedy(store, monkeypatch):
     "scope",
     [EVERYTHING, Scope(COMMON_SITE), Scope(None, frozenset([GERMAN])), Scope(None, None, False)],
 )
-def test_the_plan_uses_the_index(store, town, asked, scope):
+def test_plan_uses_the_index(store, town, asked, scope):
     plan = explain(store, town, asked[0], scope)
     assert f"Index Scan using {table_name(town)}_hnsw" in plan
     assert "Sort" not in plan
@@ -154,7 +154,7 @@ def test_the_plan_uses_the_index(store, town, asked, scope):
         Scope(RARE_SITE, frozenset([ENGLISH]), False),
     ],
 )
-def test_it_finds_what_an_exact_search_finds(store, town, asked, scope):
+def test_recall(store, town, asked, scope):
     assert recall(store, town, asked, scope) >= 0.95
     assert recall(store, town, asked[:20], scope, limit=25) >= 0.95
 
@@ -162,13 +162,11 @@ def test_it_finds_what_an_exact_search_finds(store, town, asked, scope):
 @needs_postgresql
 @pytest.mark.django_db
 @pytest.mark.parametrize("iterative_scan", ["strict_order", "relaxed_order", "off"])
-def test_a_rare_site_still_fills_the_limit_through_the_index(
-    store, town, asked, iterative_scan, monkeypatch
-):
+def test_rare_site_fills_the_limit(store, town, asked, iterative_scan, monkeypatch):
     monkeypatch.setattr(pgvector, "ITERATIVE_SCAN", iterative_scan)
     monkeypatch.setattr(pgvector, "EF_SEARCH", 20)
     with transaction.atomic(), connection.cursor() as cursor:
-        # The planner would read the few rows of the site instead, which is right, and exact.
+        # Otherwise the planner prefers an exact search of the site's few rows.
         cursor.execute("SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off")
         cursor.execute(f"DROP INDEX {table_name(town)}_scope")
         assert "_hnsw" in explain(store, town, asked[0], Scope(RARE_SITE))
@@ -182,7 +180,7 @@ def test_a_rare_site_still_fills_the_limit_through_the_index(
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_scores_are_cosines_best_first(store, town, asked):
+def test_order_and_scores(store, town, asked):
     found = store.search(town, asked[0], limit=10, scope=EVERYTHING)
     scores = [one.score for one in found]
     assert scores == sorted(scores, reverse=True)
@@ -193,7 +191,7 @@ def test_scores_are_cosines_best_first(store, town, asked):
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_one_query_a_search_that_changes_no_setting_of_the_session(store, town, asked):
+def test_one_query_without_session_settings(store, town, asked):
     store.search(town, asked[0], limit=5, scope=EVERYTHING)
     with CaptureQueriesContext(connection) as queries:
         store.search(town, asked[0], limit=5, scope=Scope(COMMON_SITE))
@@ -202,7 +200,7 @@ def test_one_query_a_search_that_changes_no_setting_of_the_session(store, town, 
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_more_than_the_index_looks_at_is_found_as_well(store, town, asked):
+def test_limit_above_ef_search(store, town, asked):
     assert len(store.search(town, asked[0], limit=1_500, scope=EVERYTHING)) == 1_500
     assert len(store.search(town, asked[0], limit=9_000, scope=EVERYTHING)) == SENTENCES
     assert store.search(town, asked[0], limit=0, scope=EVERYTHING) == []
@@ -210,7 +208,7 @@ def test_more_than_the_index_looks_at_is_found_as_well(store, town, asked):
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_an_older_pgvector_fills_the_limit(store, town, asked, monkeypatch):
+def test_older_pgvector_fills_the_limit(store, town, asked, monkeypatch):
     monkeypatch.setitem(extension._known, "default", extension._Extension((0, 6), True))
     assert "iterative_scan" not in store.query(town, asked[0], limit=5, scope=EVERYTHING)[0]
     assert recall(store, town, asked[:10], Scope(RARE_SITE, None, False)) >= 0.95

@@ -243,7 +243,7 @@ class TestAsk:
         answered = manage("ask", QUESTION, "--backend", "hosted", "--json").json
         assert (len(answered["sources"]), answered["left_out"]) == (1, 1)
         ran = manage("ask", QUESTION, "--backend", "hosted")
-        assert "context is full: 1\n" in ran.out
+        assert "did not fit the context window: 1\n" in ran.out
 
     def test_several_over_the_same_passages(self, hosted, tuned):
         both = ("--backend", "hosted", "--backend", "fine-tune")
@@ -316,7 +316,7 @@ class TestAsk:
 class TestInit:
     def test_nothing_is_missing(self, site):
         ran = manage("init")
-        assert (ran.code, ran.out) == (0, "The settings lack nothing.\n")
+        assert (ran.code, ran.out) == (0, "The settings are complete.\n")
         assert manage("init", "--json").json == []
 
     def test_what_is_missing(self, site, settings):
@@ -376,7 +376,7 @@ class TestPurge:
     def test_for_ever(self, settings):
         settings.FINETUNE_SWITCH["RETENTION_DAYS"] = None
         ran = manage("purge")
-        assert (ran.code, "for ever" in ran.out) == (0, True)
+        assert (ran.code, "never deleted" in ran.out) == (0, True)
         ran = manage("purge", "--json")
         assert ran.json == {"days": None, "expired": 0, "deleted": 0}
         assert Exchange.objects.count() == 2

@@ -53,11 +53,13 @@ STAND_IN_BACKENDS: list[dict[str, Any]] = [
 MAX_REAL_MODELS = 5
 HALF_A_YEAR = timedelta(days=182)
 SET_NAME = "The ten questions"
-SET_DESCRIPTION = "In the spirit of the case that the project starts from; two have no answer."
+SET_DESCRIPTION = (
+    "Modelled on the case that the project started from. Two have no answer on the site."
+)
 
 
 class Command(BaseCommand):
-    help = "Add the demo's chat backends, and a group that may switch them. Safe to run again."
+    help = "Add the demo's chat backends and a group that may switch them. Safe to repeat."
 
     def handle(self, *args: Any, **options: Any) -> None:
         synchronise_backends()
@@ -124,7 +126,9 @@ class Command(BaseCommand):
             self.stderr.write(f"Ollama at OLLAMA_API_BASE: {error} {error.remedy}")
             return
         if not models:
-            self.stderr.write("Ollama has no models yet: ollama pull one, and run this again.")
+            self.stderr.write(
+                "Ollama has no models yet. Run `ollama pull`, then this command again."
+            )
             return
         stand_ins = ChatBackend.objects.filter(
             connection="ollama", model_name__startswith=STAND_IN_PREFIX
@@ -202,7 +206,7 @@ class Command(BaseCommand):
             lead.set_password("demo")
             lead.save()
         lead.groups.add(group, *editors)
-        self.stdout.write("Log in as lead, password demo, to switch between them.")
+        self.stdout.write("Log in as lead, password demo, to switch backends.")
 
 
 def _set_model(row: ChatBackend, model_name: str, label: str, price: Decimal | None = None) -> None:

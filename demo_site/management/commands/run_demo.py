@@ -26,13 +26,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8000)
-        parser.add_argument("--no-setup", action="store_true", help="Only start what is there.")
-        parser.add_argument("--setup-only", action="store_true", help="Do not start anything.")
+        parser.add_argument(
+            "--no-setup", action="store_true", help="Start the demo without setting it up."
+        )
+        parser.add_argument(
+            "--setup-only", action="store_true", help="Set the demo up without starting it."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["setup_only"] and _is_taken(options["port"]):
             raise CommandError(
-                f"Port {options['port']} is taken. Choose another: make demo PORT=8001"
+                f"Port {options['port']} is in use. Choose another: make demo PORT=8001"
             )
         # Includes the variables from .env.
         if "WAGTAILADMIN_BASE_URL" not in os.environ:
@@ -59,15 +63,15 @@ class Command(BaseCommand):
             _stop(processes)
 
     def _set_up(self) -> None:
-        self._write_step("Making the database's tables")
+        self._write_step("Creating the database tables")
         call_command("migrate", interactive=False, verbosity=0)
         self._write_step("Loading the demo's pages")
         call_command("load_demo")
-        self._write_step("Adding its chat backends")
+        self._write_step("Adding the chat backends")
         call_command("load_backends")
         self._write_step("Indexing the pages (in this process; nothing is sent anywhere)")
         call_command("finetune_switch", "index", verbosity=0)
-        self._write_step("Asking what visitors ask")
+        self._write_step("Asking questions as visitors")
         call_command("load_visitors")
 
     def _start_standin(self, port: int) -> subprocess.Popen[bytes]:
@@ -92,7 +96,7 @@ class Command(BaseCommand):
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not _is_taken(port):
             if site.poll() is not None or time.monotonic() > deadline:
-                raise CommandError("The site did not start; its words are above.")
+                raise CommandError("The site did not start; see its output above.")
             time.sleep(0.1)
 
     def _write_addresses(self, port: int) -> None:
@@ -101,11 +105,11 @@ class Command(BaseCommand):
             "",
             self.style.SUCCESS("The demo is running. Ctrl-C stops it."),
             f"  The site          {base}/",
-            f"  Ask it something  {base}/ask/",
+            f"  Ask a question    {base}/ask/",
             f"  The admin         {base}/admin/   AI answers, in the menu",
             "  Log in as         admin (everything), lead (switches models), editor (writes",
             "                    pages), member (no admin); the password is demo",
-            "  In a shell        . .venv/bin/activate",
+            "  Command line      . .venv/bin/activate",
             "                    python manage.py finetune_switch --help",
         ]
         if not settings.OPENAI_API_KEY or not settings.OLLAMA_API_BASE:

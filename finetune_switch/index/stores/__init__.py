@@ -1,4 +1,4 @@
-"""Where the vectors of the index are searched."""
+"""Stores that search the vectors of the index."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ REMEDY = 'Run: pip install "wagtail-finetune-switch[postgres]"'
 
 
 def get_store(using: str = "default", *, store: str | None = None) -> VectorStore:
-    """The store of that name, else of the settings, else the one that fits the database.
+    """Return the store with this name, or the one in the settings.
 
-    That is pgvector on a PostgreSQL that has it, and the memory of each process anywhere else.
-    Raises ``ImproperlyConfigured`` where there is no such store.
+    Without either, it is pgvector if the database supports it, and the memory store otherwise.
+    Raises ``ImproperlyConfigured`` for an unknown name.
     """
     name = store if store is not None else conf.index_store()
     if name is None:

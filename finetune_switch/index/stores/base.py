@@ -1,10 +1,10 @@
-"""The interface of vector stores. Chunks hold the vectors; a store makes searching them fast."""
+"""The interface of vector stores. Vectors are saved in chunks; a store makes searches fast."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from finetune_switch.adapters import Scope
 from finetune_switch.models import EmbeddingSpace
@@ -26,31 +26,33 @@ class Found:
     score: float
 
 
-class VectorStore(Protocol):
-    """Finds the chunks whose vectors are most similar to a question's.
+class VectorStore:
+    """Finds the chunks whose vectors are most similar to the vector of a question.
 
-    Methods that write are called in the transaction that writes the chunks.
+    Methods that write are called in the transaction that writes the chunks. By default they do
+    nothing, for stores that read the chunks.
     """
 
     def search(
         self, space: EmbeddingSpace, vector: Vector, *, limit: int, scope: Scope
     ) -> list[Found]:
-        """At most ``limit`` chunks of the space, best first, with their cosine similarity.
+        """Return at most ``limit`` chunks, best first; the score is the cosine similarity.
 
-        ``vector`` has length 1 and ``space.dimensions`` numbers. Never writes.
+        ``vector`` has ``space.dimensions`` numbers and length 1. Never writes.
         """
+        raise NotImplementedError
 
     def prepare(self, space: EmbeddingSpace) -> None:
-        """Create what the store needs for this space. Safe to repeat."""
+        """Create tables or other storage for this space. Safe to repeat."""
 
     def add(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """Store chunks that are new or changed, or whose document's site, locale or privacy is."""
+        """Store new or changed chunks, also where only the site, locale or privacy changed."""
 
     def remove(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """Remove chunks. They are about to be deleted."""
+        """Remove chunks before they are deleted."""
 
     def finish(self, space: EmbeddingSpace) -> None:
-        """Make searching fast, once all chunks are added. Safe to repeat."""
+        """Create indexes after all chunks were added. Safe to repeat."""
 
     def drop(self, space: EmbeddingSpace) -> None:
-        """Remove all that the store keeps of this space."""
+        """Remove everything stored for this space."""

@@ -1,4 +1,4 @@
-"""PostgreSQL's extension ``vector`` (pgvector): whether it is installed, and which version."""
+"""The PostgreSQL extension ``vector`` (pgvector)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HNSW_VERSION = (0, 5)
 HALFVEC_VERSION = (0, 7)
 ITERATIVE_SCAN_VERSION = (0, 8)
 
-# Superusers may create it, and where it is "trusted" whoever may create schemas in the database.
+# Superusers may create the extension. If it is "trusted", so may users with the CREATE privilege.
 _LOOKUP = """
 SELECT
     (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
@@ -29,8 +29,7 @@ class _Extension:
     can_be_created: bool
 
 
-# A process asks each database once. An extension that is installed later is found by `prepare()`
-# and by new processes.
+# Cached for each process. prepare() and new processes notice a later installation.
 _known: dict[str, _Extension] = {}
 
 
@@ -40,9 +39,9 @@ def missing_packages() -> list[str]:
 
 
 def is_supported(using: str = "default") -> bool:
-    """Whether this database can keep vectors: PostgreSQL, with pgvector or the right to create it.
+    """Whether this database is a PostgreSQL with pgvector, or with the right to install it.
 
-    The packages of the extra ``postgres`` are needed as well. One query for each process.
+    The packages of the extra ``postgres`` are required as well. One query for each process.
     """
     if connections[using].vendor != "postgresql" or missing_packages():
         return False
@@ -51,7 +50,7 @@ def is_supported(using: str = "default") -> bool:
 
 
 def version(using: str) -> tuple[int, ...]:
-    """The version of the extension that is installed; ``(0,)`` where none is (yet)."""
+    """The installed version of the extension; ``(0,)`` without it."""
     found = _known.get(using)
     if found is None or found.version is None:
         found = _look_up(using)
@@ -59,7 +58,7 @@ def version(using: str) -> tuple[int, ...]:
 
 
 def ensure_extension(using: str) -> None:
-    """Install the extension where it is missing. Raises ``ImproperlyConfigured`` with a remedy."""
+    """Install the extension if it is missing. Raises ``ImproperlyConfigured`` with a remedy."""
     if connections[using].vendor != "postgresql":
         raise ImproperlyConfigured(
             f'The pgvector store needs PostgreSQL, and the database "{using}" is another one. '

@@ -1,7 +1,7 @@
-"""Building and dropping an HNSW index in PostgreSQL.
+"""Creating and dropping HNSW indexes in PostgreSQL.
 
-PostgreSQL takes no parameters here. SQL is formatted only with the names of our tables and indexes
-and with two numbers, which are constants of the store.
+``CREATE INDEX`` takes no query parameters. SQL is formatted only with constants and with names of
+tables and indexes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db import OperationalError, connections, transaction
 
 logger = logging.getLogger("finetune_switch.index")
 
-# A build that needs more memory than it gets is far slower, and PostgreSQL's default is 64 MB.
+# Building is far slower with too little memory. PostgreSQL's default is 64 MB.
 MOST_MEMORY_KB = 1024 * 1024
 
 _INDEXES = """
@@ -31,7 +31,7 @@ ORDER BY c.relname
 
 @dataclass(frozen=True)
 class HnswIndex:
-    """An HNSW index. If it is neither valid nor being built, its build was interrupted."""
+    """An HNSW index. Its build was interrupted if it is neither valid nor being built."""
 
     name: str
     is_valid: bool
@@ -54,10 +54,10 @@ def create(
     ef_construction: int,
     concurrently: bool,
 ) -> bool:
-    """Build the index unless it exists, then drop other HNSW indexes of the table.
+    """Create the index unless it exists, then drop other HNSW indexes of the table.
 
-    Returns whether it exists now: ``False`` while another process builds it. The numbers are part
-    of its name, so an index with other numbers is used until the new one is built.
+    Returns whether it exists now: ``False`` while another process creates it. ``m`` and
+    ``ef_construction`` are part of the name, so the old index is used until the new one is ready.
     """
     name = f"{table}_hnsw_{m}_{ef_construction}"
     known = {index.name: index for index in indexes(using, table)}
@@ -66,19 +66,19 @@ def create(
     if name in known and not known[name].is_valid:
         _drop(using, name)
     if name not in known or not known[name].is_valid:
-        how = _how(using) if concurrently else ""
+        option = _concurrently(using) if concurrently else ""
         statement = (
-            f"CREATE INDEX {how} IF NOT EXISTS {name} ON {table} "
+            f"CREATE INDEX {option} IF NOT EXISTS {name} ON {table} "
             f"USING hnsw (vector {operators}) WITH (m = {m}, ef_construction = {ef_construction})"
         )
         settings = {"maintenance_work_mem": _memory(using, table, bytes_each, m)}
         try:
             _build(using, statement, settings)
         except OperationalError:
-            # Parallel workers share memory through /dev/shm, which is 64 MB in a container.
+            # Parallel workers share memory in /dev/shm, which has 64 MB in a Docker container.
             if not connections[using].is_usable():
                 raise
-            logger.warning("Building %s again, without parallel workers.", name, exc_info=True)
+            logger.warning("Creating %s again, without parallel workers.", name, exc_info=True)
             _drop(using, name)
             _build(using, statement, {**settings, "max_parallel_maintenance_workers": "0"})
     for index in known.values():
@@ -102,23 +102,23 @@ def _build(using: str, statement: str, settings: Mapping[str, str]) -> None:
 
 @contextmanager
 def _settings(using: str, settings: Mapping[str, str]) -> Iterator[None]:
-    """Set parameters for the rest of the transaction, or outside of one for the block."""
+    """Set parameters for the transaction, or for the block if there is no transaction."""
     connection = connections[using]
     is_local = connection.in_atomic_block or not connection.get_autocommit()
 
-    def make() -> None:
+    def apply() -> None:
         with connection.cursor() as cursor:
             for name, value in settings.items():
                 cursor.execute("SELECT set_config(%s, %s, %s)", [name, value, is_local])
 
     if is_local:
-        # In a savepoint, a build that fails can be tried again.
+        # The savepoint allows a second attempt.
         with transaction.atomic(using):
-            make()
+            apply()
             yield
         return
     try:
-        make()
+        apply()
         yield
     finally:
         if connection.is_usable():
@@ -128,23 +128,23 @@ def _settings(using: str, settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _memory(using: str, table: str, bytes_each: int, m: int) -> str:
-    """Memory for the graph, a little above what was measured; at least the server's setting."""
+    """Memory for the graph: 20% above measurements, and at least the server's setting."""
     with connections[using].cursor() as cursor:
         cursor.execute(
             f"SELECT count(*), (SELECT setting::bigint FROM pg_settings "  # noqa: S608
             f"WHERE name = 'maintenance_work_mem') FROM {table}"
         )
-        rows, given = cursor.fetchone()
+        rows, configured = cursor.fetchone()
     needed = int(rows * (bytes_each + 64 * m + 256) * 1.2 / 1024)
-    return f"{max(given, min(needed, MOST_MEMORY_KB))}kB"
+    return f"{max(configured, min(needed, MOST_MEMORY_KB))}kB"
 
 
 def _drop(using: str, name: str) -> None:
     with connections[using].cursor() as cursor:
-        cursor.execute(f"DROP INDEX {_how(using)} IF EXISTS {name}")
+        cursor.execute(f"DROP INDEX {_concurrently(using)} IF EXISTS {name}")
 
 
-def _how(using: str) -> str:
-    """``CONCURRENTLY`` is impossible in a transaction."""
+def _concurrently(using: str) -> str:
+    # PostgreSQL does not allow it in a transaction.
     connection = connections[using]
     return "" if connection.in_atomic_block or not connection.get_autocommit() else "CONCURRENTLY"

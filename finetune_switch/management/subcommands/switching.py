@@ -18,7 +18,7 @@ from .base import Subcommand, add_site_argument, find_backend, find_site, stored
 
 class Status(Subcommand):
     name = "status"
-    help = "Show what answers on a site. Exit code 1 where it could not answer now."
+    help = "Show the active backend of a site. Exit code 1 if it cannot answer."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -64,7 +64,7 @@ class Status(Subcommand):
 
 class List(Subcommand):
     name = "list"
-    help = "List the backends, after giving each alias of the settings its row."
+    help = "List the backends, after creating missing rows for the aliases in the settings."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -128,7 +128,7 @@ class Use(Subcommand):
 
 class Back(Subcommand):
     name = "back"
-    help = "Switch a site back to the backend before this one."
+    help = "Switch a site back to its previous backend."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

@@ -15,7 +15,7 @@ from finetune_switch.admin import permissions
 from finetune_switch.admin.mixins import AdminPageMixin
 from finetune_switch.admin.presenting import details, passages_shown
 from finetune_switch.models import Exchange, Outcome
-from finetune_switch.search.readers import BATCH, frozen_passages
+from finetune_switch.search.readers import BATCH
 
 from .listing import (
     SeeVisitorsQuestionsMixin,
@@ -80,7 +80,7 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, AdminPageMixin, TemplateVie
             **context,
             "pieces": list(pieces_said(exchange)),
             "is_whole": exchange.outcome in WHOLE,
-            "passages": passages_shown(frozen_passages(exchange), user),
+            "passages": passages_shown(exchange.frozen_passages, user),
             "backend_state": exchange.backend_state if permissions.may_see_backends(user) else {},
         }
 

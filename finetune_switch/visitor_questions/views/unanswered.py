@@ -14,12 +14,12 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.access.visibility import page_id_of, page_model
 from finetune_switch.admin.mixins import AdminCSSMixin, AdminPageMixin
 from finetune_switch.admin.presenting import create_page_url
 from finetune_switch.models import Exchange
 from finetune_switch.passages import Passage
-from finetune_switch.search.retrieval import Doors
 from finetune_switch.visitor_questions.filters import UnansweredFilterSet
 from finetune_switch.visitor_questions.grouping import (
     MOST_QUESTIONS,
@@ -73,7 +73,7 @@ class UnansweredView(SeeVisitorsQuestionsMixin, AdminPageMixin, AdminCSSMixin, B
         typical = [group.typical.pk for group in groups]
         rows = Exchange.objects.filter(pk__in=typical).select_related("site")
         readable = self.reader.may_read(list(rows.only("site", "passages", "conversation")))
-        doors = Doors(Asker.from_request(self.request))
+        access = SourceAccess(Asker.from_request(self.request))
         names = get_content_languages()
         return {
             **context,
@@ -84,7 +84,7 @@ class UnansweredView(SeeVisitorsQuestionsMixin, AdminPageMixin, AdminCSSMixin, B
             "is_recorded": conf.record_visitor_questions(),
             "groups": [
                 {
-                    **group_shown(group, self.request.user, doors, names),
+                    **group_shown(group, self.request.user, access, names),
                     "may_read": group.typical.pk in readable,
                 }
                 for group in groups
@@ -92,7 +92,9 @@ class UnansweredView(SeeVisitorsQuestionsMixin, AdminPageMixin, AdminCSSMixin, B
         }
 
 
-def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) -> dict[str, Any]:
+def group_shown(
+    group: Group, user: Any, access: SourceAccess, names: dict[str, str]
+) -> dict[str, Any]:
     """Template context of a group: what was missing, and links to what the user may do."""
     lack, typical = what_was_missing(group), group.typical
     return {
@@ -107,7 +109,7 @@ def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) ->
                 "kind": kind,
                 "label": kind.label,
                 "times": times,
-                **page_shown(lack.pages.get(kind), group, user, doors),
+                **page_shown(lack.pages.get(kind), group, user, access),
             }
             for kind, times in lack.kinds.most_common()
         ],
@@ -120,12 +122,13 @@ def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) ->
     }
 
 
-def page_shown(passage: Passage | None, group: Group, user: Any, doors: Doors) -> dict[str, Any]:
+def page_shown(
+    passage: Passage | None, group: Group, user: Any, access: SourceAccess
+) -> dict[str, Any]:
     """The page of a passage with its edit URL, for a user who may open it."""
     if passage is None:
         return {}
-    doors.look_at([passage.source], group.site)
-    if not doors.are_open([passage.source], group.site):
+    if access.get(passage.source, group.site) is None:
         return {}
     page = _page_of(passage)
     edits = page is not None and page.permissions_for_user(user).can_edit()

@@ -156,17 +156,16 @@ def _find_or_none(request: HttpRequest, question: str, switch: Switch) -> FoundP
 
 
 def _find(request: HttpRequest, question: str, switch: Switch) -> FoundPages:
-    retrieval_above = partial(
-        Retrieval,
+    retrieval_for_switch = partial(
+        Retrieval.for_switch,
+        switch,
         question,
         asker=Asker.from_request(request),
-        site=switch.site_or_none,
         locale=get_language(),
-        indexes=switch.indexes,
     )
-    retrieval = retrieval_above(threshold=switch.similarity_threshold)
+    retrieval = retrieval_for_switch()
     pages = retrieval.results(request.GET.get("page"))
     if pages.paginator.count:
         return FoundPages(pages, is_closest=False, retrieval=retrieval)
-    closest = retrieval_above(threshold=-1.0).results(most=MOST_CLOSEST)
+    closest = retrieval_for_switch(threshold=-1.0).results(most=MOST_CLOSEST)
     return FoundPages(closest, is_closest=True, retrieval=retrieval)
