@@ -262,14 +262,10 @@ class ChatBackend(models.Model):
                 "label": self.label,
                 "alias": self.connection,
             }
-        if self.kind == self.Kind.CONNECTION:
-            try:
-                get_connection(self.connection)
-            except ConnectionNotConfigured:
-                return _(
-                    "“%(label)s” is gone: the settings no longer declare the connection "
-                    "“%(alias)s”."
-                ) % {"label": self.label, "alias": self.connection}
+        if self.kind == self.Kind.CONNECTION and self._connection() is None:
+            return _(
+                "“%(label)s” is gone: the settings no longer declare the connection “%(alias)s”."
+            ) % {"label": self.label, "alias": self.connection}
         return ""
 
     @property

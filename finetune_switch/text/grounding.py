@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from finetune_switch.passages import Passage
 
 from .citations import CITATION, parse_citations
-from .facts import REGIONS, Fact, find_facts, read_passages
+from .facts import Fact, find_facts, read_passages
 from .facts.base import blank_out
 from .words import language_name, stems, stop_words, words
 
@@ -72,13 +72,7 @@ class Sentence:
         return self.neutral or self.passage is not None
 
 
-def assess(
-    answer: str,
-    passages: Sequence[Passage],
-    language: str,
-    *,
-    regions: Sequence[str] = REGIONS,
-) -> list[Sentence]:
+def assess(answer: str, passages: Sequence[Passage], language: str) -> list[Sentence]:
     """Split an answer into sentences, without gaps, each with the passage that supports it.
 
     Among several passages, cited ones take precedence, then the most similar one. The title and
@@ -86,9 +80,9 @@ def assess(
     """
     name = language_name(language)
     ignored = stop_words(name) | _FILLER_WORDS
-    facts = find_facts(answer, language, regions)
+    facts = find_facts(answer, language)
     texts = [f"{p.source.title}\n{p.text}\n{p.source.url}" for p in passages]
-    known_facts = read_passages(texts, language, regions)
+    known_facts = read_passages(texts, language)
     supporting = [known_facts.passages(fact) for fact in facts]
     passage_stems = [set(stems(words(text), name)) for text in texts]
     starts = [fact.start for fact in facts]

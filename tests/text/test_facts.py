@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import facts
-from finetune_switch.text.facts import find_facts, unfounded
+from finetune_switch.text.facts import find_facts, read_passages
 
 PAGES = [
     page
@@ -22,6 +22,12 @@ def cases(which):
 
 def values(text, language="en", **options):
     return [fact.value for fact in find_facts(text, language, **options)]
+
+
+def unfounded(text, passages, language="en"):
+    """The facts of a text that are in none of the passages."""
+    known = read_passages(passages, language)
+    return [fact for fact in find_facts(text, language) if fact not in known]
 
 
 class TestOnPages:

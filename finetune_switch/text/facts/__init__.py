@@ -29,7 +29,7 @@ from .spelled import spelled_addresses, spelled_numbers
 from .times import times
 from .wording import number_words
 
-__all__ = ["REGIONS", "Fact", "Kind", "find_facts", "read_passages", "unfounded"]
+__all__ = ["Fact", "Kind", "find_facts", "read_passages"]
 
 # Candidate regions for telephone numbers without a country code.
 REGIONS = ("GB", "DE", "US")
@@ -88,14 +88,6 @@ def home_region(language: str, regions: Sequence[str]) -> str:
     """The region of a language code (``de``, ``en-gb``) if listed, otherwise the first one."""
     code = re.split("[-_]", language)[-1].upper()
     return code if code in regions else next(iter(regions), "GB")
-
-
-def unfounded(
-    text: str, passages: Iterable[str], language: str = "en", regions: Sequence[str] = REGIONS
-) -> list[Fact]:
-    """The facts of a text that are in none of the passages."""
-    known = read_passages(passages, language, regions)
-    return [fact for fact in find_facts(text, language, regions) if fact not in known]
 
 
 def read_passages(
