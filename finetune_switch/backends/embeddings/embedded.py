@@ -29,7 +29,7 @@ MODEL_NAME = "wordllama-256"
 DIMENSIONS = 256
 # The model has no limit, but the mean over more words means little.
 MAX_TOKENS = 512
-# Shorter texts are embedded on the event loop: a thread takes longer than the 0.03 ms of a question.
+# Shorter texts are embedded on the event loop, in 0.03 ms. A thread would take longer.
 INLINE_CHARACTERS = 2_000
 
 _lock = threading.Lock()
@@ -85,8 +85,8 @@ def _load() -> tuple[Any, Vectors]:
             code="misconfigured",
             remedy=_("It comes with this package; install it again: pip install wordllama."),
         ) from error
-    # Without downloads, wordllama looks for the tokenizer in a cache folder, under another name than
-    # the folder in its wheel.
+    # Without downloads, wordllama looks for the tokenizer in a cache folder, whose name differs
+    # from the one in its wheel.
     spec = find_spec("wordllama")
     assert spec is not None
     assert spec.origin is not None

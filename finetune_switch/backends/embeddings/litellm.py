@@ -51,9 +51,10 @@ _shortened: set[tuple[str, str, int]] = set()
 class LiteLLMEmbedder:
     """An embedder for every provider of litellm.
 
-    ``dimensions`` requests vectors of that size, which not every model supports. ``expected`` is the
-    required size, which is not requested. A single text is taken for a question, with the deadline
-    for a first token; several texts have the total deadline. ``parameters`` are passed on unchanged.
+    ``dimensions`` requests vectors of that size, which not every model supports. ``expected`` is
+    the required size, which is not requested. A single text is taken for a question, with the
+    deadline for a first token; several texts have the total deadline. ``parameters`` are passed on
+    unchanged.
     """
 
     def __init__(
