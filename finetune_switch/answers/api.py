@@ -1,7 +1,7 @@
-"""Questions and their answers, the same for every caller.
+"""Ask a question and read its answer as events.
 
-:func:`answer` and :func:`aanswer` return an :class:`Answer` and an :class:`AsyncAnswer`: nothing is
-asked before the first event is read, the backend is asked once, and reading again replays.
+:func:`answer` and :func:`aanswer` are lazy: the backend is asked when the first event is read. It
+is asked once; later iterations replay the events.
 """
 
 from __future__ import annotations
@@ -54,22 +54,21 @@ def answer(
 ) -> Answer:
     """The answer to a question, as a lazy, replayable stream of events.
 
-    Without ``site``, that of ``request`` or of the current request is used, else the default one;
-    without ``asker``, an anonymous visitor; without ``locale``, the active language; without
-    ``backend`` and ``indexes``, those of the site's switch.
+    ``site`` defaults to the site of ``request`` or of the current request, then to the default
+    site; ``asker`` to an anonymous visitor; ``locale`` to the active language; ``backend`` and
+    ``indexes`` to those of the site's switch.
 
-    ``passages`` are used in place of retrieved ones, and ``messages`` in place of a prompt.
-    ``retrieval=False`` asks the model without passages. ``turns`` are what was asked and answered
-    before, oldest first; where the model's rewriting of the question finds other passages, a second
-    ``SourcesEvent`` takes the place of the first. ``conversation`` is recorded, and shared by the
-    questions of one. ``fact_lock`` holds back sentences with facts that stand in no passage.
-    ``prepared`` gives the answer that people prepared, where there is one. ``origin`` says where
-    the question was asked; visitors' rules hold for ``SITE``.
+    ``passages`` replace retrieved ones, and ``messages`` replace the prompt. ``retrieval=False``
+    asks the model without passages. ``turns`` are the earlier turns of the conversation, oldest
+    first; if the rewritten question finds other passages, a second ``SourcesEvent`` replaces the
+    first. ``conversation`` is the recorded id that the questions of a conversation share.
+    ``fact_lock`` withholds sentences with facts that are in no passage. ``prepared`` gives a
+    prepared answer if one matches. The rules for visitors apply to the ``origin`` ``SITE``.
 
-    ``Answer(AskedQuestion(…))`` is the same with every option there is.
+    ``Answer(AskedQuestion(…))`` accepts further options.
 
-    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` at once where there is nothing to
-    ask. Every later failure is an event.
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` at once if the question is empty or
+    too long. Later failures are events.
     """
     return Answer(
         AskedQuestion(
@@ -110,7 +109,7 @@ def aanswer(
     prepared: bool = False,
     origin: Origin = Origin.SITE,
 ) -> AsyncAnswer:
-    """The same for ``async for``; see :func:`answer`."""
+    """Like :func:`answer`, for ``async for``."""
     return AsyncAnswer(
         AskedQuestion(
             question,
@@ -133,8 +132,6 @@ def aanswer(
 
 
 class _BaseAnswer:
-    """What both kinds of answer share: the events so far, and what they come to."""
-
     def __init__(self, question: AskedQuestion) -> None:
         self.question = question
         self._events: list[Event] = []
@@ -157,12 +154,12 @@ class _BaseAnswer:
 
     @property
     def passages(self) -> list[Passage]:
-        """The passages that the backend was given; empty before the answer has begun."""
+        """The passages given to the backend; empty before the first event."""
         return self._sources.passages if self._sources else []
 
     @property
     def left_out(self) -> int:
-        """How many passages did not fit the backend's context; 0 before the answer has begun."""
+        """How many passages did not fit the context window; 0 before the first event."""
         return self._sources.left_out if self._sources else 0
 
     @property
@@ -191,14 +188,14 @@ class _BaseAnswer:
     def _whole_text(self) -> str:
         self.raise_failure()
         if self.done is None:
-            # Somebody left the iteration before its end, and what came until then is no answer.
+            # The iteration was stopped early, so the text is incomplete.
             with self.question.in_its_language():
                 raise BackendError(_("This answer was broken off. Ask again."), code="interrupted")
         return self.text_so_far
 
 
 class Answer(_BaseAnswer):
-    """An answer for code without an event loop: iterate over it, or take its ``text``."""
+    """An answer for synchronous code: iterate over it, or read its ``text``."""
 
     def __iter__(self) -> Generator[Event, None, None]:
         return self.iterate()
@@ -209,9 +206,10 @@ class Answer(_BaseAnswer):
         heartbeat: float | None = None,
         before_waiting: Callable[[], None] = lambda: None,
     ) -> Generator[Event, None, None]:
-        """The events as they come; with ``heartbeat`` (seconds), also one for each silence.
+        """The events as they arrive.
 
-        ``before_waiting`` is called when database work is done and the model is waited for next.
+        With ``heartbeat``, a ``WaitingEvent`` follows that many seconds without an event.
+        ``before_waiting`` is called after database work, before waiting for the model.
         """
         if self._started:
             yield from self.events
@@ -262,20 +260,20 @@ class Answer(_BaseAnswer):
 
     @property
     def text(self) -> str:
-        """The whole answer. Raises :class:`~finetune_switch.exceptions.BackendError`."""
+        """The complete text. Raises :class:`~finetune_switch.exceptions.BackendError`."""
         for _event in self:
             pass
         return self._whole_text()
 
 
 class AsyncAnswer(_BaseAnswer):
-    """The same for an event loop. Its database work is done on a few threads of their own."""
+    """An answer for asynchronous code. Database work runs on threads of its own."""
 
     def __aiter__(self) -> AsyncGenerator[Event, None]:
         return self.iterate()
 
     async def iterate(self) -> AsyncGenerator[Event, None]:
-        """The events as they come."""
+        """The events as they arrive."""
         if self._started:
             for event in self.events:
                 yield event
@@ -299,7 +297,7 @@ class AsyncAnswer(_BaseAnswer):
                 yield event
             if asked.rewriting is not None:
                 await asked.arewrite()
-                for event in await _through(asked.search_again):
+                for event in await _finish_in_database_thread(asked.search_again):
                     yield event
             if asked.ending:
                 return
@@ -314,7 +312,7 @@ class AsyncAnswer(_BaseAnswer):
         except Exception as error:
             yield await in_database_thread(asked.crash, error)
         except BaseException:
-            # The reader left: the generator was closed, or the task that reads it cancelled.
+            # The reader left: the generator was closed, or its task was cancelled.
             if not asked.ending:
                 await asyncio.shield(in_database_thread(asked.cancel))
             raise
@@ -324,24 +322,21 @@ class AsyncAnswer(_BaseAnswer):
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # The reader left, but the thread goes on: what it records as asked has to end as well.
+            # The reader left, but the thread still opens the exchange, which has to be closed.
             with suppress(Exception):
                 if not (asked := await opening).ending:
                     await in_database_thread(asked.cancel)
             raise
 
     async def text(self) -> str:
-        """The whole answer. Raises :class:`~finetune_switch.exceptions.BackendError`."""
+        """The complete text. Raises :class:`~finetune_switch.exceptions.BackendError`."""
         async for _event in self:
             pass
         return self._whole_text()
 
 
-async def _through(function: Callable[[], T]) -> T:
-    """The function's result, from a database thread that is not left alone with what it does.
-
-    Where the reader leaves meanwhile, what follows finds it done.
-    """
+async def _finish_in_database_thread(function: Callable[[], T]) -> T:
+    """Run the function on a database thread, and wait for its end even if cancelled."""
     running = asyncio.ensure_future(in_database_thread(function))
     try:
         return await asyncio.shield(running)

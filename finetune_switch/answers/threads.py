@@ -1,4 +1,4 @@
-"""How database work is done around streams, which hold no connection."""
+"""Threads for database work, so that open streams hold no connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db import connections
 
 T = TypeVar("T")
 
-# Each keeps at most one connection, and only while it opens or closes an exchange.
+# Each thread holds at most one connection, and only while it runs a function.
 DATABASE_THREADS = 8
 
 _lock = threading.Lock()
@@ -22,12 +22,11 @@ _executor: ThreadPoolExecutor | None = None
 
 
 def release_connections() -> None:
-    """Give this thread's connections back to the pool, or to the server, until the next query.
+    """Close this thread's connections, or return them to the pool, until the next query.
 
-    Only for code that owns its thread: a server-side cursor, a session lock or a temporary table
-    is lost with its connection. A connection inside a transaction stays open. So does one to
-    SQLite, which no server runs out of: closing the last one of a file writes its log back, which
-    takes 2 to 10 ms.
+    Only for code that owns its thread: server-side cursors, session locks and temporary tables are
+    lost. A connection inside a transaction stays open. So does a connection to SQLite, because
+    closing the last one checkpoints the write-ahead log, which takes 2 to 10 ms.
     """
     for connection in connections.all(initialized_only=True):
         if connection.connection is None or connection.in_atomic_block:
@@ -37,9 +36,9 @@ def release_connections() -> None:
 
 
 async def in_database_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """The function's result, computed on one of a few threads that keep no connection.
+    """Run the function on one of :data:`DATABASE_THREADS` threads, and release its connections.
 
-    However many streams are open, they use at most :data:`DATABASE_THREADS` connections.
+    All streams of the process together use at most that many connections.
     """
     context = contextvars.copy_context()
 

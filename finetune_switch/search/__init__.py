@@ -1,4 +1,4 @@
-"""Search: a question in, the passages that its asker may see out."""
+"""Retrieval of passages and pages that the asker may open."""
 
 from finetune_switch.backends.embeddings.question_vectors import each_vector_once
 

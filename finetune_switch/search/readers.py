@@ -1,6 +1,6 @@
-"""What somebody may see of many comparisons, or visitors' questions, at once, in a few queries.
+"""Check in a few queries which of many comparisons or visitors' questions a user may read.
 
-The same rules as those of :mod:`~finetune_switch.comparisons.comparing`, which ask about one.
+A record may be read by those who may open all sources of its passages.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from finetune_switch.access.visibility import page_id_of, page_model
 from finetune_switch.models import Comparison, Exchange
 from finetune_switch.passages import Source
 
-# Whose pages are offered to filter by.
+# The number of the latest exchanges whose cited pages are offered as filters.
 LATEST = 500
 
 BATCH = 200
 T = TypeVar("T")
 Asked = Comparison | Exchange
-"""What has passages and a site, and was answered from them."""
 
 
 class Reader:
-    """Somebody who looks at what was asked. What they may open is looked up once."""
+    """A user who reads comparisons or exchanges. Each source is looked up once."""
 
     def __init__(self, user: Any, asker: Asker) -> None:
         self.user = user
@@ -42,7 +41,7 @@ class Reader:
         return cls(request.user, Asker.from_request(request))
 
     def may_read(self, asked: Sequence[Asked]) -> set[uuid.UUID]:
-        """Which of them: those whose every source is open to the reader now."""
+        """Primary keys of the rows whose sources the reader may all open now."""
         by_site: dict[Any, list[Asked]] = defaultdict(list)
         for one in asked:
             by_site[one.site].append(one)
@@ -54,7 +53,7 @@ class Reader:
         return readable
 
     def readable_ids(self, comparisons: QuerySet[Comparison]) -> list[uuid.UUID]:
-        """Primary keys of those that the reader may read, however many there are."""
+        """Primary keys of the comparisons that the reader may read, checked in batches."""
         rows = (
             comparisons.select_related(None)
             .select_related("site")
@@ -71,7 +70,7 @@ class Reader:
 
 
 def batched(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """The rows, as many at a time as one round of queries looks after."""
+    """The rows, in lists of at most ``size``."""
     iterator = iter(rows)
     while batch := list(islice(iterator, size)):
         yield batch
@@ -82,13 +81,13 @@ def _sources_of(asked: Asked) -> list[Source]:
 
 
 class QuestionReader:
-    """Somebody who reads what visitors asked."""
+    """A user who reads visitors' questions."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def may_read(self, exchanges: Sequence[Exchange]) -> set[uuid.UUID]:
-        """Of which of them the answer, and all that it was made from, may be read."""
+        """Primary keys of the exchanges that may be read, with all turns of their conversations."""
         conversations = {row.conversation for row in exchanges if row.conversation}
         turns = list(
             Exchange.objects.of_visitors()
@@ -107,9 +106,8 @@ class QuestionReader:
         }
 
     def citing_ids(self, exchanges: QuerySet[Exchange], page_id: int) -> list[uuid.UUID]:
-        """Primary keys of those that may be read and whose answer cites a page."""
-        # No query looks into lists of both databases. As text, both write a key like this; what is
-        # found so is looked at.
+        """Primary keys of the readable exchanges whose answers cite a page."""
+        # SQLite cannot query JSON lists, so rows are preselected by the text of the JSON.
         written = f'"object_id": "{page_id}"'
         rows = (
             exchanges.order_by("pk")
@@ -128,9 +126,9 @@ class QuestionReader:
         return found
 
     def cited_pages(self, wanted: Any = None) -> list[int]:
-        """Primary keys of the pages that the latest answers cite, most cited first.
+        """Primary keys of the pages cited by the latest answers, most cited first.
 
-        Only those that the reader may open; ``wanted`` is one of them wherever it is cited.
+        Only pages that the reader may open. ``wanted`` is a key to include even if not cited.
         """
         latest = Exchange.objects.of_visitors().exclude(citations=[]).order_by("-opened_at")
         counted: Counter[int] = Counter()
@@ -146,7 +144,7 @@ class QuestionReader:
 
 
 def cited_sources(exchange: Exchange) -> list[Source]:
-    """The sources that an answer cites, each once, in the order of their numbers."""
+    """The sources that an answer cites, each once, in the order of the passages."""
     sources = {
         (passage.source.model, passage.source.object_id): passage.source
         for passage in exchange.frozen_passages

@@ -1,4 +1,4 @@
-"""A question → the passages that this asker may see."""
+"""Search the indexes for passages and pages that the asker may open."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from finetune_switch.text.excerpts import excerpt
 logger = logging.getLogger("finetune_switch.retrieval")
 
 OWN_INDEX = "pages"
-# An index is only a hint: some of what it finds may not be shown, so more is asked for than is
-# wanted, and then more again.
+# The asker may not open all hits of an index, so more hits than wanted are requested, in these
+# multiples of the limit, until enough are open.
 SURPLUS = (2, 8, 64)
-# Nobody reads on to the tenth page of a search.
+# The results of a search: ten pages of ten.
 MOST_FOUND = 100
 
 
@@ -45,14 +45,15 @@ def retrieve(
     threshold: float = 0.0,
     each_source_once: bool = False,
 ) -> list[Passage]:
-    """The passages most like a question, best first, at most ``limit`` of them.
+    """The passages most similar to a question, best first, at most ``limit``.
 
-    Each text is there once or, with ``each_source_once``, the best passage of each page.
-    ``indexes`` are aliases, or indexes themselves; without any the site's own index is asked where
-    there is one, else all others. ``threshold`` is a cosine similarity from 0 to 1. What the asker
-    may not open now (not live, private, of another site) is left out whatever an index says, and so
-    are pages in other languages than the question's, where the site has pages in that one.
-    Raises :class:`~finetune_switch.exceptions.BackendError` where an index cannot be searched.
+    Repeated texts are left out; with ``each_source_once``, only the best passage of each page is
+    returned. ``indexes`` are aliases or indexes; by default the site's own index or, without one,
+    all others. ``threshold`` is a cosine similarity from 0 to 1.
+
+    Pages that the asker may not open now (not live, private, of another site) are left out, even if
+    an index returns them. So are pages in other languages than ``locale``, if the site has pages in
+    it. Raises :class:`~finetune_switch.exceptions.BackendError` if an index cannot be searched.
     """
     retrieval = Retrieval(
         question, asker=asker, site=site, locale=locale, indexes=indexes, threshold=threshold
@@ -83,20 +84,20 @@ def retrieve_for(
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One page (or other object) of a search, with its best passage."""
+    """A page or other object found by a search."""
 
     source: Source
     score: float
     excerpt: SafeString
-    """The part of its text that the search was about, its words in ``<mark>``; safe HTML."""
+    """The matching part of its best passage as safe HTML, with the words in ``<mark>``."""
     found_by: tuple[str, ...]
 
 
 class Retrieval:
-    """What the indexes find for one question, to be read as passages and as pages of results.
+    """The hits of one question, available as passages and as pages of results.
 
-    The arguments are those of :func:`retrieve`. The indexes are searched with the first reading;
-    reading less than before searches nothing again.
+    The arguments are those of :func:`retrieve`. The indexes are searched on first use, and again
+    only if more hits are needed.
     """
 
     def __init__(
@@ -214,11 +215,11 @@ def search(
     per_page: int = 10,
     most: int = MOST_FOUND,
 ) -> Page:
-    """Ranked sources for a site's search page; no model is asked.
+    """One page of search results, without asking a model.
 
-    Each source comes once, as a :class:`SearchResult`, at most ``most`` in all. What may be
-    found is as in :func:`retrieve`, for an anonymous visitor without an ``asker``. Returns a
-    :class:`django.core.paginator.Page`, the nearest there is to the ``page`` that is asked for.
+    Returns a :class:`django.core.paginator.Page` of :class:`SearchResult`, each source once and at
+    most ``most`` in all. A ``page`` out of range gives the nearest one. The other arguments are
+    those of :func:`retrieve`; ``asker`` defaults to an anonymous visitor.
     """
     if not question.strip():
         return Page([], 1, Paginator([], per_page))
@@ -236,10 +237,10 @@ def search(
 def similar_pages(
     page: AbstractPage, *, limit: int = 5, asker: Asker | None = None, site: Site | None = None
 ) -> list[AbstractPage]:
-    """Pages that say much the same as this one, best first; none where it is not in the index.
+    """Pages similar to this one, most similar first; empty if it is not in the index.
 
-    Only what the asker (an anonymous visitor otherwise) may open now, on the same site as the page
-    unless another one is given, and in its language.
+    Only pages in its language that the asker may open now. ``asker`` defaults to an anonymous
+    visitor, and ``site`` to the page's own site.
     """
     index = adapters.indexes().get(OWN_INDEX)
     if index is None or not hasattr(index, "like"):
@@ -263,7 +264,7 @@ def similar_pages(
 
 
 class _Search:
-    """One question to several indexes, asked for more as long as each has more."""
+    """The search of several indexes, each until it has no more hits."""
 
     def __init__(
         self, question: str, indexes: Sequence[SearchableIndex], scope: Scope, threshold: float
@@ -279,7 +280,7 @@ class _Search:
         return not self._open
 
     def best(self, limit: int) -> list[Hit]:
-        """The hits of all indexes, best first: as one ranks them, or several by their scores."""
+        """The hits of all indexes, best first. Several indexes are merged by score."""
         for alias, index in list(self._open.items()):
             if len(self._hits.get(alias, ())) >= limit:
                 continue
@@ -326,7 +327,7 @@ def _url(source: Any, anchor: str) -> str:
 
 
 def _chosen(wanted: Sequence[str | SearchableIndex]) -> list[SearchableIndex]:
-    """These indexes, or those of these aliases; the site's own, else all others, without any."""
+    """The wanted indexes; by default the site's own or, without one, all others."""
     if wanted and not any(isinstance(index, str) for index in wanted):
         return [index for index in wanted if not isinstance(index, str)]
     if not wanted and (own := adapters.index(OWN_INDEX)) is not None:
@@ -343,7 +344,10 @@ def _chosen(wanted: Sequence[str | SearchableIndex]) -> list[SearchableIndex]:
 
 
 def locales_for(language: str | None) -> frozenset[int] | None:
-    """The content locales of a language ("en-gb" is also asked of "en"); ``None`` means any."""
+    """Primary keys of the locales of a language; ``None`` means any locale.
+
+    Without an exact match, all locales of the same base language: those of "en" for "en-gb".
+    """
     if not language:
         return None
     codes = dict(Locale.objects.values_list("pk", "language_code"))

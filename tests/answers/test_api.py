@@ -394,7 +394,7 @@ class TestText:
 
 class TestWhatNobodyForesaw:
     def test_while_passages_are_looked_for(self, backend, ask, monkeypatch, caplog):
-        monkeypatch.setattr(opening, "retrieve", broken)
+        monkeypatch.setattr(opening, "retrieve_for", broken)
         asked = ask(backend=backend)
         assert [type(event) for event in asked.events] == [SourcesEvent, FailedEvent]
         assert asked.failure.code == "internal"

@@ -1,4 +1,4 @@
-"""An answer leaves its caller's database connection alone; a stream to a reader gives it back."""
+"""Answers do not close their caller's database connection; streams release it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def select(sql, *parameters):
 
 
 class TestAnswer:
-    """The session of the caller survives an answer, and each of its events."""
+    """The caller's database session survives every event of an answer."""
 
     def test_server_side_cursor_of_a_loop(self, options):
         for _number in range(5):

@@ -1,4 +1,4 @@
-"""The backend without a model says what stands in the pages, and nothing else."""
+"""The backend without a model quotes sentences of the pages."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_it_quotes_the_sentence_and_its_passage(question, said):
 @pytest.mark.parametrize(
     "question", ["What is the capital of France?", "???", "Is it?", "Wie spät ist es?"]
 )
-def test_it_says_that_it_does_not_know_in_the_sites_words(question):
+def test_it_says_the_sites_phrase_if_no_sentence_fits(question):
     assert answer(question, HOURS, PRICES, BOAT) == "Sorry, our pages do not say."
 
 
-def test_every_word_stands_in_the_passages():
+def test_every_sentence_is_in_the_passages():
     for question in ("When does the museum open in winter?", "Tell me about the boat Provider"):
         said = answer(question, HOURS, PRICES, BOAT)
         for sentence in said.replace("[1]", "|").replace("[3]", "|").split("|"):

@@ -338,9 +338,9 @@ class TestPrivateAttributes:
     @pytest.fixture
     def hidden(self, monkeypatch):
         def open_hidden(stream, provider):
-            return stream_readers.open_tap(Hidden(stream), provider)
+            return stream_readers.open_reader(Hidden(stream), provider)
 
-        monkeypatch.setattr("finetune_switch.backends.litellm.open_tap", open_hidden)
+        monkeypatch.setattr("finetune_switch.backends.litellm.open_reader", open_hidden)
 
     @pytest.mark.parametrize("connection", ["openai", "ollama"])
     def test_streams_are_read_directly(self, site, connections, connection, unread):

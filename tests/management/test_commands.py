@@ -239,7 +239,7 @@ class TestAsk:
 
     def test_what_did_not_fit_is_counted(self, hosted, monkeypatch):
         found = make_passages(LAMP, f"{LAMP} " * 400)
-        monkeypatch.setattr(opening, "retrieve", lambda *args, **options: found)
+        monkeypatch.setattr(opening, "retrieve_for", lambda *args, **options: found)
         answered = manage("ask", QUESTION, "--backend", "hosted", "--json").json
         assert (len(answered["sources"]), answered["left_out"]) == (1, 1)
         ran = manage("ask", QUESTION, "--backend", "hosted")
