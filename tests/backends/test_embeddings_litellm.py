@@ -354,7 +354,7 @@ class TestNothingLeaks:
         for secret in (API_KEY, "sk-leaked-secret-123"):
             assert secret not in said + logged + printed
         assert "Traceback" not in said
-        assert bool(logged) == (fault != "html")
+        assert logged
 
     def test_a_wrong_key_is_not_repeated(self, embed, choose, connections):
         connections["openai"]["API_KEY"] = "wrong-key"

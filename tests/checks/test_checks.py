@@ -61,7 +61,7 @@ def visit(**options):
         (connect(API_BASE="http://"), "E007", '["API_BASE"]'),
         (connect(API_KEY=("sk-1",)), "E001", '["API_KEY"] must be a string'),
         ({"RECORD_VISITOR_QUESTIONS": "False"}, "E001", "must be True or False, not 'False'"),
-        ({"SEED_BACKEND": {"MODEL_NAME": "m"}}, "E005", '["SEED_BACKEND"] lacks'),
+        ({"SEED_BACKEND": {"MODEL_NAME": "m"}}, "E005", '["SEED_BACKEND"] requires'),
         ({"INDEX": ["page"]}, "E001", 'FINETUNE_SWITCH["INDEX"] must be a dictionary'),
         ({"INDEX": {"STORES": "memory"}}, "E004", '"STORES"'),
         ({"INDEX": {"MODELS": "app.Event"}}, "E001", '["INDEX"]["MODELS"] must be a list'),
