@@ -173,7 +173,7 @@ class TestEmbedded:
 
 class TestSpaces:
     def test_of_the_embedded_model(self, settings, connections, choose):
-        """It goes on answering after another model was chosen, until the new index is there."""
+        """It keeps answering after another model was chosen, until the new index is there."""
         space = EmbeddingSpace(connection="", model_name="wordllama-256", dimensions=256)
         assert same_space(get_embedder(), space)
         chosen = choose("openai")

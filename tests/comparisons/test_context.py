@@ -34,7 +34,7 @@ class TestWins:
     def test_of_what_everybody_may_know(self, sam, preferred):
         preferred()
         assert self.said(sam, preferred()) == (
-            "So far: The hosted model 2, Our fine-tune 0, all good 0, all bad 0"
+            "So far: The hosted model 2, Our fine-tune 0, all are good 0, none is good 0"
         )
 
     def test_blind_ones_count_once_they_are_revealed(self, sam, preferred):
@@ -52,7 +52,7 @@ class TestWins:
         bar(page)
         assert "The hosted model 1," in self.said(sam, shown)
         prefer(closed, "both_bad", make_user("switcher"))
-        assert "all bad 0" in self.said(sam, shown)
+        assert "none is good 0" in self.said(sam, shown)
 
     def test_what_one_said_before_the_page_was_closed(self, sam, preferred, site):
         page = add_page(site, "Wages")

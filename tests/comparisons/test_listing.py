@@ -524,7 +524,7 @@ class TestDelete:
         page = admin.get("comparisons:index")
         assert address("comparisons:delete", comparison.pk) in page.links("Delete")
         asked = admin.get("comparisons:delete", comparison.pk)
-        assert "with its answers and what people thought of them" in asked.text
+        assert "with its answers and all verdicts on them" in asked.text
         assert asked.buttons == ["Yes, delete"]
         assert "When do you open?" in admin.post("comparisons:delete", comparison.pk).message
         assert list(Comparison.objects.all()) == [other]

@@ -55,7 +55,7 @@ class TestFull:
         }
         assert rows == {"Articles": ["2", "1"], "Home pages": ["1", "0"]}, rows
         assert "wordllama-256 (built in)" in page.text
-        assert "Changes that wait none: all is up to date" in page.text
+        assert "Waiting changes none: all is up to date" in page.text
         assert "Complete" in page.text
         assert "3 added or changed, 0 kept, 0 removed" in page.text
         assert page.buttons == ["Build the whole index"]
@@ -82,14 +82,14 @@ class TestFull:
     def test_pending_changes(self, full, site, admin):
         add_page(site, "New")
         page = admin.get("index:index")
-        assert "Changes that wait 1 , the oldest:" in page.text
+        assert "Waiting changes 1 , the oldest:" in page.text
         assert page.buttons == ["Bring up to date", "Build the whole index"]
 
     def test_no_buttons_without_build_permission(self, full, site, log_in):
         add_page(site, "New")
         page = log_in("settings").get("index:index")
         assert page.buttons == []
-        assert "You may see how the index stands, but not build it." in page.text
+        assert "You may see the state of the index, but not build it." in page.text
 
     def test_title_is_escaped(self, full, site, admin):
         evil = '<img src=x onerror="alert(1)">'
@@ -112,7 +112,7 @@ class TestRebuild:
         page = admin.get("index:index")
         assert "A rebuild is needed." in page.text
         assert "The settings name another embedding model, embed-large." in page.text
-        assert "For that, texts go to: a test of OpenAI." in page.text
+        assert "A rebuild sends texts to: a test of OpenAI." in page.text
         # The old index is still active.
         assert "wordllama-256" in page.text
         assert "Texts go to this website only" in page.text
@@ -160,7 +160,7 @@ class TestFailed:
         long_ago = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT - timedelta(seconds=1)
         build = make_build(Status.RUNNING, total=9, done=3, heard_of_at=long_ago)
         page = admin.get("index:index")
-        assert "It was broken off. Start it again" in page.text
+        assert "The build was interrupted. Start it again" in page.text
         assert "Build the whole index" in page.buttons
         assert admin.get("index:progress").response.json()["status"] == "failed"
         # The view writes nothing.
@@ -190,7 +190,7 @@ class TestFailed:
         build = IndexBuild.objects.get()
         assert build.status == Status.FAILED
         page = admin.get("index:index")
-        assert "could not be given to a worker" in page.text
+        assert "could not be queued" in page.text
         assert "secret" not in page.html
 
     def test_enqueue_fails_for_a_running_build(
@@ -272,7 +272,7 @@ class TestBuilding:
         bar = page.main.select_one("progress")
         assert (bar["max"], bar["value"]) == ("1200", "300")
         assert bar["aria-labelledby"]
-        assert "300 of 1200 looked at: 12 added or changed, 288 kept, 0 removed." in page.text
+        assert "300 of 1200 done: 12 added or changed, 288 kept, 0 removed." in page.text
         assert page.main.select_one("[role=status]") is not None
         assert page.main.select_one("noscript a") is not None
 

@@ -170,7 +170,9 @@ class TestBuilds:
         silent = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT - timedelta(seconds=1)
         IndexBuild.objects.create(status="running", heard_of_at=silent)
         found, to_fix = examine()
-        assert any("The last build failed: It was broken off." in one for one in found), found
+        assert any("The last build failed: The build was interrupted." in one for one in found), (
+            found
+        )
         assert len(to_fix) == 1
 
     def test_one_that_no_worker_took_up(self, indexed):
@@ -183,7 +185,7 @@ class TestBuilds:
     def test_one_is_running(self, indexed):
         IndexBuild.objects.create(status="running", total=10, done=4, added=4)
         found, to_fix = examine()
-        text = "A build is running. 4 of 10 looked at: 4 added or changed, 0 kept, 0 removed."
+        text = "A build is running. 4 of 10 done: 4 added or changed, 0 kept, 0 removed."
         assert line("✓", "index", text) in found
         assert to_fix == []
 

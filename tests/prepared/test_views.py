@@ -77,9 +77,9 @@ class TestList:
     def test_one_without_vectors_says_so(self, prepared, admin):
         assert "No question finds it" not in admin.get("prepared:index").text
         PreparedAnswer.objects.update(embedding_model="another (256)")
-        assert "No question finds it: save it again" in admin.get("prepared:index").text
+        assert "No question gets it. Save it again" in admin.get("prepared:index").text
         PreparedAnswer.objects.update(words="hours")
-        assert "By its words alone" in admin.get("prepared:index").text
+        assert "Only by its words" in admin.get("prepared:index").text
 
     def test_search_and_filters(self, site, prepared, admin):
         german = Locale.objects.create(language_code="de")
@@ -351,7 +351,7 @@ class TestSimilarity:
     def test_only_of_its_site(self, site, other_site, prepared, admin):
         asked(other_site, "What time do you open?")
         assert "would get this answer" in self.shown(admin, prepared)[2]
-        assert "No question was recorded yet" in self.shown(admin, prepared, site=site.pk)[2]
+        assert "No question has been recorded yet" in self.shown(admin, prepared, site=site.pk)[2]
 
     def test_visitors_questions_are_for_those_who_may_read_them(self, site, prepared, log_in):
         asked(site, "What time do you open?")
@@ -362,7 +362,7 @@ class TestSimilarity:
         assert "0 of 1 questions" in self.shown(editor, prepared)[2]
 
     def test_nothing_asked_yet_and_nothing_written_yet(self, site, prepared, admin):
-        assert "No question was recorded yet" in self.shown(admin, prepared)[2]
+        assert "No question has been recorded yet" in self.shown(admin, prepared)[2]
         asked(site, "What time do you open?")
         text = self.shown(admin, prepared, examples="", words="", threshold="x", locale="x")[2]
         assert "0 of 1 questions" in text

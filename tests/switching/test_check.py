@@ -232,7 +232,7 @@ class TestDeaf:
         page = admin.post("backends:check", deaf.pk)
         found = failure(page)
         assert found.title == "Receive instructions"
-        assert found.sentence.startswith("The model never sees its instructions, and passages")
+        assert found.sentence.startswith("The model never sees its instructions or the passages")
         assert page.links("Download the corrected Modelfile") == [
             address("backends:modelfile", deaf.pk)
         ]

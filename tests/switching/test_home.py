@@ -55,7 +55,7 @@ def test_it_leads_to_the_switch(site, switch, admin):
         ({"check_passed": False, "checked_at": "now"}, "Its last check failed. See why."),
         (
             {"check_passed": True, "checked_at": "now", "shutdown_date": "2027-01-14"},
-            "It shuts down on 2027-01-14. Choose what comes after it.",
+            "It shuts down on 2027-01-14. Choose a successor.",
         ),
         ({"connection": "left"}, "It cannot answer. Switch to another backend."),
     ],

@@ -105,7 +105,7 @@ class TestList:
         title, _when, language, where, outcome, thumb, backend, *last = cells(listed)
         assert title == "What is paid?"
         assert language == "English"
-        assert outcome == "Answered 1 fact held back"
+        assert outcome == "Answered 1 fact withheld"
         assert thumb == "Down “Too short”"
         assert (where, backend, last) == ("Harbour", "The model of then", ["0.50 s", "Wages"])
         url = address("visitor_questions:exchange", exchange.pk)
@@ -363,7 +363,7 @@ class TestOne:
         shown = reader.get("visitor_questions:exchange", exchange.pk)
         assert [mark.text for mark in shown.main.select("mark")] == ["£7"]
         for sentence in (
-            "It was made into: “How much do you pay?”",
+            "Rewritten as: “How much do you pay?”",
             "1 fact stood in no passage",
             "By the hour. [1] Please look there. [1]",
             "Thumb down : “No figure!”",

@@ -94,8 +94,8 @@ class TestAsk:
         [
             ({"question": " "}, "Write a question first."),
             ({"locale": "de", "question": ""}, "Schreiben Sie zuerst eine Frage."),
-            ({"locale": "xx"}, "This site does not speak the language “xx”."),
-            ({"locale": "../" * 200}, "This site does not speak the language"),
+            ({"locale": "xx"}, "This site has no content in the language “xx”."),
+            ({"locale": "../" * 200}, "This site has no content in the language"),
             ({"question": "a" * 1001}, "The question has 1001 characters; at most 1000 can be"),
         ],
     )

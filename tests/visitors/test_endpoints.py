@@ -99,7 +99,10 @@ class TestFeedback:
             ({"is_helpful": "perhaps"}, "“is_helpful” has to be true or false, or null"),
             ({"is_helpful": [True]}, "“is_helpful” has to be true or false, or null"),
             ({}, "“is_helpful” has to be true or false, or null"),
-            ({"is_helpful": True, "locale": "xx"}, "This site does not speak the language “xx”."),
+            (
+                {"is_helpful": True, "locale": "xx"},
+                "This site has no content in the language “xx”.",
+            ),
         ],
     )
     def test_what_cannot_be_kept_is_refused_with_a_sentence(self, client, exchange, data, message):
