@@ -230,6 +230,7 @@ class TestGrades:
         Grade.undo(exchange, judge=people[0])
         assert grades(exchange) == [("wrong", "", False), ("correct", "", True)]
 
+    @pytest.mark.django_db(transaction=True)
     def test_two_windows_at_once(self, exchange, people):
         """Both are kept, one after the other, and neither fails."""
         meeting = threading.Barrier(2)

@@ -270,7 +270,7 @@ class TestPanels:
 
     def test_add_panels_twice(self):
         exclusions.add_panels()
-        self.test_every_type_of_page_has_it_once()
+        self.test_every_page_type_has_one_panel()
 
     @pytest.mark.parametrize("kind", [list, tuple])
     def test_type_with_own_settings_panels(self, monkeypatch, kind):

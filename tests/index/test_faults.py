@@ -238,7 +238,7 @@ FAULTS = {
     "half-batch": "vectors for",
     "wrong-dimensions": "255 numbers instead of 256",
     "nan-vectors": "NaN",
-    "zero-vectors": r"the vector of text (\d) of \1 has the length 0",
+    "zero-vectors": r"the vector of text (\d) of \1 has length 0",
     "slow-first-token": r"within 0\.5 seconds",
     "cut": "",
     "unauthorized": "did not accept our key",

@@ -68,7 +68,7 @@ def test_groups_and_what_they_lack(reader, site, dogs):
     assert helicopters.startswith("Do you have a helicopter pad? Asked 3 times")
     assert "No page No page that visitors may open covers this." in helicopters
     assert "Other wordings Where can a helicopter land?" in helicopters
-    assert "Page not found 1 × A page speaks of it" in about_dogs
+    assert "Page not found 1 × A page covers this" in about_dogs
     assert "Page found but ignored 1 × The model was given a page" in about_dogs
     recorded, today = page.links("Dogs allowed")
     assert recorded == "/"
@@ -98,7 +98,7 @@ def test_the_embedding_model_is_down(reader, site, settings):
     }
     unanswered("Is there wifi?", site)
     page = look(reader)
-    assert "could not be compared by what they mean" in page.text
+    assert "could not be compared by meaning" in page.text
     assert "only those with the same words stand together" in page.text
     assert len(cards(page)) == 1
 
