@@ -57,9 +57,11 @@ class AnchorTests(TestCase):
                 if "#" in passage.source.url:
                     block = self.follow(passage.source.url)
                     first_line = words(passage.text.splitlines()[0])
-                    shared = first_line & words(block.get_text(" "))
+                    # What is folded begins with the summary, which is outside of the block.
+                    shown = block.find_parent("details") or block
+                    shared = first_line & words(shown.get_text(" "))
                     # The index writes "open" before hours, where the page has a table.
-                    assert len(shared) > 0.8 * len(first_line), (passage, str(block)[:300])
+                    assert len(shared) > 0.8 * len(first_line), passage
                     followed += 1
         assert followed >= 5
 
