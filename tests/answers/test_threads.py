@@ -42,7 +42,9 @@ class TestAnswer:
         assert answers == [TEST_ANSWER] * ChatBackend.objects.count()
 
     def test_advisory_lock(self, options):
-        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        held = (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
         select("SELECT pg_advisory_lock(42)")
         try:
             for _event in answer(QUESTION, **options):
