@@ -115,7 +115,7 @@ def test_a_new_wording_and_the_old_one_again(lead, backends):
     lead.go(f"finetune/backends/{backends['tuned'].pk}/prompts/")
     lead.sees("Wording 2 · in force")
     lead.press("Use this wording again")
-    lead.sees_message("“Our fine-tune” uses wording 1 again.")
+    lead.sees_message("“Our fine-tune” uses wording 1 of its instructions again.")
     lead.sees("Wording 3 · in force")
     backends["tuned"].refresh_from_db()
     assert backends["tuned"].system_prompt.startswith("You answer visitors' questions")

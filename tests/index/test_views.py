@@ -136,8 +136,8 @@ class TestFailed:
         make_build(Status.FAILED, error="The service said no.", failed=200)
         page = admin.get("index:index")
         assert (
-            "The last build failed. The service said no. What was indexed before goes on "
-            "answering." in page.text
+            "The last build failed. The service said no. The previous index keeps answering."
+            in page.text
         )
         assert "200 failed" in page.text
 

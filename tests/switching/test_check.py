@@ -99,7 +99,7 @@ def test_unknown_host(site, admin, connections, tuned):
     connections["ollama"]["API_BASE"] = "http://no-such-host.invalid:11434"
     found = failure(admin.post("backends:check", tuned.pk))
     assert found.title == "Reach the server"
-    assert found.sentence.startswith("The model server's name is not known. What to do: Look at")
+    assert found.sentence.startswith("The model server's name is not known. What to do: Check")
     assert "no-such-host" not in found.sentence
 
 

@@ -364,7 +364,7 @@ class TestOne:
         assert [mark.text for mark in shown.main.select("mark")] == ["£7"]
         for sentence in (
             "Rewritten as: “How much do you pay?”",
-            "1 fact stood in no passage",
+            "1 fact is in no passage",
             "By the hour. [1] Please look there. [1]",
             "Thumb down : “No figure!”",
             "We pay by the hour.",

@@ -99,7 +99,7 @@ def test_the_embedding_model_is_down(reader, site, settings):
     unanswered("Is there wifi?", site)
     page = look(reader)
     assert "could not be compared by meaning" in page.text
-    assert "only those with the same words stand together" in page.text
+    assert "Only questions with the same words are grouped" in page.text
     assert len(cards(page)) == 1
 
 
