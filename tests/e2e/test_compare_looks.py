@@ -184,7 +184,7 @@ def test_hostile_answers_stay_text(lead, scene, backends, behave):
 
 
 def test_hostile_words_around_the_answers_stay_text(lead, scene, backends):
-    backends["hosted"].label = HOSTILE[:250]
+    backends["hosted"].label = HOSTILE[:120]
     backends["hosted"].save()
     user = scene.colleague()
     user.first_name = "<img src=x onerror=hacked=6>"
