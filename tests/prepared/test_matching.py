@@ -242,5 +242,5 @@ class TestCost:
             return time.perf_counter() - started
 
         once()
-        # Measured: 1 to 2 ms, embedding included. The best of many, since other tests run beside it.
+        # Measured: 1 to 2 ms, embedding included. The best of many: other tests run beside it.
         assert min(once() for _ in range(30)) < 0.02
