@@ -63,7 +63,7 @@ def measure_demo() -> Iterator[Tally]:
 
     The default site is the demo's, and its index is built.
     """
-    from demo_site.standin.prompts import Heard, hear
+    from demo_site.standin.prompts import ParsedPrompt, parse_prompt
     from demo_site.standin.voices import grounded
     from finetune_switch.answers.prompts import build_prompt
     from finetune_switch.backends.extractive import answer_from_messages
@@ -71,7 +71,7 @@ def measure_demo() -> Iterator[Tally]:
 
     voices = {
         "extractive": answer_from_messages,
-        "stand-in, grounded": lambda messages: grounded(hear(messages)),
+        "stand-in, grounded": lambda messages: grounded(parse_prompt(messages)),
     }
     tallies = {name: Tally(f"the demo's questions, {name}") for name in voices}
     for question in read_questions():
@@ -80,7 +80,7 @@ def measure_demo() -> Iterator[Tally]:
             question.text,
             passages,
             system_prompt=DEFAULT_SYSTEM_PROMPT,
-            nothing_found=Heard("").nothing_found,
+            nothing_found=ParsedPrompt("").nothing_found,
             context_window=None,
             count_tokens=len,
         )

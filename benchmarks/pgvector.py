@@ -14,7 +14,7 @@ from wagtail.models import Page
 from demo_site.models import ArticlePage
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.index.stores.base import Scope
-from finetune_switch.index.stores.pgvector import PgvectorStore, table_name
+from finetune_switch.index.stores.pgvector import EF_SEARCH, PgvectorStore, table_name
 from finetune_switch.models.index import active_space
 
 SEARCH = """
@@ -53,7 +53,7 @@ class Raw:
         self.embedder = get_embedder(space)
         self.sql = SEARCH.format(table=table_name(space))
         with connection.cursor() as cursor:
-            cursor.execute(f"SET hnsw.ef_search = {PgvectorStore().options.ef_search}")
+            cursor.execute(f"SET hnsw.ef_search = {EF_SEARCH}")
 
     def ask(self, question: str) -> list[tuple[str, str, float]]:
         vector = self.embedder.embed([question])[0]

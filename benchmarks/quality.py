@@ -102,12 +102,12 @@ def _page_id(path: str) -> str:
 
 def _methods() -> Mapping[str, Callable[[str], list[str]]]:
     """What each method finds, as the primary keys of pages, a page once for each passage."""
-    from django.conf import settings
-    from django.test import override_settings
     from wagtail.models import Site
 
     from finetune_switch.adapters import Scope
+    from finetune_switch.backends.embeddings.question_vectors import embed_question
     from finetune_switch.index.site_index import SiteIndex
+    from finetune_switch.index.stores import get_store
     from finetune_switch.index.texts import get_text_ranking
     from finetune_switch.models import Chunk
     from finetune_switch.models.index import active_space
@@ -117,22 +117,21 @@ def _methods() -> Mapping[str, Callable[[str], list[str]]]:
     scope = Scope(Site.objects.get(is_default_site=True).pk, None, include_restricted=False)
     pages = dict(Chunk.objects.filter(space=space).values_list("pk", "document__object_id"))
 
+    def vector(question: str) -> list[str]:
+        asked = embed_question(question, space)
+        found = get_store().search(space, asked, limit=LIMIT, scope=scope)
+        return [pages[one.chunk_id] for one in found]
+
     def text(question: str) -> list[str]:
         ranking = get_text_ranking()
         found = ranking.search(question, space_id=space.pk, limit=LIMIT, scope=scope)
         return [pages[one.chunk_id] for one in found]
 
-    def index(question: str, *, text_ranking: bool) -> list[str]:
-        options = {**settings.FINETUNE_SWITCH, "INDEX": {"TEXT_RANKING": text_ranking}}
-        with override_settings(FINETUNE_SWITCH=options):
-            hits = SiteIndex(space).search(question, limit=LIMIT, scope=scope, threshold=0)
+    def hybrid(question: str) -> list[str]:
+        hits = SiteIndex(space).search(question, limit=LIMIT, scope=scope, threshold=0)
         return [hit.object_id for hit in hits]
 
-    return {
-        "vector": lambda question: index(question, text_ranking=False),
-        "text": text,
-        "hybrid": lambda question: index(question, text_ranking=True),
-    }
+    return {"vector": vector, "text": text, "hybrid": hybrid}
 
 
 def build_demo() -> None:

@@ -171,15 +171,15 @@ def _questions() -> Iterator[str]:
 
 
 def _retrieve(site: Any, *, text_ranking: bool) -> Ask:
-    from django.conf import settings
-
     from finetune_switch.access import Asker
+    from finetune_switch.index import site_index, texts
     from finetune_switch.search import retrieve
 
     questions = _questions()
+    ranking = texts.get_text_ranking if text_ranking else texts.TextRanking
 
     def ask() -> object:
-        settings.FINETUNE_SWITCH["INDEX"] = {"TEXT_RANKING": text_ranking}
+        site_index.get_text_ranking = ranking
         found = retrieve(next(questions), asker=Asker.anonymous(), site=site, limit=LIMIT)
         assert len(found) == LIMIT
         return found

@@ -1,7 +1,7 @@
-"""The StreamField's blocks.
+"""StreamField blocks.
 
-Wagtail leaves times, numbers and addresses out of what it searches, so the blocks that hold
-them say them as sentences: a visitor who asks "how much is a family ticket?" should find one.
+Wagtail does not index times, numbers and addresses of blocks. The blocks that hold them return
+sentences as searchable content, so that "how much is a family ticket?" finds the price list.
 """
 
 from django.utils.translation import gettext_lazy as _

@@ -1,5 +1,7 @@
-"""From the content files to pages, restrictions and people. Safe to run twice: what is
-there already is left as it is, so that an editor's changes survive."""
+"""Creates pages, restrictions and users from the content files.
+
+Existing ones are left unchanged, so that editors' changes survive a second run.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -35,8 +37,8 @@ KINDS = {
     "policy": models.PolicyPage,
     "person": models.PersonPage,
 }
-# Keys of a content file that say something about the page and are no field of it.
-ABOUT_THE_PAGE = {"type", "draft", "restriction", "unpublished_change"}
+# Keys of a page in the content files that are not fields of its model.
+NON_FIELD_KEYS = {"type", "draft", "restriction", "unpublished_change"}
 
 HOME_SLUG = "tarrowby-harbour"
 PASSWORD = "demo"
@@ -49,8 +51,8 @@ PEOPLE = {
 }
 
 
-class AnotherSite(Exception):
-    """The database holds pages that are not ours, and we leave those alone."""
+class SiteHasContent(Exception):
+    """The site has pages that are not part of the demo."""
 
 
 @dataclass
@@ -64,29 +66,29 @@ class Report:
 
 
 def load(*, reset: bool = False) -> Report:
-    """Create what is missing, then bring Wagtail's indexes up to date once."""
+    """Create what is missing, then update Wagtail's search and reference indexes once."""
     report = Report()
-    with _without_upkeep(), transaction.atomic():
+    with _without_search_and_reference_updates(), transaction.atomic():
         home = _home_page(report, reset=reset)
         _pages(home, report)
         _visitor_information(Site.objects.get(root_page_id=home.pk))
         _people(report)
     if report.pages or report.removed:
-        call_command("update_index", verbosity=0, stdout=_Silence())
-        call_command("rebuild_references_index", verbosity=0, stdout=_Silence())
+        call_command("update_index", verbosity=0, stdout=_NullOutput())
+        call_command("rebuild_references_index", verbosity=0, stdout=_NullOutput())
     return report
 
 
-class _Silence:
+class _NullOutput:
     def write(self, *args) -> None: ...
 
     def flush(self) -> None: ...
 
 
 @contextmanager
-def _without_upkeep() -> Iterator[None]:
-    """Two background tasks for each page saved would be four hundred rows for the worker;
-    the two commands at the end do the same in a second."""
+def _without_search_and_reference_updates() -> Iterator[None]:
+    # Two background tasks for each saved page would be 400 rows for the worker. The two commands
+    # at the end take a second.
     indexed = [model for model in get_indexed_models() if issubclass(model, Page)]
     for model in indexed:
         post_save.disconnect(post_save_signal_handler, sender=model)
@@ -101,21 +103,21 @@ def _without_upkeep() -> Iterator[None]:
 def _home_page(report: Report, *, reset: bool) -> models.HomePage:
     home = models.HomePage.objects.first()
     if home and reset:
-        # The home page itself stays: the site hangs on it, and settings hang on the site.
+        # Keep the home page. Deleting it would delete the site and its settings.
         for child in home.get_children():
             report.removed += 1 + child.get_descendant_count()
             child.specific.delete()
         return models.HomePage.objects.get()
     if home:
-        _fit_port(home)
+        _update_port(home)
         return home
 
     site = Site.objects.filter(is_default_site=True).first()
     welcome = site.root_page if site else None
     if welcome and (welcome.specific_class is not Page or welcome.get_children().exists()):
-        raise AnotherSite(f"“{site}” already has pages of its own.")
+        raise SiteHasContent(f"“{site}” already has pages of its own.")
     content = _section_contents()["/"]
-    home = models.HomePage(slug=HOME_SLUG, **_fields(content, models.HomePage, defaultdict(int)))
+    home = models.HomePage(slug=HOME_SLUG, **_fields(content, defaultdict(int)))
     Page.get_first_root_node().add_child(instance=home)
     site = site or Site(is_default_site=True)
     site.site_name = settings.WAGTAIL_SITE_NAME
@@ -123,7 +125,7 @@ def _home_page(report: Report, *, reset: bool) -> models.HomePage:
     site.root_page = home
     site.save()
     if welcome:
-        # Only now: deleting a site's root page deletes the site.
+        # Last, since deleting a site's root page deletes the site.
         Page.objects.get(pk=welcome.pk).delete()
     report.pages.append("/")
     return models.HomePage.objects.get()
@@ -137,8 +139,8 @@ def _address() -> tuple[str, int]:
     )
 
 
-def _fit_port(home: models.HomePage) -> None:
-    """A demo on this machine may be started on another port than the last time."""
+def _update_port(home: models.HomePage) -> None:
+    # A local demo may be started on another port than before.
     address, port = _address()
     site = Site.objects.filter(root_page_id=home.pk, hostname="localhost").first()
     if site and address == site.hostname and port != site.port:
@@ -147,7 +149,7 @@ def _fit_port(home: models.HomePage) -> None:
 
 
 def _section_contents() -> dict[str, dict]:
-    """Path → what the content files say of the page, parents first."""
+    """The content of each page by path, parents first."""
     contents = {}
     for section in read_sections():
         head = section["section"]
@@ -162,7 +164,7 @@ def _pages(home: models.HomePage, report: Report) -> None:
     contents = _section_contents()
     pages: dict[str, Page] = {"/": home}
     new = {"/"} if report.pages or report.removed else set()
-    # Twice through: a link needs the id of a page that may not be there the first time.
+    # Two passes, since links need the ids of pages that may not exist in the first.
     for path, content in contents.items():
         if path == "/":
             continue
@@ -178,37 +180,36 @@ def _pages(home: models.HomePage, report: Report) -> None:
 
     page_ids = {path: page.pk for path, page in pages.items()}
     for path in new:
-        # Fetched again: the copy at hand does not know of the children it has got since.
+        # Reload the page, since children have been added.
         page, content = pages[path].specific_class.objects.get(pk=pages[path].pk), contents[path]
-        for name, value in _fields(content, type(page), page_ids).items():
+        for name, value in _fields(content, page_ids).items():
             setattr(page, name, value)
         page.save()
         if not page.live:
             page.save_revision(changed=True)
             report.drafts += 1
         elif change := content.get("unpublished_change"):
-            _leave_unpublished(page, change, page_ids)
+            _save_unpublished_change(page, change, page_ids)
         if restriction := content.get("restriction"):
             _restrict(page, restriction)
             report.restrictions += 1
 
 
 def _create(parent: Page, content: Mapping) -> Page:
-    model = KINDS[content["type"]]
-    page = model(**_fields(content, model, defaultdict(int)))
+    page = KINDS[content["type"]](**_fields(content, defaultdict(int)))
     page.live = not content.get("draft", False)
     page.has_unpublished_changes = not page.live
     if page.live:
         page.first_published_at = page.last_published_at = timezone.now()
-    # The parent's own copy of the tree's numbers is stale after the first child.
+    # The tree fields of ``parent`` are stale after the first child.
     return Page.objects.get(pk=parent.pk).add_child(instance=page)
 
 
-def _leave_unpublished(page: Page, change: Mapping, page_ids: Mapping[str, int]) -> None:
-    """A live page that somebody is working on: the change is in a revision only."""
+def _save_unpublished_change(page: Page, change: Mapping, page_ids: Mapping[str, int]) -> None:
+    """Save a change to a live page as a draft revision."""
     page.save_revision()
     draft = page.get_latest_revision_as_object()
-    for name, value in _fields(change, type(page), page_ids).items():
+    for name, value in _fields(change, page_ids).items():
         setattr(draft, name, value)
     draft.save_revision()
 
@@ -224,9 +225,9 @@ def _restrict(page: Page, restriction: Mapping) -> None:
     row.save()
 
 
-def _fields(content: Mapping, model: type[Page], page_ids: Mapping[str, int]) -> dict:
-    fields = {name: value for name, value in content.items() if name not in ABOUT_THE_PAGE}
-    if not fields.get("slug", True):  # the home page, whose slug nobody sees
+def _fields(content: Mapping, page_ids: Mapping[str, int]) -> dict:
+    fields = {name: value for name, value in content.items() if name not in NON_FIELD_KEYS}
+    if not fields.get("slug", True):  # the home page
         del fields["slug"]
     if isinstance(body := fields.get("body"), str):
         fields["body"] = rich_text(body, page_ids)

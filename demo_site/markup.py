@@ -1,9 +1,9 @@
-"""The few marks that the content files use, turned into Wagtail's rich text.
+"""Converts the markup of the content files to Wagtail's rich text.
 
     ## A heading            - an item of a list         1. an item of a numbered list
     **bold**  *italic*      [words](/path/of/a/page/)   [words](https://…)
 
-A page's path becomes a link to the page itself, so that it survives a move.
+Paths become links to page ids, so that they survive a move.
 """
 
 import html
@@ -16,11 +16,11 @@ ITALIC = re.compile(r"\*(.+?)\*")
 
 
 class UnknownPage(ValueError):
-    """A content file links to a path at which there is no page."""
+    """A content file links to a path without a page."""
 
 
 def rich_text(source: str, page_ids: Mapping[str, int]) -> str:
-    """`page_ids` maps the paths of all pages to their ids."""
+    """Convert marked-up text. `page_ids` maps the paths of all pages to their ids."""
     return "".join(_block(block, page_ids) for block in re.split(r"\n\s*\n", source.strip()))
 
 
@@ -42,7 +42,7 @@ def _items(lines: list[str], mark: str, page_ids: Mapping[str, int]) -> str:
     for line in lines:
         if re.match(mark, line):
             items.append(re.sub(f"^{mark}", "", line))
-        else:  # a long item that goes on in the next line
+        else:  # continued from the previous line
             items[-1] += f" {line}"
     return "".join(f"<li>{_inline(item, page_ids)}</li>" for item in items)
 

@@ -1,4 +1,4 @@
-"""The strictest Content-Security-Policy that a site can send, to show that ours passes it."""
+"""A strict Content-Security-Policy, which the plugin has to pass."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def _add_policy(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 
 @sync_and_async_middleware
 def content_security_policy(get_response: Callable) -> Callable:
-    # Both ways, because a sync-only middleware would move every async view to a thread.
+    # A sync-only middleware would run async views in a thread.
     if iscoroutinefunction(get_response):
 
         async def amiddleware(request: HttpRequest) -> HttpResponse:

@@ -1,10 +1,11 @@
-"""The demo site's pages, written as wagtail-vector-index's documentation says: each kind
-takes VectorIndexedMixin and names its embedding_fields, and so gets an index of its own
-(ArticlePageIndex, BoatPageIndex …).
+"""The page types of the demo site.
 
-Typed facts (prices, dates, lengths) reach both searches through `particulars`, a property
-that says them as sentences. wagtail-vector-index indexes nothing for an empty body, so every
-kind of page has at least one field that cannot be empty besides its title.
+As documented by wagtail-vector-index, each type uses VectorIndexedMixin and defines
+embedding_fields, and so has an index of its own (ArticlePageIndex, BoatPageIndex …).
+
+Typed fields (prices, dates, lengths) are indexed as sentences, in the property `particulars`.
+wagtail-vector-index indexes nothing for an empty body, so every type has a required field besides
+the title.
 """
 
 from django.db import models
@@ -27,7 +28,7 @@ def prose() -> RichTextField:
 
 
 class IntroducedPage(VectorIndexedMixin, Page):
-    """What all our pages share: a title and a sentence or two that say what it is about."""
+    """Base class of all page types."""
 
     introduction = models.TextField(_("introduction"))
 
@@ -63,7 +64,7 @@ class HomePage(IntroducedPage):
 
 
 class SectionPage(IntroducedPage):
-    """A part of the site: a few words, and a list of what is in it."""
+    """A section of the site, which lists its pages."""
 
     body = StreamField(BodyBlock(), blank=True, verbose_name=_("body"))
 
@@ -78,14 +79,14 @@ class SectionPage(IntroducedPage):
         context = super().get_context(request, *args, **kwargs)
         children = children_open_to(request, self)
         context["children"] = children
-        # A section of one kind can look like what it holds: boats in a fleet, stories by date.
+        # Sections with a single page type have their own layout, such as a fleet of boats.
         kinds = {type(child).__name__ for child in children}
         context["kind"] = kinds.pop() if len(kinds) == 1 else ""
         return context
 
 
 class ArticlePage(IntroducedPage):
-    """Most of the site: visiting, learning, supporting."""
+    """A general page with blocks."""
 
     body = StreamField(BodyBlock(), verbose_name=_("body"))
 
@@ -98,7 +99,7 @@ class ArticlePage(IntroducedPage):
 
 
 class ProsePage(IntroducedPage):
-    """Pages that are one run of text beside a few typed facts."""
+    """Base class of pages with rich text and a few typed fields."""
 
     body = prose()
 
@@ -118,7 +119,7 @@ class ProsePage(IntroducedPage):
 
     @property
     def particulars(self) -> str:
-        """The typed facts as sentences."""
+        """The typed fields as sentences."""
         raise NotImplementedError
 
 
@@ -175,7 +176,7 @@ class BoatPage(ProsePage):
 
 
 class StoryPage(ProsePage):
-    """Stories from the harbour, and news: both have a date and a name under them."""
+    """A story or a news item, with author and date."""
 
     author = models.CharField(_("author"), max_length=80)
     date = models.DateField(_("date"))
@@ -197,7 +198,7 @@ class StoryPage(ProsePage):
 
 
 class CoursePage(ProsePage):
-    """A course or an event that one books."""
+    """A course or an event that can be booked."""
 
     dates = models.CharField(_("dates"), max_length=160)
     hours = models.CharField(_("hours"), max_length=80)
@@ -285,7 +286,7 @@ class PersonPage(ProsePage):
 
 @register_setting(icon="clipboard-list")
 class VisitorInformation(BaseSiteSetting):
-    """What the foot of every page says, so that editors can change it in one place."""
+    """The contact details and opening hours in the footer."""
 
     address = models.TextField(_("address"))
     phone = models.CharField(_("telephone"), max_length=40)

@@ -1,8 +1,9 @@
-"""The demo site's settings, in one file. Everything that differs between a laptop and a
-server comes from the environment, or from `.env` beside manage.py (django-environ; `ENV_FILE` names
-another file).
+"""Settings of the demo site.
 
-Without any of it the site runs on SQLite, in DEBUG, for localhost only.
+Settings that differ between a laptop and a server are read from the environment, or from `.env`
+next to manage.py (by django-environ; `ENV_FILE` names another file).
+
+Without these the site uses SQLite and DEBUG, and only serves localhost.
 """
 
 from pathlib import Path
@@ -17,10 +18,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 
-# --- How safe -----------------------------------------------------------------------------
+# --- Security -----------------------------------------------------------------------------
 
-# On by default, because this is a demo: with ALLOWED_HOSTS as it is below, a copy that
-# reaches a public address by accident answers nobody.
+# On by default, because this is a demo. With the default ALLOWED_HOSTS, a copy at a public address
+# rejects all requests.
 DEBUG = env.bool("DEBUG", default=True)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 
@@ -37,10 +38,10 @@ SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=not DEBUG)
 SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=not DEBUG)
 if env.bool("BEHIND_TLS_PROXY", default=False):
-    # Only where a proxy always sets this header itself: a client could send it too.
+    # Only safe if the proxy always sets this header, since clients could send it.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# --- What is installed --------------------------------------------------------------------
+# --- Apps and middleware ------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "demo_site",
@@ -64,7 +65,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    # Before staticfiles, so that runserver serves files as a server would.
+    # Before staticfiles, so that runserver uses WhiteNoise as well.
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "wagtail_vector_index",
@@ -103,18 +104,18 @@ TEMPLATES = [
     },
 ]
 
-# --- Where things are kept ----------------------------------------------------------------
+# --- Storage ------------------------------------------------------------------------------
 
 VAR_DIR = BASE_DIR / "var"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Empty counts as not set: `DATABASE_URL= make demo` runs on SQLite whatever `.env` says.
+# An empty value overrides `.env`: `DATABASE_URL= make demo` uses SQLite.
 DATABASE_URL = env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR / 'demo.sqlite3'}"
 DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 USES_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # Without these, answers recorded at the same moment end in "database is locked".
+    # Without these, concurrent writes fail with "database is locked".
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -130,26 +131,26 @@ if REDIS_URL := env.str("REDIS_URL", default=""):
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
-# `manage.py db_worker` runs them.
+# Run by `manage.py db_worker`.
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
-# Empty until `collectstatic`, but WhiteNoise warns where there is none at all.
+# WhiteNoise warns if the directory does not exist.
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 MEDIA_URL = "/media/"
 MEDIA_ROOT = VAR_DIR / "media"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
-        # The manifest needs `collectstatic` first, which nobody wants on a laptop.
+        # The manifest requires `collectstatic`.
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
 
-# --- People -------------------------------------------------------------------------------
+# --- Users --------------------------------------------------------------------------------
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -167,8 +168,8 @@ EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="django.core.mail.backends.cons
 
 # --- Language and time --------------------------------------------------------------------
 
-# The pages are in English whatever the browser asks for, so there is no LocaleMiddleware.
-# German is here for the admin, where each person chooses a language of their own.
+# All pages are in English, so there is no LocaleMiddleware. German is for the admin, where users
+# choose their language.
 LANGUAGE_CODE = "en-gb"
 LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
 TIME_ZONE = "Europe/London"
@@ -181,7 +182,7 @@ WAGTAIL_SITE_NAME = "Tarrowby Harbour"
 WAGTAILADMIN_BASE_URL = env.str("WAGTAILADMIN_BASE_URL", default="http://localhost:8000")
 WAGTAIL_FRONTEND_LOGIN_TEMPLATE = "demo_site/login.html"
 WAGTAIL_PASSWORD_REQUIRED_TEMPLATE = "demo_site/password_required.html"
-# Nothing in the admin asks a server elsewhere: no version check, no portraits by e-mail.
+# The admin makes no requests to other servers.
 WAGTAIL_ENABLE_UPDATE_CHECK = False
 WAGTAIL_ENABLE_WHATS_NEW_BANNER = False
 WAGTAIL_GRAVATAR_PROVIDER_URL = None
@@ -189,17 +190,17 @@ WAGTAILSEARCH_BACKENDS = {"default": {"BACKEND": "wagtail.search.backends.databa
 WAGTAILDOCS_EXTENSIONS = ["csv", "docx", "key", "odt", "pdf", "pptx", "rtf", "txt", "xlsx", "zip"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
-# --- Search by meaning --------------------------------------------------------------------
+# --- Vector search ------------------------------------------------------------------------
 
-# Kept in the plugin's own index, which `manage.py finetune_switch index` builds. With
-# wagtail-vector-index's own providers in its place, `update_vector_indexes` does.
+# Stored in the plugin's own index, built by `manage.py finetune_switch index`. With one of
+# wagtail-vector-index's own providers, `update_vector_indexes` builds the indexes.
 WAGTAIL_VECTOR_INDEX_STORAGE_PROVIDERS = {
     "default": {"STORAGE_PROVIDER": "finetune_switch.vector_index.storage.SiteStorageProvider"}
 }
 if USES_POSTGRESQL:
     INSTALLED_APPS += ["django.contrib.postgres", "wagtail_vector_index.storage.pgvector"]
 
-# --- Which model answers ------------------------------------------------------------------
+# --- AI answers ---------------------------------------------------------------------------
 
 INSTALLED_APPS += ["finetune_switch", "finetune_switch.vector_index"]
 MIDDLEWARE += ["finetune_switch.middleware.CurrentSiteMiddleware"]
@@ -240,7 +241,7 @@ FINETUNE_SWITCH = {
     },
     "SEED_BACKEND": {
         "CONNECTION": "openai",
-        # Current on 21 November 2026, with no end announced.
+        # As of 21 November 2026, without an announced shutdown.
         "MODEL_NAME": env.str("MODEL_NAME", default="")
         or ("gpt-6-luna" if OPENAI_API_KEY else "standin-hosted"),
         "ALIAS": "hosted",
@@ -248,7 +249,7 @@ FINETUNE_SWITCH = {
         "CONTEXT_WINDOW": 16_384,
     },
     "RETENTION_DAYS": 30,
-    # As templates/demo_site/blocks/body.html writes them: sources lead to the very block.
+    # The ids in templates/demo_site/blocks/body.html, so that sources link to blocks.
     "INDEX": {"BLOCK_ANCHOR": "block-{id}"},
 }
 

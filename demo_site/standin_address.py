@@ -1,4 +1,4 @@
-"""Where the stand-in model server listens, as it wrote down itself when it started."""
+"""The address of the stand-in model server, read from the file that it writes when it starts."""
 
 import json
 import os
@@ -9,14 +9,14 @@ FOLDER = Path(__file__).resolve().parent.parent / "var"
 
 
 def port_file(port: int) -> Path:
-    """Where the stand-in of the demo on this port writes its address: two demos can run at once."""
+    """The address file of the demo on this port. Several demos can run at the same time."""
     return FOLDER / f"standin-{port}.json"
 
 
 def address() -> str:
-    """Its address; read at each question, since it may be started anew on another port.
+    """The URL of the stand-in that started last.
 
-    Every stand-in gives the same answers, so whichever started last will do.
+    Read for each question, since it may have been restarted on another port.
     """
     found = []
     for file in FOLDER.glob("standin*.json"):
@@ -34,7 +34,7 @@ def openai_address() -> str:
 
 
 def _is_running(pid: int) -> bool:
-    """One that was killed could not take its file away."""
+    # A process that was killed leaves its file behind.
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -20,5 +20,5 @@ urlpatterns = [
 if settings.DEBUG:
     urlpatterns += static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT)
 
-# Last, since Wagtail takes every path that is left.
+# Last, since Wagtail serves all remaining paths.
 urlpatterns += [path("", include(wagtail_urls))]

@@ -11,10 +11,10 @@ PER_PAGE = 10
 
 
 def search(request: HttpRequest) -> HttpResponse:
-    """Wagtail's own search by words, beside which the ask page can be judged."""
+    """Wagtail's own search, for comparison with the ask page."""
     words = request.GET.get("q", "").strip()[:200]
     if words:
-        # Public pages only: what a result quotes must be no more than its reader may open.
+        # Public pages only, since results quote their content.
         pages = (
             Page.objects.descendant_of(Site.find_for_request(request).root_page, inclusive=True)
             .live()
@@ -30,7 +30,6 @@ def search(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 def ask(request: HttpRequest) -> HttpResponse:
-    """The ask page: a form, and the answer of whichever backend the switch names."""
     question = request.GET.get("q", "").strip()
     site = Site.find_for_request(request)
     context = {

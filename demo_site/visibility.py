@@ -1,14 +1,13 @@
-"""Who sees that a page is there. Wagtail guards the page itself; a list of pages has to guard
-its titles and introductions on its own."""
+"""Lists of pages that a visitor may open. Wagtail only restricts access to the pages themselves."""
 
 from django.http import HttpRequest
 from wagtail.models import Page
 
 
 def children_open_to(request: HttpRequest, parent: Page) -> list[Page]:
-    """The live children that this visitor may open, in the order of the tree."""
+    """The live children that this visitor may open, in tree order."""
     children = parent.get_children().live()
-    # Most are public, and asking a page for its restrictions costs a query.
+    # Most pages are public, and checking the restrictions of a page costs a query.
     public = set(children.public().values_list("pk", flat=True))
     return [
         child

@@ -1,4 +1,4 @@
-"""How the house writes times, prices and lengths, on the page and in the search index."""
+"""The house style for times, prices and lengths, on pages and in the search index."""
 
 from datetime import time
 from decimal import Decimal
@@ -21,5 +21,5 @@ def say_price(value: Decimal) -> str:
 
 
 def say_length(metres: Decimal) -> str:
-    """9.4 metres (31 feet): both, since half of our visitors think in the other."""
+    """9.4 metres (31 feet)."""
     return f"{metres.normalize():f} metres ({round(float(metres) / 0.3048)} feet)"

@@ -1,6 +1,6 @@
-"""Where optional packages plug in. The core asks this register and imports none of them.
+"""The registry for adapters to optional packages, so that the core imports none of these.
 
-An adapter registers itself in its ``AppConfig.ready()``; ``finetune_switch.vector_index`` is one.
+An adapter, such as ``finetune_switch.vector_index``, registers itself in ``AppConfig.ready()``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which documents a search is about. ``None`` means all of them.
+    """The documents that a search covers. ``None`` means all sites or locales.
 
-    Documents without a site or a locale belong to every one. It is a hint to an index, which may
-    leave it aside: what it finds is checked again.
+    Documents without a site or a locale belong to all of them. An index may ignore the scope, since
+    retrieval checks its hits again.
     """
 
     site_id: int | None = None
@@ -32,7 +32,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class DeclaredBackend:
-    """A chat backend that another package's settings declare."""
+    """A chat backend declared in the settings of another package."""
 
     alias: str
     model_name: str
@@ -41,40 +41,37 @@ class DeclaredBackend:
 
 
 class BackendSource(Protocol):
-    """A package whose own chat backends can be switched to."""
+    """A package with chat backends of its own."""
 
     def declared(self) -> Mapping[str, DeclaredBackend]:
-        """The backends that its settings declare now, by alias."""
+        """The currently declared backends, by alias."""
 
     def build(self, alias: str, config: Any) -> Any:
-        """One of them as a ``BaseChatBackend``, made from a ``BackendConfig``.
-
-        Both are in ``finetune_switch.backends``, which this module does not import.
-        """
+        """Make the ``finetune_switch.backends.BaseChatBackend`` for a ``BackendConfig``."""
 
 
 class SearchableIndex(Protocol):
-    """Something that finds texts like a question."""
+    """An index that finds texts similar to a question."""
 
     alias: str
 
     @property
     def label(self) -> str | Promise:
-        """What editors see."""
+        """The name shown to editors."""
 
     def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
-        """At most ``limit`` hits, best first. Nothing is checked yet: an index is only a hint.
+        """At most ``limit`` hits, best first. Retrieval checks permissions afterwards.
 
-        Fewer than ``limit`` mean that there are no more. Hits below ``threshold``, a cosine
-        similarity, are of no use to anybody and may be left out.
+        Fewer than ``limit`` hits mean that there are no more. Hits below ``threshold``, a cosine
+        similarity, may be left out.
         """
 
 
 class IndexSource(Protocol):
-    """A package whose indexes can be asked."""
+    """A package with indexes of its own."""
 
     def indexes(self) -> Sequence[SearchableIndex]:
-        """Those that can be asked now, made anew for each question."""
+        """The available indexes. New instances for each question."""
 
 
 _backend_sources: list[BackendSource] = []
@@ -91,20 +88,24 @@ def register_indexes(source: IndexSource) -> None:
 
 
 def register_indexed_models(models: Callable[[], Iterable[type[Model]]]) -> None:
-    """Have the site's own index hold these models as well, which are no pages.
+    """Add models other than pages to the site's own index.
 
-    They are asked for again whenever it matters: a package may know its models later than we do.
+    The callable is called on each use, since models may be registered later.
     """
     _model_sources.append(models)
 
 
+def has_model_sources() -> bool:
+    return bool(_model_sources)
+
+
 def adapter_models() -> list[type[Model]]:
-    """Models beside pages that the adapters want to be in the site's own index."""
+    """The models that adapters add to the site's own index."""
     return list(dict.fromkeys(model for source in _model_sources for model in source()))
 
 
 def declared_backends() -> dict[str, DeclaredBackend]:
-    """Every chat backend that the adapters' settings declare, by its alias there."""
+    """The chat backends declared in the adapters' settings, by alias."""
     return {
         alias: declared
         for source in _backend_sources
@@ -113,7 +114,7 @@ def declared_backends() -> dict[str, DeclaredBackend]:
 
 
 def build_backend(alias: str, config: Any) -> Any | None:
-    """The adapters' backend of that alias, or ``None`` where no settings declare it (any more)."""
+    """The adapters' chat backend with this alias; ``None`` if it is not declared."""
     for source in _backend_sources:
         if alias in source.declared():
             return source.build(alias, config)
@@ -121,11 +122,12 @@ def build_backend(alias: str, config: Any) -> Any | None:
 
 
 def indexes() -> dict[str, SearchableIndex]:
-    """Every index that can be asked, by alias."""
+    """All available indexes, by alias."""
     return {index.alias: index for source in _index_sources for index in source.indexes()}
 
 
 def index(alias: str) -> SearchableIndex | None:
-    """The index of that alias, if it can be asked. Sources that come after its own make nothing."""
-    every = (found for source in _index_sources for found in source.indexes())
-    return next((found for found in every if found.alias == alias), None)
+    """The index with this alias, if available."""
+    # A generator, so that later sources need not create their indexes.
+    candidates = (found for source in _index_sources for found in source.indexes())
+    return next((found for found in candidates if found.alias == alias), None)

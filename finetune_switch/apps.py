@@ -16,4 +16,4 @@ class FinetuneSwitchConfig(AppConfig):
         adapters.register_indexes(SiteIndexes())
         checks.register_checks()
         signal_handlers.register_signal_handlers()
-        exclusions.install()
+        exclusions.add_panels()

@@ -1,7 +1,9 @@
-"""The only reader of ``settings.FINETUNE_SWITCH``: typed, and read at call time.
+"""Typed access to ``settings.FINETUNE_SWITCH``, read at call time.
 
-Addresses and keys of model servers are in the settings alone: never in the database, in a page or
-in a log line. ``connections`` makes objects of them.
+No other module reads the setting, except the checks. Addresses and keys of model servers are only
+in the settings: never in the database, on a page or in a log line. ``connections`` makes objects of
+them. ``checks.options`` says which values an option takes; here a value of the wrong kind counts as
+left out where that is possible, so that a site goes on answering.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ class Deadlines:
     total: float = 120.0
 
     def override(self, **seconds: float | None) -> Deadlines:
-        """A copy in which every value that is given (not ``None``) takes the place of ours."""
+        """A copy with every value that is given and not ``None``."""
         return replace(self, **{key: value for key, value in seconds.items() if value is not None})
 
-    def with_options(self, options: Mapping[str, float] | None) -> Deadlines:
-        """A copy with the seconds that a ``DEADLINES`` setting names."""
-        return self.override(**{key.lower(): float(s) for key, s in (options or {}).items()})
+    def with_options(self, options: Any) -> Deadlines:
+        """A copy with the seconds of a ``DEADLINES`` setting."""
+        given = _given(self, options).items()
+        return replace(self, **{name: float(value) for name, value in given if value is not None})
 
 
 EMBEDDING_BATCH_SIZE = 64
@@ -43,8 +46,8 @@ class EmbeddingSettings:
     ``dimensions`` asks the model for vectors of that size; ``batch_size`` is in texts a request.
     """
 
-    connection: str
-    model_name: str
+    connection: str = ""
+    model_name: str = ""
     dimensions: int | None = None
     batch_size: int = EMBEDDING_BATCH_SIZE
     max_tokens: int = EMBEDDING_MAX_TOKENS
@@ -53,11 +56,12 @@ class EmbeddingSettings:
 
 @dataclass(frozen=True)
 class VisitorSettings:
-    """What visitors may ask, ``FINETUNE_SWITCH["VISITORS"]``. A limit that is ``None`` is off.
+    """What visitors may ask, ``FINETUNE_SWITCH["VISITORS"]``. ``None`` turns a limit off.
 
-    ``questions_a_minute`` and ``questions_a_day`` hold for each visitor; the others for all
-    visitors of a site. ``streams`` are answers under way at once; the length is in characters.
-    ``trusted_proxies`` is how many entries of ``X-Forwarded-For``, from the last, are believed.
+    ``questions_a_minute`` and ``questions_a_day`` hold for each visitor, the other limits for all
+    visitors of a site together. ``streams`` is how many answers may be under way at once,
+    ``max_question_length`` is in characters, and ``trusted_proxies`` is how many entries of
+    ``X-Forwarded-For``, from the last, are believed.
     """
 
     fact_lock: bool = True
@@ -73,63 +77,28 @@ class VisitorSettings:
     cache: str = "default"
 
 
-CONNECTION_OPTIONS: Mapping[str, str] = {
-    "PROVIDER": "the provider as litellm names it: openai, ollama_chat, …",
-    "LABEL": "a name for people",
-    "API_BASE": "the server's address: a string, or a callable that returns one",
-    "API_BASE_FILE": "a file that holds the server's address",
-    "API_KEY": "the key to sign in with",
-    "DATA_DESTINATION": 'in words, where a question goes: "our own server, London"',
-    "DEADLINES": "seconds: FIRST_TOKEN, IDLE, TOTAL",
-}
-REQUIRED_CONNECTION_OPTIONS = ("PROVIDER", "DATA_DESTINATION")
-DEADLINE_OPTIONS = ("FIRST_TOKEN", "IDLE", "TOTAL")
-
-OPTIONS: Mapping[str, Any] = {
-    "CONNECTIONS": {},
-    "DEADLINES": {},
-    "SEED_BACKEND": None,
-    "RECORD_VISITOR_QUESTIONS": True,
-    "RETENTION_DAYS": 90,
-    "DATABASE_THREADS": 8,
-    "INDEX": {},
-    "VISITORS": {},
-}
-SEED_OPTIONS = ("CONNECTION", "MODEL_NAME", "ALIAS", "LABEL", "CONTEXT_WINDOW")
-INDEX_OPTIONS = (
-    "EMBEDDINGS",
-    "STORE",
-    "STORE_OPTIONS",
-    "MODELS",
-    "EXCLUDE_PAGE_TYPES",
-    "EXCLUDE_FIELDS",
-    "BLOCK_ANCHOR",
-    "TEXT_RANKING",
-)
-VISITORS_OPTIONS = tuple(option.name.upper() for option in fields(VisitorSettings))
-WHEN_USED_UP = ("extractive", "search")
-EMBEDDING_OPTIONS = (
-    "CONNECTION",
-    "MODEL_NAME",
-    "DIMENSIONS",
-    "BATCH_SIZE",
-    "MAX_TOKENS",
-    "PARAMETERS",
-)
-REQUIRED_EMBEDDING_OPTIONS = ("CONNECTION", "MODEL_NAME")
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
-def _get(option: str) -> Any:
-    return getattr(settings, SETTING, {}).get(option, OPTIONS[option])
+def _given(options_of: Any, values: Any) -> dict[str, Any]:
+    """The values of a dictionary that a dataclass has a field for, by the field's name."""
+    names = [(option.name, option.name.upper()) for option in fields(options_of)]
+    return {name: values[option] for name, option in names if option in _mapping(values)}
+
+
+def declared() -> Mapping[str, Any]:
+    """The options as they are written in the settings; empty where that is no dictionary."""
+    return _mapping(getattr(settings, SETTING, None))
 
 
 def default_deadlines() -> Deadlines:
-    return Deadlines().with_options(_get("DEADLINES"))
+    return Deadlines().with_options(declared().get("DEADLINES"))
 
 
 def declared_connections() -> Mapping[str, Any]:
     """The options of each connection by its alias, as they are written in the settings."""
-    return _get("CONNECTIONS") or {}
+    return _mapping(declared().get("CONNECTIONS"))
 
 
 def connection_aliases() -> list[str]:
@@ -137,83 +106,62 @@ def connection_aliases() -> list[str]:
 
 
 def seed_backend() -> Mapping[str, Any] | None:
-    """What the first backend row is made from (``MODEL_NAME`` in the environment), or nothing."""
-    seed = _get("SEED_BACKEND")
-    return seed if seed and seed.get("MODEL_NAME") and seed.get("CONNECTION") else None
+    """What the first backend row is made from, or ``None`` without a model name or connection."""
+    seed = _mapping(declared().get("SEED_BACKEND"))
+    return seed if seed.get("MODEL_NAME") and seed.get("CONNECTION") else None
 
 
 def record_visitor_questions() -> bool:
-    return bool(_get("RECORD_VISITOR_QUESTIONS"))
+    return bool(declared().get("RECORD_VISITOR_QUESTIONS", True))
 
 
 def retention_days() -> int | None:
     """Days a visitor's exchange is kept, or ``None`` for ever."""
-    days = _get("RETENTION_DAYS")
+    days = declared().get("RETENTION_DAYS", 90)
     return None if days is None else int(days)
 
 
-def database_threads() -> int:
-    return int(_get("DATABASE_THREADS"))
-
-
-def _index(option: str) -> Any:
-    return (_get("INDEX") or {}).get(option)
+def _index() -> Mapping[str, Any]:
+    return _mapping(declared().get("INDEX"))
 
 
 def embedding_settings() -> EmbeddingSettings | None:
     """Which embedding model the settings ask for; ``None`` is the embedded one."""
-    values = _index("EMBEDDINGS")
+    values = _index().get("EMBEDDINGS")
     if not values:
         return None
-    dimensions = values.get("DIMENSIONS")
-    return EmbeddingSettings(
-        connection=str(values.get("CONNECTION") or ""),
-        model_name=str(values.get("MODEL_NAME") or ""),
-        dimensions=int(dimensions) if dimensions else None,
-        batch_size=int(values.get("BATCH_SIZE") or EMBEDDING_BATCH_SIZE),
-        max_tokens=int(values.get("MAX_TOKENS") or EMBEDDING_MAX_TOKENS),
-        parameters=values.get("PARAMETERS") or {},
-    )
+    given = {name: value for name, value in _given(EmbeddingSettings, values).items() if value}
+    for name in given.keys() & {"dimensions", "batch_size", "max_tokens"}:
+        given[name] = int(given[name])
+    return EmbeddingSettings(**given)
 
 
 def index_store() -> str | None:
     """The store that the settings name, or ``None`` to let the database decide."""
-    return _index("STORE") or None
-
-
-def store_options() -> dict[str, Any]:
-    return dict(_index("STORE_OPTIONS") or {})
+    return _index().get("STORE") or None
 
 
 def indexed_model_labels() -> list[str]:
     """Models beside pages that are indexed, as ``app_label.ModelName``."""
-    return list(_index("MODELS") or [])
+    return list(_index().get("MODELS") or [])
 
 
 def excluded_page_types() -> list[str]:
     """Page types that are left out of the index, as ``app_label.ModelName``."""
-    return list(_index("EXCLUDE_PAGE_TYPES") or [])
+    return list(_index().get("EXCLUDE_PAGE_TYPES") or [])
 
 
 def excluded_fields() -> list[str]:
-    return list(_index("EXCLUDE_FIELDS") or [])
+    return list(_index().get("EXCLUDE_FIELDS") or [])
 
 
 def block_anchor() -> str:
     """The anchor of a StreamField's block on its page, such as ``block-{id}``; empty for none."""
-    return str(_index("BLOCK_ANCHOR") or "")
-
-
-def text_ranking() -> bool:
-    """Whether words count beside meaning."""
-    return _index("TEXT_RANKING") is not False
+    return str(_index().get("BLOCK_ANCHOR") or "")
 
 
 def visitors() -> VisitorSettings:
-    given = _get("VISITORS") or {}
-    return VisitorSettings(
-        **{option.lower(): given[option] for option in VISITORS_OPTIONS if option in given}
-    )
+    return VisitorSettings(**_given(VisitorSettings, declared().get("VISITORS")))
 
 
 def fact_lock() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
@@ -24,7 +23,6 @@ class Connection:
     data_destination: str
     deadlines: Deadlines
     api_base: str | Callable[[], str] | None = field(default=None, repr=False)
-    api_base_file: str | Path | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
 
     @property
@@ -32,29 +30,24 @@ class Connection:
         return self.provider in ("ollama", "ollama_chat")
 
     def get_api_base(self) -> str | None:
-        """The server's address, read anew: a callable or a file may give another one each time.
+        """The server's address, or ``None`` for the provider's own. A callable is called each time.
 
-        Raises :class:`ConnectionNotConfigured` when the callable fails, the file cannot be read, or
-        what they give is not an ``http(s)`` address.
+        Raises :class:`ConnectionNotConfigured` when the callable fails, or when the address does
+        not begin with ``http://`` or ``https://``.
         """
+        if not self.api_base:
+            return None
         try:
-            if self.api_base_file is not None:
-                value = Path(self.api_base_file).read_text(encoding="utf-8").strip()
-            elif callable(self.api_base):
-                value = self.api_base() or ""
-            else:
-                value = self.api_base or ""
-            parts = urlsplit(str(value))
+            value = self.api_base() if callable(self.api_base) else self.api_base
         except Exception as error:
             raise ConnectionNotConfigured(
                 _("The address of the model server could not be read."),
                 code="misconfigured",
-                remedy=_('Look at API_BASE or API_BASE_FILE of the connection "%(alias)s".')
-                % {"alias": self.alias},
+                remedy=_('Look at API_BASE of the connection "%(alias)s".') % {"alias": self.alias},
             ) from error
-        if not value:
-            return None
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+        # A callable that gives nothing must not send questions to the provider's own server.
+        address = str(value).strip().rstrip("/")
+        if not is_web_address(address):
             raise ConnectionNotConfigured(
                 _("The address of the model server is not a web address."),
                 code="misconfigured",
@@ -63,11 +56,20 @@ class Connection:
                 )
                 % {"alias": self.alias},
             )
-        return str(value).rstrip("/")
+        return address
+
+
+def is_web_address(value: str) -> bool:
+    """Whether this is an ``http`` or ``https`` address with a host."""
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def connections() -> dict[str, Connection]:
-    """Every connection of the settings that is complete enough to be used, by alias."""
+    """Every connection of the settings that has a provider, by alias."""
     found = {}
     for alias in conf.connection_aliases():
         try:
@@ -78,7 +80,11 @@ def connections() -> dict[str, Connection]:
 
 
 def get_connection(alias: str) -> Connection:
-    """The connection of that alias. Raises :class:`ConnectionNotConfigured` where it has left."""
+    """The connection of that alias.
+
+    Raises :class:`ConnectionNotConfigured` where the settings do not declare it, or without a
+    provider.
+    """
     declared = conf.declared_connections().get(alias)
     if not isinstance(declared, Mapping) or "PROVIDER" not in declared:
         raise ConnectionNotConfigured(
@@ -94,6 +100,5 @@ def get_connection(alias: str) -> Connection:
         data_destination=str(declared.get("DATA_DESTINATION", "")),
         deadlines=conf.default_deadlines().with_options(declared.get("DEADLINES")),
         api_base=declared.get("API_BASE") or None,
-        api_base_file=declared.get("API_BASE_FILE") or None,
         api_key=declared.get("API_KEY") or None,
     )

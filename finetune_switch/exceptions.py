@@ -1,4 +1,4 @@
-"""One exception tree. A message is safe to show; what really happened is chained behind it."""
+"""The exceptions of this package. Messages are safe to show; the cause is chained."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from django.utils.functional import Promise
 
 
 class FinetuneSwitchError(Exception):
-    """Base of everything this package raises on purpose. Do not raise it directly."""
+    """Base class of the package's exceptions."""
 
 
 class BackendError(FinetuneSwitchError):
-    """A backend did not answer. The message is a sentence that is safe to show to anybody.
+    """A backend did not answer. The message is a sentence that is safe to show to visitors.
 
-    ``code`` names the kind of failure for programs (``"refused"``, ``"unauthorized"``, …);
-    ``remedy`` says what the site's team can do about it, and is for the admin and the shell only.
+    ``code`` is the kind of failure (``"refused"``, ``"unauthorized"``, …). ``remedy`` tells the
+    site's team what to do, and is only shown in the admin and the shell.
     """
 
+    # Whether the question can be sent again, provided that no text has been received.
     retryable = False
-    """Whether the same question may be sent again, as long as no text has come."""
+    # In seconds, as requested by the server.
     retry_after: float | None = None
-    """Seconds that the server asked us to wait before that."""
 
     def __init__(self, message: str | Promise, *, code: str = "failed", remedy: str = "") -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class BackendError(FinetuneSwitchError):
 
 
 class ConnectionNotConfigured(BackendError):
-    """The settings no longer declare what a backend needs: its connection, alias or address."""
+    """A backend's connection, alias or address is not declared in the settings."""
 
 
 class EmbeddingError(BackendError):
@@ -36,31 +36,31 @@ class EmbeddingError(BackendError):
 
     @property
     def is_meaningless_text(self) -> bool:
-        """Whether the text itself has no vector, such as a row of signs: nothing is like it."""
+        """Whether the text has no vector, such as a row of punctuation marks."""
         return self.code in ("zero_vector", "empty_text")
 
 
 class DeadlineExceeded(BackendError):
-    """A deadline of ours passed: first token, idle time or total."""
+    """The deadline for the first token, idle time or total time has passed."""
 
 
 class SwitchConflict(FinetuneSwitchError):
-    """The switch was turned by somebody else since the page was opened. Safe to show."""
+    """Somebody else has switched since the page was opened."""
 
 
 class IndexBusy(FinetuneSwitchError):
-    """The index is being built by somebody else. Safe to show."""
+    """Another build of the index is queued or running."""
 
 
 class InvalidQuestion(FinetuneSwitchError):
-    """There is nothing to ask, or too much of it. Safe to show."""
+    """The question is empty or too long."""
 
 
 class Refused(FinetuneSwitchError):
-    """A visitor's question is not taken. Safe to show.
+    """A visitor's question is rejected.
 
-    ``code`` says to programs why; ``status`` is HTTP's, and ``retry_after`` the seconds after which
-    it may be asked again, where that is known.
+    ``code`` is the reason, ``status`` the HTTP status, and ``retry_after`` the number of seconds to
+    wait, if known.
     """
 
     def __init__(

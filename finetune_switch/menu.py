@@ -1,4 +1,4 @@
-"""The plugin's part of the admin's menu."""
+"""The plugin's group in the admin menu."""
 
 from __future__ import annotations
 

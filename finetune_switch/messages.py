@@ -1,4 +1,4 @@
-"""Types that a prompt and a conversation are made of."""
+"""The types of prompts and conversations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True)
 class Turn:
-    """An earlier question of the same conversation, and what was answered."""
+    """An earlier question of the conversation, with its answer."""
 
     question: str
     answer: str = ""

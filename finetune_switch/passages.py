@@ -1,4 +1,4 @@
-"""What is found for a question: hits of an index, and passages that an asker may see."""
+"""Search results: hits of an index, and passages that an asker may see."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 @dataclass(frozen=True)
 class Hit:
-    """What an index returns: a text, its cosine similarity, and the object that it came from.
+    """A search result of an index: a text, its cosine similarity and its object.
 
     ``model`` is ``app_label.model_name`` and ``object_id`` the primary key as text. ``anchor`` is
-    the place of the text on its page, where that is known; ``found_by`` names the rankings that
-    found it: ``"vector"``, ``"text"``.
+    the fragment of the text on its page, if known. ``found_by`` names the rankings that found it:
+    ``"vector"``, ``"text"``.
     """
 
     text: str
@@ -30,9 +30,10 @@ class Hit:
 
 @dataclass(frozen=True)
 class Source:
-    """The page (or other object) that a passage came from. ``url`` leads to the very place.
+    """The page or other object that a passage comes from.
 
-    It is an address of the web, or empty: whoever shows a source makes a link of it.
+    ``url`` includes the anchor of the passage. It is a web address that is safe to link to, or
+    empty.
     """
 
     title: str
@@ -41,24 +42,24 @@ class Source:
     object_id: str
 
     def __post_init__(self) -> None:
-        if not _is_of_the_web(self.url):
+        if not _is_web_address(self.url):
             object.__setattr__(self, "url", "")
 
 
-def _is_of_the_web(url: str) -> bool:
+def _is_web_address(url: str) -> bool:
     try:
         host = urlsplit(url).netloc
     except ValueError:
         return False
-    # Before an "@" stands what looks like a host and is none.
+    # In "https://host@other/", "host" looks like the host but is not.
     return "@" not in host and url_has_allowed_host_and_scheme(url, allowed_hosts={host})
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A retrieved piece of text with its score and its source, as the models get it.
+    """A retrieved text with its score and source, as given to models.
 
-    ``number`` counts from 1; it is what an answer cites as ``[number]``.
+    ``number`` counts from 1. Answers cite the passage as ``[number]``.
     """
 
     number: int

@@ -1,16 +1,36 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.core.signals import request_started
+from django.db.backends.signals import connection_created
 from django.db.models import Model
-from django.db.models.signals import post_delete, post_migrate, post_save, pre_delete, pre_save
+from django.db.models.signals import (
+    ModelSignal,
+    post_delete,
+    post_migrate,
+    post_save,
+    pre_delete,
+    pre_save,
+)
+from django.dispatch import Signal
+from wagtail.models import PageViewRestriction, Site, get_page_models
 from wagtail.signals import post_page_move
 
+from . import adapters
+from .access.visibility import page_model
 from .backends.registration import synchronise_backends
 from .index import upkeep
+from .index.shown_models import shown_models
 from .index.signals import index_activated
+from .index.sources import indexed_models
+from .models import Exclusion, PreparedAnswer
 from .prepared.similarity import embed_before_save, renew_vectors
+
+RECONNECT_UID = "finetune_switch.reconnect_indexed_models"
 
 
 def synchronise_after_migrate(
@@ -41,16 +61,20 @@ def mark_after_save(
 
 
 def mark_before_delete(sender: type[Model], instance: Model, **kwargs: Any) -> None:
-    # Afterwards nobody knows any more which pages showed it.
+    # Wagtail's index of references forgets a deleted object.
     upkeep.mark_users(instance)
 
 
 def mark_after_delete(sender: type[Model], instance: Model, **kwargs: Any) -> None:
-    upkeep.mark_saved(instance)
+    upkeep.mark_changed(instance)
 
 
 def mark_after_move(sender: Any, instance: Any, **kwargs: Any) -> None:
     upkeep.mark_page(instance.pk, subtree=True)
+
+
+def forget_exclusion(sender: type[Model], instance: Model, **kwargs: Any) -> None:
+    Exclusion.objects.filter(page_id=instance.pk).delete()
 
 
 def embed_examples_before_save(
@@ -68,18 +92,48 @@ def renew_vectors_of_prepared_answers(sender: Any, **kwargs: Any) -> None:
     renew_vectors()
 
 
+def connect_indexed_models() -> None:
+    """Connect the signals of the models that the index depends on, and of no others.
+
+    Safe to repeat: adapters may register models later. Takes 7 µs if the models are the same.
+    """
+    _connect_models(frozenset(indexed_models()))
+
+
+def reconnect_indexed_models(sender: Any, signal: Signal, **kwargs: Any) -> None:
+    connect_indexed_models()
+    if apps.ready and not adapters.has_model_sources():
+        # Without adapters, the models depend on the settings only.
+        signal.disconnect(dispatch_uid=RECONNECT_UID)
+
+
+@cache
+def _connect_models(indexed: frozenset[type[Model]]) -> None:
+    page = page_model()
+    shown = shown_models(indexed)
+    # Deleting a page also sends the signals of its base class; saving it does not.
+    _connect(post_save, mark_after_save, [*get_page_models(), *shown, Site, PageViewRestriction])
+    _connect(pre_delete, mark_before_delete, [page, *shown])
+    _connect(post_delete, mark_after_delete, [page, *shown, Site, PageViewRestriction])
+
+
+def _connect(signal: ModelSignal, handler: Callable[..., None], models: Iterable[Any]) -> None:
+    for model in models:
+        signal.connect(handler, sender=model, dispatch_uid=f"finetune_switch.{handler.__name__}")
+
+
 def register_signal_handlers() -> None:
     post_migrate.connect(
         synchronise_after_migrate, dispatch_uid="finetune_switch.synchronise_after_migrate"
     )
-    post_save.connect(mark_after_save, dispatch_uid="finetune_switch.mark_after_save")
-    pre_delete.connect(mark_before_delete, dispatch_uid="finetune_switch.mark_before_delete")
-    post_delete.connect(mark_after_delete, dispatch_uid="finetune_switch.mark_after_delete")
-    pre_save.connect(
-        embed_examples_before_save,
-        sender="finetune_switch.PreparedAnswer",
-        dispatch_uid="finetune_switch.embed_examples_before_save",
-    )
+    connect_indexed_models()
+    # Adapters may register models after this app is ready, for example in the URLconf.
+    for signal in (connection_created, request_started):
+        signal.connect(reconnect_indexed_models, dispatch_uid=RECONNECT_UID)
+    _connect(post_save, mark_after_save, [Exclusion])
+    _connect(post_delete, mark_after_delete, [Exclusion])
+    _connect(post_delete, forget_exclusion, [page_model()])
+    _connect(pre_save, embed_examples_before_save, [PreparedAnswer])
     index_activated.connect(
         renew_vectors_of_prepared_answers,
         dispatch_uid="finetune_switch.renew_vectors_of_prepared_answers",

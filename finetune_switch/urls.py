@@ -1,4 +1,4 @@
-"""What a site includes for its visitors: ``path("answers/", include("finetune_switch.urls"))``."""
+"""URLs for visitors: ``path("answers/", include("finetune_switch.urls"))``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .visitors.endpoints.description import describe
 from .visitors.endpoints.feedback import give_feedback
 from .visitors.endpoints.search import results, search
 
-# The admin's views have the namespace "finetune_switch".
+# The namespace of the admin's views is "finetune_switch".
 app_name = "finetune_visitors"
 
 urlpatterns = [
-    # They look for themselves at where a request comes from; the docstring of the first says why.
+    # They check the origin of a request instead of a CSRF token; see visitors/endpoints/guards.py.
     path("ask/", csrf_exempt(ask), name="ask"),
     path(
         "conversation/",

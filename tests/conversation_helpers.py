@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from demo_site.standin.prompts import hear_follow_up
+from demo_site.standin.prompts import parse_follow_up
 from finetune_switch.messages import Turn
 from finetune_switch.models import ChatBackend, Switch
 from tests.helpers import make_backend
@@ -47,4 +47,4 @@ def switch_to(
 
 def rewriting_to(question: str, said: str) -> Callable[[Sequence[Any]], str]:
     """A model that makes this question of every follow-up, and says this to every other."""
-    return lambda messages: question if hear_follow_up(messages) else said
+    return lambda messages: question if parse_follow_up(messages) else said

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from demo_site.standin import StandIn
-from finetune_switch.answers import Answer, AsyncAnswer, aanswer, answer
+from finetune_switch.answers import Answer, AskedQuestion, AsyncAnswer
 from finetune_switch.answers.events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from finetune_switch.conf import Deadlines
 from finetune_switch.connections import Connection
@@ -120,14 +120,14 @@ Ask = Callable[..., Asked]
 
 def ask_sync(question: str = QUESTION, **options: Any) -> Asked:
     started = time.monotonic()
-    pending = answer(question, **options)
+    pending = Answer(AskedQuestion(question, **options))
     events = list(pending)
     return Asked(pending, events, time.monotonic() - started)
 
 
 def ask_async(question: str = QUESTION, **options: Any) -> Asked:
     started = time.monotonic()
-    pending = aanswer(question, **options)
+    pending = AsyncAnswer(AskedQuestion(question, **options))
 
     async def read() -> list[Event]:
         return [event async for event in pending]

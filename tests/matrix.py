@@ -32,7 +32,7 @@ VERSIONS = (
     ("Django>=6.0,<6.1", "wagtail>=7.4,<7.5", "3.12"),
     ("Django>=6,<7", "wagtail>=8.0,<9", "3.12"),
 )
-LITELLM = {"oldest": "litellm>=1.80,<1.81", "newest": "litellm>=1.80"}
+LITELLM = {"oldest": "litellm>=1.90,<1.91", "newest": "litellm>=1.90,<1.107"}
 CONTRACT = ("tests/backends/test_contract.py", "tests/backends/test_requests.py")
 TESTS = "not browser and not wheel and not servers"
 # About model servers and litellm, which are the same whatever Django and Wagtail are.

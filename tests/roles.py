@@ -73,6 +73,11 @@ def make_user(role: str, *, other_site: Site | None = None) -> Any:
     return user
 
 
+def grant(user: Any, *codenames: str) -> None:
+    """More permissions than those of the user's role."""
+    user.groups.get().permissions.add(*find_permissions(codenames))
+
+
 def find_permissions(codenames: Iterable[str]) -> list[Permission]:
     found = list(
         Permission.objects.filter(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from finetune_switch import conf
@@ -53,7 +55,7 @@ class TestAddresses:
         for option in (
             {"API_BASE": "http://gpu.example:11434"},
             {"API_BASE": lambda: "http://gpu.example:11434/"},
-            {"API_BASE_FILE": str(file)},
+            {"API_BASE": file.read_text},
         ):
             assert declare(settings, **option).get_api_base() == "http://gpu.example:11434"
         assert declare(settings).get_api_base() is None
@@ -73,7 +75,10 @@ class TestAddresses:
             {"API_BASE": lambda: {}["missing"]},
             {"API_BASE": lambda: 7},
             {"API_BASE": "http://[::1"},
-            {"API_BASE_FILE": "/no/such/file"},
+            {"API_BASE": Path("/no/such/file").read_text},
+            {"API_BASE": lambda: ""},
+            {"API_BASE": lambda: None},
+            {"API_BASE": lambda: " \n"},
         ],
     )
     def test_that_is_none(self, settings, option):
@@ -90,6 +95,38 @@ def test_a_connection_that_is_gone_or_incomplete(settings):
     for alias in ("half", "odd", "never-was"):
         with pytest.raises(ConnectionNotConfigured, match="no longer configured"):
             get_connection(alias)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["openai"],
+        {"CONNECTIONS": ["openai"]},
+        {"DEADLINES": 30},
+        {"DEADLINES": {"FIRST": 5}},
+        {"DEADLINES": {"IDLE": None}},
+        {"CONNECTIONS": {"ours": {"PROVIDER": "openai", "DEADLINES": 5}}},
+        {"CONNECTIONS": {"ours": {"PROVIDER": "openai", "DEADLINES": {"FIRST": 5}}}},
+        {"SEED_BACKEND": "gpt"},
+        {"INDEX": ["page"]},
+        {"VISITORS": True},
+        {"VISITORS": {"FACTLOCK": False}},
+    ],
+)
+def test_a_value_of_the_wrong_kind_counts_as_left_out(settings, wrong):
+    """A check reports it; a site that is running goes on."""
+    settings.FINETUNE_SWITCH = wrong
+    assert all(one.deadlines == conf.Deadlines() for one in connections().values())
+    assert conf.default_deadlines() == conf.Deadlines()
+    assert conf.seed_backend() is None
+    assert conf.embedding_settings() is None
+    assert conf.visitors() == conf.VisitorSettings()
+    assert conf.excluded_fields() == []
+
+
+def test_an_embedding_model_of_the_wrong_kind_is_not_the_embedded_one(settings):
+    settings.FINETUNE_SWITCH = {"INDEX": {"EMBEDDINGS": "text-embedding-3-small"}}
+    assert conf.embedding_settings() == conf.EmbeddingSettings()
 
 
 def test_a_key_is_never_shown(connections):

@@ -1,4 +1,4 @@
-"""Parts that the tests of wagtail-vector-index's calls over our index share."""
+"""Helpers for the tests of wagtail-vector-index's API with our storage provider."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from wagtail_vector_index.storage.models import (
 )
 
 from finetune_switch.access import Asker
-from finetune_switch.vector_index import part_search as searching
-from finetune_switch.vector_index import parts
+from finetune_switch.signal_handlers import connect_indexed_models
+from finetune_switch.vector_index import part_search, parts
 from finetune_switch.vector_index.storage import SiteStorageProvider
 from tests.helpers import run
 
@@ -36,7 +36,7 @@ def member():
 
 
 def run_here(coroutine):
-    """In the context of the caller, as a server's own loop would."""
+    """Run a coroutine in the caller's context, as a server does."""
 
     async def wait():
         return await asyncio.create_task(coroutine, context=context)
@@ -62,15 +62,15 @@ def call_async(index, verb, *args, **kwargs):
     return run_here(getattr(index, f"a{verb}")(*args, **kwargs))
 
 
-def nothing_is_few(monkeypatch):
-    """Have the store asked of parts of any size."""
-    for module in (parts, searching):
-        monkeypatch.setattr(module, "FEW", 0)
+def disable_exact_search(monkeypatch):
+    """Search parts of any size in the store."""
+    for module in (parts, part_search):
+        monkeypatch.setattr(module, "EXACT_SEARCH_LIMIT", 0)
 
 
 @contextmanager
 def registering():
-    """Registers indexes over querysets until the end, over our storage provider or another."""
+    """Yields a function that registers indexes until the end of the context."""
     before = dict(registry._registry)
 
     def add(*querysets, name="TestIndex", provider=SiteStorageProvider, **values):
@@ -81,6 +81,7 @@ def registering():
         bases = (kind, provider.index_mixin, VectorIndex)
         index = type(name, bases, {"querysets": list(querysets), **values})()
         registry.register_index(index)
+        connect_indexed_models()
         return index
 
     try:

@@ -39,6 +39,7 @@ def make_exchange(
         for number, page in enumerate(pages, start=1)
     ]
     opened = timezone.now() - timedelta(days=days_ago)
+    answer = values.get("answer", "At nine.")
     exchange = Exchange.objects.create(
         site=site,
         question=question,
@@ -50,7 +51,8 @@ def make_exchange(
             "locale": "en-gb",
             "outcome": Outcome.COMPLETE,
             "citations": [passage["number"] for passage in passages],
-            "answer": "At nine.",
+            "answer": answer,
+            "shown_text": answer,
             "backend_state": {"label": "The model of then", "model": "model-1"},
             "first_token_seconds": 0.5,
             "duration_seconds": 2.0,

@@ -1,9 +1,8 @@
-"""The site's text: one TOML file for each section, questions.toml to try it with, and what
-people answer themselves in prepared.toml.
+"""The site's content: a TOML file for each section, questions.toml, visitors.toml, prepared.toml.
 
-Files are read in the order of their names. Each has the section itself in [section] and its
-pages in [[pages]]; keys are the fields of the page's model, and `body` is either marked-up
-text (see markup.py) or, for articles and sections, a list of blocks with one key each.
+The files of sections are read in alphabetical order. Each has the section in [section] and its
+pages in [[pages]]. Keys are fields of the page model. `body` is marked-up text (see markup.py) or,
+for articles and sections, a list of blocks with one key each.
 """
 
 import tomllib
@@ -23,12 +22,12 @@ def read_questions() -> list[dict]:
 
 
 def read_visitors() -> list[dict]:
-    """What visitors have asked: question and, of some, thumb and comment."""
+    """Visitors' questions: question, and optionally thumb, comment and follows."""
     return _read("visitors")
 
 
 def read_prepared() -> list[dict]:
-    """What people answer themselves: kind, answer, and questions, words and page, if any."""
+    """Prepared answers: kind, answer, and optionally questions, words and page."""
     return _read("prepared")
 
 

@@ -1,7 +1,7 @@
-"""A model server that needs no model: OpenAI's API and Ollama's on one port, faults included.
+"""A model server without a model: the APIs of OpenAI and Ollama on one port, including faults.
 
-The demo talks to it where no key and no GPU are at hand, and the tests talk to it always. It says
-what it is: the names of its models, ``owned_by``, its version and its ``Server`` header.
+The demo uses it without an API key or a GPU, and the tests always use it. Its model names,
+``owned_by``, version and ``Server`` header identify it as a stand-in.
 """
 
 from .server import Disconnect, RecordedRequest, StandIn

@@ -1,4 +1,4 @@
-"""``python -m demo_site.standin``: the stand-in as a process of its own."""
+"""``python -m demo_site.standin`` runs the stand-in as a separate process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .server import StandIn
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
-    over = threading.Event()
+    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, lambda *_: stopped.set())
     server = StandIn(
         options.flavour,
         port=options.port,
@@ -27,10 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     with server:
         if options.port_file:
-            _write(options.port_file, {"url": server.url, "port": server.port, "pid": os.getpid()})
+            _write_json(
+                options.port_file, {"url": server.url, "port": server.port, "pid": os.getpid()}
+            )
         print(f"Stand-in model server on {server.url}: no model, made-up answers", flush=True)
-        over.wait()
-    if options.port_file and _pid(options.port_file) == os.getpid():
+        stopped.wait()
+    if options.port_file and _read_pid(options.port_file) == os.getpid():
         options.port_file.unlink(missing_ok=True)
 
 
@@ -47,16 +49,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write(path: Path, value: dict[str, object]) -> None:
-    """Write a file that nobody can read half of."""
+def _write_json(path: Path, value: dict[str, object]) -> None:
+    # Replaced atomically, so that nobody reads a partial file.
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f"{path.suffix}.{os.getpid()}")
     draft.write_text(json.dumps(value) + "\n", encoding="utf-8")
     draft.replace(path)
 
 
-def _pid(path: Path) -> int | None:
-    """Who wrote the file: another stand-in may have taken it over."""
+def _read_pid(path: Path) -> int | None:
+    # Another stand-in may have overwritten the file.
     try:
         return json.loads(path.read_text(encoding="utf-8"))["pid"]
     except (OSError, ValueError):

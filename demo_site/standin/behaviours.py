@@ -1,4 +1,4 @@
-"""Which models there are, and what each of them does when it is asked."""
+"""The models of the stand-in, and their behaviour and faults."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ HTML_ANSWER = (
 HTML_PAGE = "<!DOCTYPE html><html><body><h1>Welcome to the proxy</h1></body></html>\n"
 HUGE_SIZE = 200_000
 TIDES = "The tide comes in and the tide goes out. "
+# Days until the shutdown of the model that has one announced.
 OLD_MODEL_DAYS = 54
-"""How many days a model whose end is announced still has, whenever it is asked."""
 
 CHAT_TEMPLATE = (
     "{{ range .Messages }}<|{{ .Role }}|>\n{{ .Content }}<|end|>\n{{ end }}<|assistant|>\n"
@@ -37,12 +37,13 @@ Messages = Sequence[Any]
 class Model:
     """A model of this server and its behaviour.
 
-    ``answer`` is a text or makes one of the messages; ``fault`` is a name from :data:`FAULTS`, and
-    ``seconds`` how long that fault takes. ``once`` lets only the first request fail. Pace is the
-    server's where it is ``None``. ``protocol`` (``openai``, ``ollama`` or both) says where a model
-    is listed, not where it answers. ``usage=False`` leaves all token counts out; with
-    ``renders=False`` a request to render the prompt only is answered like any other, as Ollama does
-    where it leaves the template to llama-server.
+    ``answer`` is a text, or a function of the messages. ``fault`` is a name from :data:`FAULTS`,
+    and ``seconds`` its duration. With ``once``, only the first request fails. Where
+    ``tokens_per_second`` or ``first_token_seconds`` is ``None``, the server's applies.
+    ``protocol`` (``openai``, ``ollama`` or ``both``) decides where the model is listed; it answers
+    on both. ``usage=False`` omits token counts. With ``renders=False`` a request to only render the
+    prompt is answered like any other, as Ollama does if llama-server applies the template. A new
+    ``digest_salt`` changes the digest in ``/api/tags``, as recreating the model would.
     """
 
     name: str
@@ -62,7 +63,6 @@ class Model:
     renders: bool = True
     context_length: int = 4096
     digest_salt: str = field(default="", repr=False)
-    """Changes the digest of ``/api/tags``, as creating the model anew would."""
 
     def __post_init__(self) -> None:
         if self.fault and self.fault not in FAULTS:
@@ -74,12 +74,12 @@ class Model:
         return self.name if ":" in self.name else f"{self.name}:latest"
 
     @property
-    def hears_system(self) -> bool:
+    def reads_system_messages(self) -> bool:
         return ".System" in self.template or ".Messages" in self.template
 
     def render(self, messages: Messages) -> str:
-        """The prompt that Ollama would make of the messages with the model's template."""
-        if self.hears_system:
+        """The prompt that Ollama would render with the model's template."""
+        if self.reads_system_messages:
             turns = (
                 f"<|{message.get('role')}|>\n{prompts.content(message)}<|end|>\n"
                 for message in messages
@@ -89,14 +89,12 @@ class Model:
         return DEAF_TEMPLATE.replace("{{ .Prompt }}", "".join(last))
 
     def script(self, messages: Messages) -> Script:
-        """What this model does with these messages."""
         text = self.answer if isinstance(self.answer, str) else self.answer(messages)
         if self.fault:
             return FAULTS[self.fault](self, text, messages)
         return _plain(self, text, messages)
 
-    def healthy(self) -> Model:
-        """The same model without its fault: what comes after a fault that strikes once."""
+    def without_fault(self) -> Model:
         return replace(self, fault="", once=False)
 
 
@@ -112,12 +110,12 @@ def _refusing(name: str) -> Fault:
 
 
 def _after_some(*steps: Any) -> Fault:
-    """Three tokens, then these steps."""
+    """Sends three tokens, then these steps."""
     return lambda model, text, messages: [*list(say(text))[:3], *steps]
 
 
 def _slow(default: float) -> Fault:
-    """Silence before the first byte, headers included."""
+    """Waits before sending anything, including headers."""
     return lambda model, text, messages: [
         Wait(default if model.seconds is None else model.seconds),
         *say(text),
@@ -173,22 +171,23 @@ def _huge(model: Model, text: str, messages: Messages) -> Script:
     return [*(Say(whole[i : i + 1000]) for i in range(0, HUGE_SIZE, 1000)), Finish()]
 
 
-def _saying(answer: Callable[[Messages], str]) -> Fault:
+def _answering_with(answer: Callable[[Messages], str]) -> Fault:
     return lambda model, text, messages: [*say(answer(messages)), Finish()]
 
 
 def _rewriting(fault: Fault) -> Fault:
-    """Answers well, but has this fault where it is asked to rewrite a follow-up."""
+    """Answers questions, but has this fault when asked to rewrite a follow-up."""
     return lambda model, text, messages: (
-        fault if prompts.hear_follow_up(messages) is not None else _plain
+        fault if prompts.parse_follow_up(messages) is not None else _plain
     )(model, text, messages)
 
 
 def _echo_of_follow_up(messages: Messages) -> str:
-    heard = prompts.hear_follow_up(messages)
-    return heard.question if heard else ""
+    follow_up = prompts.parse_follow_up(messages)
+    return follow_up.question if follow_up else ""
 
 
+# By name. The model ``fault-NAME`` has the fault.
 FAULTS: dict[str, Fault] = {
     "unauthorized": _refusing("unauthorized"),
     "forbidden": _refusing("forbidden"),
@@ -226,22 +225,21 @@ FAULTS: dict[str, Fault] = {
     "length": lambda model, text, messages: [*say(text), Finish("length")],
     "content-filter": _after_some(Finish("content_filter")),
     "huge": _huge,
-    "echo-prompt": _saying(lambda messages: json.dumps(list(messages), ensure_ascii=False)),
+    "echo-prompt": _answering_with(lambda messages: json.dumps(list(messages), ensure_ascii=False)),
     "rewrite-hangs": _rewriting(lambda model, text, messages: [Wait(None)]),
     "rewrite-fails": _rewriting(_refusing("runner-died")),
-    "rewrite-echoes": _rewriting(_saying(_echo_of_follow_up)),
-    "html-answer": _saying(lambda messages: HTML_ANSWER),
+    "rewrite-echoes": _rewriting(_answering_with(_echo_of_follow_up)),
+    "html-answer": _answering_with(lambda messages: HTML_ANSWER),
     "no-usage": _plain,
     **dict.fromkeys(VECTOR_FAULTS, _plain),
 }
-"""What can go wrong, by name. The model ``fault-NAME`` does it."""
 
+# Faults for which a model ``fault-NAME-once`` fails on the first request only.
 ONCE = ("ratelimit", "load-failure", "busy")
-"""Faults that exist as ``fault-NAME-once`` too: one failure, then all is well."""
 
 
 def builtin_models() -> list[Model]:
-    """The demo's models, the tests' model, and one for each fault."""
+    """The models of the demo, the test model, and one for each fault."""
     faulty = [
         Model(
             f"fault-{name}",
@@ -254,14 +252,14 @@ def builtin_models() -> list[Model]:
         for name in FAULTS
     ]
     once = [Model(f"fault-{name}-once", fault=name, once=True, listed=False) for name in ONCE]
-    # Says so many words as it is asked for with ``max_tokens``.
+    # Writes as many words as ``max_tokens`` allows.
     talkative = Model("standin-talkative", answer=TIDES * 500, listed=False)
     return [*demo_models(), Model("test-model"), talkative, *faulty, *once]
 
 
 def demo_models() -> list[Model]:
-    grounded = voices.listening(voices.grounded)
-    invented = voices.listening(voices.inventive)
+    grounded = voices.answer_function(voices.grounded)
+    invented = voices.answer_function(voices.inventive)
     return [
         Model("standin-hosted", answer=grounded, protocol="openai", context_length=128_000),
         Model(
@@ -277,10 +275,12 @@ def demo_models() -> list[Model]:
             protocol="ollama",
             parent_model="standin-base:latest",
         ),
-        Model("standin-base:latest", answer=voices.listening(voices.untuned), protocol="ollama"),
+        Model(
+            "standin-base:latest", answer=voices.answer_function(voices.untuned), protocol="ollama"
+        ),
         Model(
             "standin-deaf:latest",
-            answer=voices.listening(voices.inventive, system=False),
+            answer=voices.answer_function(voices.inventive, system=False),
             protocol="ollama",
             parent_model="standin-base:latest",
             template=DEAF_TEMPLATE,

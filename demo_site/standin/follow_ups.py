@@ -1,4 +1,4 @@
-"""How the stand-in makes a follow-up into a question of its own: by a few rules, in English."""
+"""Rewrites follow-ups as standalone questions, by a few rules for English."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import re
 
 from .prompts import FollowUp
 
-_GOING_ON = re.compile(r"^(?:and|or|but|so|what about|how about)\b[\s,]*", re.IGNORECASE)
-_POINTING = re.compile(r"\b(?:it|they|them|that|there|this one)\b", re.IGNORECASE)
-_THING = re.compile(
+_CONNECTIVE = re.compile(r"^(?:and|or|but|so|what about|how about)\b[\s,]*", re.IGNORECASE)
+_PRONOUN = re.compile(r"\b(?:it|they|them|that|there|this one)\b", re.IGNORECASE)
+_NOUN_PHRASE = re.compile(
     r"\b(?:the|a|an|your|our) "
     r"(?:(?!(?:opens?|closes?|costs?|starts?|takes?|runs?|on|in|at|for|of|to)\b)\w+ ?){1,3}"
 )
-FEW_WORDS = 4
+SHORT_QUESTION_WORDS = 4
 
 
-def rewrite(heard: FollowUp) -> str:
-    """One question: what it points to put in its place, or what it adds put after the one before.
+def rewrite(follow_up: FollowUp) -> str:
+    """Replace a pronoun by its noun phrase, or append the follow-up to the previous question.
 
-    A follow-up that does neither is repeated.
+    If neither applies, the follow-up is returned unchanged.
     """
-    if not heard.earlier:
-        return heard.question
-    before, asked = heard.earlier[-1], heard.question
-    things = _THING.findall(before)
-    if things and _POINTING.search(asked):
-        thing = things[-1].strip()
-        return _POINTING.sub(
-            lambda match: f"to {thing}" if match[0].lower() == "there" else thing,
-            _as_question(asked),
+    if not follow_up.earlier:
+        return follow_up.question
+    previous, question = follow_up.earlier[-1], follow_up.question
+    noun_phrases = _NOUN_PHRASE.findall(previous)
+    if noun_phrases and _PRONOUN.search(question):
+        noun_phrase = noun_phrases[-1].strip()
+        return _PRONOUN.sub(
+            lambda match: f"to {noun_phrase}" if match[0].lower() == "there" else noun_phrase,
+            _as_question(question),
             count=1,
         )
-    rest = _GOING_ON.sub("", asked)
-    if rest != asked or len(asked.split()) < FEW_WORDS:
-        return f"{before.rstrip(' ?.!')} {rest[:1].lower()}{rest[1:].rstrip(' ?.!')}?"
-    return asked
+    rest = _CONNECTIVE.sub("", question)
+    if rest != question or len(question.split()) < SHORT_QUESTION_WORDS:
+        return f"{previous.rstrip(' ?.!')} {rest[:1].lower()}{rest[1:].rstrip(' ?.!')}?"
+    return question
 
 
 def _as_question(text: str) -> str:
-    rest = _GOING_ON.sub("", text)
+    rest = _CONNECTIVE.sub("", text)
     return f"{rest[:1].upper()}{rest[1:].rstrip(' ?.!')}?"

@@ -1,7 +1,7 @@
 """Ollama's native API.
 
-From Ollama's source at fb307609 (v0.33.0-rc2): ``server/routes.go``, ``api/types.go``. Errors are
-``{"error": "<text>"}``, durations nanoseconds, streams newline-delimited JSON.
+Errors are ``{"error": "<text>"}``, durations are in nanoseconds, and streams are newline-delimited
+JSON. Sources: Ollama at fb307609 (v0.33.0-rc2), ``server/routes.go`` and ``api/types.go``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from . import ollama_cards as cards
 from .behaviours import Model
 from .embeddings import embed_all
 from .ollama_errors import MID_STREAM, dumps, error, plain, read_json, refusal, respond
-from .playing import Answering, Wire, play
+from .playing import ActiveAnswer, Wire, play
 from .script import Refuse, Say, Wait, count
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 VERSION = "0.33.0-standin"
 KEEP_ALIVE_SECONDS = 300
-FAULTS_OF_PROXIES = ("unauthorized", "forbidden")
-"""They strike every path, not the chat alone."""
+# A proxy's faults apply to all paths, not only to chat.
+PROXY_FAULTS = ("unauthorized", "forbidden")
 
-# The options that Ollama checks (api/types.go:536-568); others are ignored.
+# The options that Ollama validates (api/types.go:536-568). It ignores others.
 _INTEGERS = {
     "num_ctx",
     "num_batch",
@@ -47,11 +47,11 @@ _FLOATS |= {"frequency_penalty"}
 _PART = re.compile(r"(\d+(?:\.\d*)?)(ms|s|m|h)")
 _DURATION = re.compile(rf"[-+]?(?:{_PART.pattern})+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-FOR_EVER = 1e9
+FOREVER_SECONDS = 1e9
 
 
 class OllamaWire(Wire):
-    """``POST /api/chat``: one object a line (routes.go:2097-2144)."""
+    """``POST /api/chat``: one JSON object per line (routes.go:2097-2144)."""
 
     stream_type = "application/x-ndjson"
 
@@ -72,17 +72,17 @@ class OllamaWire(Wire):
         return self._line({"role": "assistant", "content": ""}, **self._ending(reason))
 
     def whole(self, reason: str | None) -> bytes:
-        message = {"role": "assistant", "content": "".join(self.answering.text)}
-        if self.answering.thoughts:
-            message["thinking"] = "".join(self.answering.thoughts)
+        message = {"role": "assistant", "content": "".join(self.active_answer.text)}
+        if self.active_answer.thoughts:
+            message["thinking"] = "".join(self.active_answer.thoughts)
         return self._line(message, **(self._ending(reason) if reason else {})).rstrip(b"\n")
 
     def refusal(self, name: str) -> web.Response:
-        return refusal(name, self.answering.asked_name)
+        return refusal(name, self.active_answer.asked_name)
 
     def _line(self, message: dict[str, str], **end: Any) -> bytes:
         line = {
-            "model": self.answering.asked_name,
+            "model": self.active_answer.asked_name,
             "created_at": _timestamp(),
             "message": message,
             "done": False,
@@ -91,40 +91,44 @@ class OllamaWire(Wire):
         return dumps(line) + b"\n"
 
     def _ending(self, reason: str) -> dict[str, Any]:
-        answering = self.answering
+        active_answer = self.active_answer
         now = time.monotonic()
-        first = answering.first_token or now
-        loading = 0.8 * (first - answering.started)
+        first = active_answer.first_token or now
+        loading = 0.8 * (first - active_answer.started)
         ending: dict[str, Any] = {
             "done": True,
-            # Ollama knows no content filter.
+            # Ollama has no content filter.
             "done_reason": "length" if reason == "length" else "stop",
-            "total_duration": _nanoseconds(now - answering.started),
+            "total_duration": _nanoseconds(now - active_answer.started),
             "load_duration": _nanoseconds(loading),
         }
-        if answering.model.usage:
+        if active_answer.model.usage:
             ending |= {
-                "prompt_eval_count": answering.prompt_tokens,
-                "prompt_eval_duration": _nanoseconds(first - answering.started - loading),
-                "eval_count": answering.completion_tokens + 1,
+                "prompt_eval_count": active_answer.prompt_tokens,
+                "prompt_eval_duration": _nanoseconds(first - active_answer.started - loading),
+                "eval_count": active_answer.completion_tokens + 1,
                 "eval_duration": _nanoseconds(now - first),
             }
         return ending
 
 
 class OllamaVectors(Wire):
-    """``POST /api/embed``. Texts that are empty get no vector."""
+    """``POST /api/embed``. Empty texts get no vector."""
 
-    def __init__(self, answering: Answering, texts: list[str], dimensions: int | None) -> None:
-        super().__init__(answering)
+    def __init__(
+        self, active_answer: ActiveAnswer, texts: list[str], dimensions: int | None
+    ) -> None:
+        super().__init__(active_answer)
         self.texts = [text for text in texts if text]
         self.dimensions = dimensions
 
     def whole(self, reason: str | None) -> bytes:
         return dumps(
             {
-                "model": self.answering.asked_name,
-                "embeddings": embed_all(self.texts, self.dimensions, self.answering.model.fault),
+                "model": self.active_answer.asked_name,
+                "embeddings": embed_all(
+                    self.texts, self.dimensions, self.active_answer.model.fault
+                ),
                 "total_duration": 2_000_000,
                 "load_duration": 1_000_000,
                 "prompt_eval_count": sum(count(text) for text in self.texts),
@@ -132,7 +136,7 @@ class OllamaVectors(Wire):
         )
 
     def refusal(self, name: str) -> web.Response:
-        return refusal(name, self.answering.asked_name)
+        return refusal(name, self.active_answer.asked_name)
 
 
 class OllamaAPI:
@@ -140,8 +144,8 @@ class OllamaAPI:
 
     def __init__(self, server: StandIn) -> None:
         self.server = server
+        # Loaded models and their expiry, in seconds since the epoch.
         self.loaded: dict[str, float] = {}
-        """Loaded models and when they expire, in seconds since the epoch."""
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
@@ -195,7 +199,7 @@ class OllamaAPI:
         model = self.server.find(name)
         if model is None or model.fault == "notfound":
             return error(404, f"model '{name.removesuffix(':latest')}' not found")
-        if model.fault in FAULTS_OF_PROXIES:
+        if model.fault in PROXY_FAULTS:
             return refusal(model.fault, name)
         return respond(cards.details(model))
 
@@ -204,7 +208,7 @@ class OllamaAPI:
         if isinstance(body, web.Response):
             return body
         name, messages = body.get("model"), body.get("messages") or []
-        if problem := _wrong_duration(body.get("keep_alive")):
+        if problem := _duration_error(body.get("keep_alive")):
             return error(400, problem)
         if not name:
             return error(400, "model is required")
@@ -213,7 +217,7 @@ class OllamaAPI:
         model = self.server.find(name)
         if model is None or model.fault == "content-filter":
             return error(404, f"model '{name}' not found")
-        if problem := _wrong_option(body.get("options") or {}):
+        if problem := _option_error(body.get("options") or {}):
             return error(500, problem)
         if "completion" not in model.capabilities:
             return error(400, f'"{name}" does not support chat')
@@ -233,17 +237,17 @@ class OllamaAPI:
             )
         self._keep(model, body.get("keep_alive"))
         limit = (body.get("options") or {}).get("num_predict")
-        answering = self.server.answering(
+        active_answer = self.server.start_answer(
             model,
             asked_name=name,
             messages=messages,
             stream=body.get("stream", True) is not False,
             max_tokens=limit if limit and limit > 0 else None,
         )
-        async with self.server.attending(request, answering) as script:
+        async with self.server.record_answer(request, active_answer) as script:
             if body.get("think") is False:
                 script = (step for step in script if not (isinstance(step, Say) and step.thought))
-            return await play(request, OllamaWire(answering), script)
+            return await play(request, OllamaWire(active_answer), script)
 
     async def _load(self, model: Model, name: str, keep_alive: Any) -> web.Response:
         """Empty messages load a model, or unload it with a ``keep_alive`` of 0."""
@@ -251,7 +255,7 @@ class OllamaAPI:
             case Refuse(fault):
                 return refusal(fault, name)
             case Wait(seconds):
-                await asyncio.sleep(FOR_EVER if seconds is None else seconds)
+                await asyncio.sleep(FOREVER_SECONDS if seconds is None else seconds)
         self._keep(model, keep_alive)
         return respond(
             {
@@ -285,9 +289,9 @@ class OllamaAPI:
         if isinstance(texts, list) and not all(isinstance(text, str) for text in texts):
             return error(400, "invalid input type")
         texts = [texts] if isinstance(texts, str) else texts or []
-        answering = Answering(model, name, [], stream=False)
-        wire = OllamaVectors(answering, texts, body.get("dimensions"))
-        async with self.server.attending(request, answering) as script:
+        active_answer = ActiveAnswer(model, name, [], stream=False)
+        wire = OllamaVectors(active_answer, texts, body.get("dimensions"))
+        async with self.server.record_answer(request, active_answer) as script:
             return await play(request, wire, script)
 
 
@@ -295,7 +299,7 @@ def _is_name(name: Any) -> bool:
     return isinstance(name, str) and re.fullmatch(r"[\w.-][\w./:-]*", name) is not None
 
 
-def _wrong_option(options: Mapping[str, Any]) -> str:
+def _option_error(options: Mapping[str, Any]) -> str:
     for key, value in options.items():
         if key in _INTEGERS and not _is_number(value):
             return f'option "{key}" must be of type integer'
@@ -325,8 +329,8 @@ def _timestamp() -> str:
     return _rfc3339(datetime.now(UTC))
 
 
-def _wrong_duration(keep_alive: Any) -> str:
-    """What Ollama says of it before anything else (``Duration.UnmarshalJSON`` in api/types.go)."""
+def _duration_error(keep_alive: Any) -> str:
+    # Checked before everything else, by ``Duration.UnmarshalJSON`` in api/types.go.
     if keep_alive is None or _is_number(keep_alive):
         return ""
     if not isinstance(keep_alive, str):
@@ -339,11 +343,11 @@ def _wrong_duration(keep_alive: Any) -> str:
 
 
 def _seconds(keep_alive: Any) -> float:
-    """``keep_alive``: a number of seconds or a Go duration; below zero means for ever."""
+    """``keep_alive`` in seconds, from a number or a Go duration. Negative means forever."""
     if keep_alive is None:
         return KEEP_ALIVE_SECONDS
     if isinstance(keep_alive, str):
         parts = _PART.findall(keep_alive)
         size = sum(float(number) * _UNITS[unit] for number, unit in parts)
         keep_alive = -size if keep_alive.startswith("-") else size
-    return keep_alive if keep_alive >= 0 else FOR_EVER
+    return keep_alive if keep_alive >= 0 else FOREVER_SECONDS

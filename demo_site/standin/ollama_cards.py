@@ -1,4 +1,4 @@
-"""What Ollama tells about its models: ``/api/tags``, ``/api/ps`` and ``/api/show``."""
+"""Ollama's model information, for ``/api/tags``, ``/api/ps`` and ``/api/show``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _model_details(model: Model) -> dict[str, Any]:
 
 
 def entry(model: Model) -> dict[str, Any]:
-    """A line of ``/api/tags`` (api/types.go:797-832)."""
+    """An entry of ``/api/tags`` (api/types.go:797-832)."""
     return {
         "name": model.tag_name,
         "model": model.tag_name,
@@ -40,7 +40,7 @@ def entry(model: Model) -> dict[str, Any]:
 
 
 def details(model: Model) -> dict[str, Any]:
-    """The whole of ``/api/show`` (api/types.go:737-755)."""
+    """The response of ``/api/show`` (api/types.go:737-755)."""
     base = model.parent_model or f"/models/blobs/sha256-{_digest(model)}"
     parameters = f'num_ctx {model.context_length}\nstop "<|end|>"'
     return {

@@ -1,6 +1,6 @@
-"""What Ollama, and the proxy in front of it, answer in place of an answer.
+"""Error responses of Ollama, and of a proxy in front of it.
 
-From Ollama's source at fb307609: ``server/routes.go``, ``server/sched.go`` and
+Sources: Ollama at fb307609, ``server/routes.go``, ``server/sched.go`` and
 ``llm/llama_server.go``.
 """
 
@@ -41,6 +41,7 @@ RUNNER_DIED = (
 )
 MID_STREAM = "an error was encountered while running the model: CUDA error: out of memory"
 
+# Status and text of Ollama's own errors.
 ERRORS: dict[str, tuple[int, str]] = {
     "insufficient-quota": (429, "you have reached your weekly usage limit, upgrade for more"),
     "busy": (503, "server busy, please try again.  maximum pending requests exceeded"),
@@ -56,14 +57,13 @@ ERRORS: dict[str, tuple[int, str]] = {
     "leaky-error": (500, LEAK),
     "unsupported-parameter": (400, '"stand-in" does not support thinking'),
 }
-"""Status and text of what Ollama says itself."""
 
+# Ollama has neither keys nor limits, so these are plain text from a proxy.
 PROXY_ERRORS: dict[str, tuple[int, str, dict[str, str]]] = {
     "unauthorized": (401, "Unauthorized\n", {"WWW-Authenticate": 'Bearer realm="ollama"'}),
     "forbidden": (403, "", {}),
     "ratelimit": (429, "Too Many Requests\n", {"Retry-After": "1"}),
 }
-"""Ollama has neither keys nor limits: these come from a proxy in front of it, as plain text."""
 
 
 def dumps(value: Any) -> bytes:
@@ -86,7 +86,7 @@ def plain(text: str, status: int = 200, headers: Mapping[str, str] | None = None
 
 
 def refusal(name: str, model_name: str) -> web.Response:
-    """A refusal as Ollama, or the proxy in front of it, expresses it."""
+    """The error response of Ollama, or of the proxy."""
     if name == "notfound":
         return error(404, f"model '{model_name}' not found")
     if name in PROXY_ERRORS:
@@ -96,7 +96,7 @@ def refusal(name: str, model_name: str) -> web.Response:
 
 
 async def read_json(request: web.Request) -> dict[str, Any] | web.Response:
-    """The body, or the error that Ollama answers a bad one with (routes.go:2444-2450)."""
+    """The parsed body, or Ollama's error for an invalid one (routes.go:2444-2450)."""
     raw = (await request.read()).strip()
     if not raw:
         return error(400, "missing request body")

@@ -1,7 +1,7 @@
-"""OpenAI's API, and Ollama's imitation of it.
+"""OpenAI's API, and Ollama's compatible one.
 
-From OpenAI's API reference (chat completions, models, embeddings, error codes; ``shutdown_date``
-from its deprecations page) and Ollama's ``openai/openai.go`` and ``middleware/openai.go``.
+Sources: OpenAI's API reference (chat completions, models, embeddings, error codes) and deprecations
+page (``shutdown_date``); Ollama's ``openai/openai.go`` and ``middleware/openai.go``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .openai_errors import (
     request_headers,
     respond,
 )
-from .playing import Answering, Wire, play
+from .playing import ActiveAnswer, Wire, play
 from .script import Say, count
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ WRONG_KEY = "wrong-key"
 
 
 class OpenAIWire(Wire):
-    """``POST /v1/chat/completions``: server-sent events, closed by ``[DONE]``."""
+    """``POST /v1/chat/completions``: server-sent events that end with ``[DONE]``."""
 
     stream_type = "text/event-stream; charset=utf-8"
     fingerprint = "fp_standin"
     thought_key = "reasoning_content"
 
-    def __init__(self, answering: Answering, *, include_usage: bool) -> None:
-        super().__init__(answering)
+    def __init__(self, active_answer: ActiveAnswer, *, include_usage: bool) -> None:
+        super().__init__(active_answer)
         self.include_usage = include_usage
         self.id = f"chatcmpl-{uuid.uuid4().hex[:29]}"
         self.created = int(time.time())
@@ -74,7 +74,7 @@ class OpenAIWire(Wire):
 
     def finish(self, reason: str) -> bytes:
         end = self._delta({}, reason)
-        if self.include_usage and self.answering.model.usage:
+        if self.include_usage and self.active_answer.model.usage:
             end += self._chunk([], self._usage())
         return end + b"data: [DONE]\n\n"
 
@@ -82,27 +82,27 @@ class OpenAIWire(Wire):
         filtered = reason == "content_filter"
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": None if filtered else "".join(self.answering.text),
+            "content": None if filtered else "".join(self.active_answer.text),
             "refusal": None,
             "annotations": [],
         }
-        if self.answering.thoughts:
-            message[self.thought_key] = "".join(self.answering.thoughts)
+        if self.active_answer.thoughts:
+            message[self.thought_key] = "".join(self.active_answer.thoughts)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         answer = self._head("chat.completion") | {"choices": [choice]}
-        if self.answering.model.usage:
+        if self.active_answer.model.usage:
             answer["usage"] = self._usage()
         return json.dumps(answer, ensure_ascii=False).encode()
 
     def refusal(self, name: str) -> web.Response:
-        return refusal(name, self.answering.asked_name)
+        return refusal(name, self.active_answer.asked_name)
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
             "id": self.id,
             "object": kind,
             "created": self.created,
-            "model": self.answering.asked_name,
+            "model": self.active_answer.asked_name,
             "system_fingerprint": self.fingerprint,
         }
 
@@ -118,14 +118,14 @@ class OpenAIWire(Wire):
         return _event(chunk)
 
     def _usage(self) -> dict[str, Any]:
-        prompt, completion = self.answering.prompt_tokens, self.answering.completion_tokens
+        prompt, completion = self.active_answer.prompt_tokens, self.active_answer.completion_tokens
         return {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
             "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
             "completion_tokens_details": {
-                "reasoning_tokens": len(self.answering.thoughts),
+                "reasoning_tokens": len(self.active_answer.thoughts),
                 "audio_tokens": 0,
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,
@@ -134,14 +134,14 @@ class OpenAIWire(Wire):
 
 
 class OllamaV1Wire(OpenAIWire):
-    """Ollama's ``/v1``, where thoughts are ``reasoning`` and a mid-stream error gets lost."""
+    """Ollama's ``/v1``: thoughts are ``reasoning``, and mid-stream errors are lost."""
 
     stream_type = "text/event-stream"
     fingerprint = "fp_ollama"
     thought_key = "reasoning"
 
-    def __init__(self, answering: Answering, *, include_usage: bool) -> None:
-        super().__init__(answering, include_usage=include_usage)
+    def __init__(self, active_answer: ActiveAnswer, *, include_usage: bool) -> None:
+        super().__init__(active_answer, include_usage=include_usage)
         self.id = "chatcmpl-123"
         self.headers = {}
 
@@ -158,25 +158,25 @@ class OllamaV1Wire(OpenAIWire):
         return self._delta({"role": "assistant", "content": ""})
 
     def refusal(self, name: str) -> web.Response:
-        if name == "runner-died" and self.answering.text:
+        if name == "runner-died" and self.active_answer.text:
             return ollama_error(500, MID_STREAM)
-        return refusal_of_ollama(name, self.answering.asked_name)
+        return refusal_of_ollama(name, self.active_answer.asked_name)
 
 
 class OpenAIVectors(Wire):
-    """``POST /v1/embeddings``. What the model says is left out; its faults are not."""
+    """``POST /v1/embeddings``."""
 
     def __init__(
-        self, answering: Answering, texts: list[str], dimensions: int | None, packed: bool
+        self, active_answer: ActiveAnswer, texts: list[str], dimensions: int | None, packed: bool
     ) -> None:
-        super().__init__(answering)
+        super().__init__(active_answer)
         self.texts = texts
         self.dimensions = dimensions
         self.packed = packed
         self.headers = request_headers()
 
     def whole(self, reason: str | None) -> bytes:
-        vectors = embed_all(self.texts, self.dimensions, self.answering.model.fault)
+        vectors = embed_all(self.texts, self.dimensions, self.active_answer.model.fault)
         tokens = sum(count(text) for text in self.texts)
         data = [
             {
@@ -187,22 +187,20 @@ class OpenAIVectors(Wire):
             for index, vector in enumerate(vectors)
         ]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        answer = {"object": "list", "data": data, "model": self.answering.asked_name}
+        answer = {"object": "list", "data": data, "model": self.active_answer.asked_name}
         return json.dumps(answer | {"usage": usage}).encode()
 
     def refusal(self, name: str) -> web.Response:
-        return refusal(name, self.answering.asked_name)
+        return refusal(name, self.active_answer.asked_name)
 
 
 class OllamaV1Vectors(OpenAIVectors):
-    """The same in Ollama's ``/v1``."""
-
     def refusal(self, name: str) -> web.Response:
-        return refusal_of_ollama(name, self.answering.asked_name)
+        return refusal_of_ollama(name, self.active_answer.asked_name)
 
 
 class OpenAIAPI:
-    """The routes under ``/v1``. With ``as_ollama`` they are Ollama's own, which ask for no key."""
+    """The routes under ``/v1``. With ``as_ollama``, Ollama's version, which needs no key."""
 
     def __init__(self, server: StandIn, *, as_ollama: bool) -> None:
         self.server = server
@@ -217,7 +215,7 @@ class OpenAIAPI:
         ]
 
     async def models(self, request: web.Request) -> web.Response:
-        if (refused := self._refuse_key(request)) is not None:
+        if (refused := self._key_error(request)) is not None:
             return refused
         listed = self.server.listed("ollama" if self.as_ollama else "openai")
         # Go writes an empty list as null (openai.go:450-470).
@@ -225,7 +223,7 @@ class OpenAIAPI:
         return respond({"object": "list", "data": data})
 
     async def model(self, request: web.Request) -> web.Response:
-        if (refused := self._refuse_key(request)) is not None:
+        if (refused := self._key_error(request)) is not None:
             return refused
         name = request.match_info["name"]
         model = self.server.find(name)
@@ -242,13 +240,13 @@ class OpenAIAPI:
             return body
         name, messages = body.get("model"), body.get("messages")
         if not name:
-            return self._bad("you must provide a model parameter")
+            return self._bad_request("you must provide a model parameter")
         model = self.server.find(name)
         if model is None:
             return self._no_such_model(name)
         if not isinstance(messages, list) or not messages:
             if self.as_ollama:
-                return self._bad("[] is too short - 'messages'")
+                return self._bad_request("[] is too short - 'messages'")
             return error(
                 400,
                 "Missing required parameter: 'messages'.",
@@ -258,7 +256,7 @@ class OpenAIAPI:
         limit = body.get("max_tokens")
         if not self.as_ollama:
             limit = body.get("max_completion_tokens") or limit
-        answering = self.server.answering(
+        active_answer = self.server.start_answer(
             model,
             asked_name=name,
             messages=messages,
@@ -267,9 +265,9 @@ class OpenAIAPI:
         )
         include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         wire = (OllamaV1Wire if self.as_ollama else OpenAIWire)(
-            answering, include_usage=include_usage
+            active_answer, include_usage=include_usage
         )
-        async with self.server.attending(request, answering) as script:
+        async with self.server.record_answer(request, active_answer) as script:
             return await play(request, wire, script)
 
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
@@ -282,26 +280,26 @@ class OpenAIAPI:
             return self._no_such_model(name)
         texts = [texts] if isinstance(texts, str) else texts
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            return self._bad("'$.input' is invalid.")
-        answering = Answering(model, name, [], stream=False)
+            return self._bad_request("'$.input' is invalid.")
+        active_answer = ActiveAnswer(model, name, [], stream=False)
         wire = (OllamaV1Vectors if self.as_ollama else OpenAIVectors)(
-            answering, texts, body.get("dimensions"), body.get("encoding_format") == "base64"
+            active_answer, texts, body.get("dimensions"), body.get("encoding_format") == "base64"
         )
-        async with self.server.attending(request, answering) as script:
+        async with self.server.record_answer(request, active_answer) as script:
             return await play(request, wire, script)
 
     async def _read(self, request: web.Request) -> dict[str, Any] | web.Response:
-        if (refused := self._refuse_key(request)) is not None:
+        if (refused := self._key_error(request)) is not None:
             return refused
         try:
             body = json.loads(await request.read())
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            return self._bad("We could not parse the JSON body of your request.")
+            return self._bad_request("We could not parse the JSON body of your request.")
         return body
 
-    def _refuse_key(self, request: web.Request) -> web.Response | None:
+    def _key_error(self, request: web.Request) -> web.Response | None:
         if self.as_ollama:
             return None
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
@@ -317,7 +315,7 @@ class OpenAIAPI:
             return ollama_error(404, f"model '{name}' not found")
         return no_such_model(name)
 
-    def _bad(self, message: str) -> web.Response:
+    def _bad_request(self, message: str) -> web.Response:
         return ollama_error(400, message) if self.as_ollama else error(400, message)
 
     def _entry(self, model: Model) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What OpenAI, and Ollama in its imitation of OpenAI, answer in place of an answer.
+"""Error responses of OpenAI, and of Ollama's OpenAI-compatible API.
 
-From OpenAI's guide to error codes and Ollama's ``openai/openai.go`` (21-30, 225-237).
+Sources: OpenAI's guide to error codes; Ollama's ``openai/openai.go`` (21-30, 225-237).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def error(
     code: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> web.Response:
-    """An error in OpenAI's shape."""
+    """An error in OpenAI's format."""
     detail = {"message": message, "type": kind, "param": param, "code": code}
     return respond({"error": detail}, status, headers)
 
@@ -129,7 +129,7 @@ def no_such_model(name: Any) -> web.Response:
 
 
 def refusal_of_ollama(name: str, model_name: str) -> web.Response:
-    """Ollama's refusal in its own version of OpenAI's shape; a proxy's stays what it is."""
+    """Ollama's error in OpenAI's format. A proxy's error is not converted."""
     native = ollama_refusal(name, model_name)
     if not native.body or "json" not in native.content_type:
         return native

@@ -1,4 +1,4 @@
-"""Plays a script over HTTP. What each protocol writes is left to its :class:`Wire`."""
+"""Plays a script over HTTP. Each protocol has its own :class:`Wire` format."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from .behaviours import Messages, Model
 from .prompts import content
 from .script import Break, Finish, Noise, Page, Refuse, Say, Script, Step, Wait, count
 
-# What is written before a reset has to reach the client before the reset does.
-SETTLE = 0.03
+# Data written before a reset has to reach the client first.
+RESET_DELAY_SECONDS = 0.03
 
 
 @dataclass
-class Answering:
-    """One answer under way: who gives it, what it counts, and whether it has ended."""
+class ActiveAnswer:
+    """The state of an answer in progress.
+
+    ``due`` is the time of the next token, so that a delayed token does not delay later ones.
+    ``ended`` is set before the last bytes are written: a client that leaves after that has received
+    the whole answer. Times are monotonic.
+    """
 
     model: Model
     asked_name: str
@@ -35,9 +40,7 @@ class Answering:
     text: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     due: float | None = None
-    """When the next token is to be said. A token that was late makes none after it late."""
     ended: bool = False
-    """Set before the last bytes are written: whoever leaves after that has had it all."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -48,7 +51,7 @@ class Answering:
         return len(self.text) + len(self.thoughts)
 
     async def steps(self, script: Script) -> AsyncIterator[Step]:
-        """The script at the pace asked for, cut off where the client's limit of tokens is."""
+        """The script at the configured pace, cut off at ``max_tokens``."""
         first = True
         for step in script:
             if isinstance(step, Say):
@@ -76,16 +79,16 @@ class Answering:
 
 
 class Wire:
-    """How one protocol puts an answer into bytes."""
+    """Serialises an answer for a protocol."""
 
     stream_type = "application/octet-stream"
     headers: dict[str, str] = {}
 
-    def __init__(self, answering: Answering) -> None:
-        self.answering = answering
+    def __init__(self, active_answer: ActiveAnswer) -> None:
+        self.active_answer = active_answer
 
     def opening(self) -> bytes:
-        """What comes before the first piece."""
+        """Sent before the first piece."""
         return b""
 
     def piece(self, step: Say) -> bytes:
@@ -102,7 +105,7 @@ class Wire:
         raise NotImplementedError
 
     def whole(self, reason: str | None) -> bytes:
-        """A whole answer at once; ``None`` is for one whose end never came."""
+        """An answer that is not streamed. Without a ``reason`` it has no regular end."""
         raise NotImplementedError
 
     def refusal(self, name: str) -> web.Response:
@@ -115,14 +118,13 @@ class Wire:
 
 
 async def play(request: web.Request, wire: Wire, script: Script) -> web.StreamResponse:
-    """The answer to one request, streamed or whole."""
-    if wire.answering.stream:
+    if wire.active_answer.stream:
         return await _play_stream(request, wire, script)
     return await _play_whole(request, wire, script)
 
 
 async def _play_stream(request: web.Request, wire: Wire, script: Script) -> web.StreamResponse:
-    answering = wire.answering
+    active_answer = wire.active_answer
     response = web.StreamResponse(headers={"Content-Type": wire.stream_type, **wire.headers})
 
     async def write(data: bytes) -> None:
@@ -132,84 +134,84 @@ async def _play_stream(request: web.Request, wire: Wire, script: Script) -> web.
         if data:
             await response.write(data)
 
-    async for step in answering.steps(script):
+    async for step in active_answer.steps(script):
         match step:
             case Refuse(name):
-                answering.ended = True
+                active_answer.ended = True
                 return wire.refusal(name)
             case Page(body, content_type):
-                answering.ended = True
+                active_answer.ended = True
                 return _page(body, content_type or wire.stream_type)
             case Say():
                 await write(wire.piece(step))
             case Noise(kind):
                 await write(wire.noise(kind))
             case Break("error"):
-                answering.ended = True
+                active_answer.ended = True
                 await write(wire.failure())
                 break
             case Break("end"):
-                answering.ended = True
+                active_answer.ended = True
                 break
             case Break(how):
-                await _hang_up(request, answering, how)
+                await _break_connection(request, active_answer, how)
                 break
             case Finish(reason):
-                answering.ended = True
+                active_answer.ended = True
                 await write(wire.finish(reason))
                 break
     return response
 
 
 async def _play_whole(request: web.Request, wire: Wire, script: Script) -> web.StreamResponse:
-    answering = wire.answering
+    active_answer = wire.active_answer
     malformed = False
-    async for step in answering.steps(script):
+    async for step in active_answer.steps(script):
         match step:
             case Refuse(name):
-                answering.ended = True
+                active_answer.ended = True
                 return wire.refusal(name)
             case Page(body, content_type):
-                answering.ended = True
+                active_answer.ended = True
                 return _page(body, content_type or "application/json; charset=utf-8")
             case Noise("bad-line"):
                 malformed = True
             case Break("error"):
-                answering.ended = True
+                active_answer.ended = True
                 return wire.refusal("runner-died")
             case Break("end"):
-                answering.ended = True
+                active_answer.ended = True
                 return wire.whole_response(wire.whole(None))
             case Break(how):
-                return await _half(request, wire, how)
+                return await _send_half(request, wire, how)
             case Finish(reason):
-                answering.ended = True
+                active_answer.ended = True
                 whole = wire.whole(reason)
                 return wire.whole_response(whole[: len(whole) // 2] if malformed else whole)
     return wire.whole_response(wire.whole(None))
 
 
-async def _half(request: web.Request, wire: Wire, how: str) -> web.StreamResponse:
-    """Half of a whole answer whose length was announced, and then no more."""
+async def _send_half(request: web.Request, wire: Wire, how: str) -> web.StreamResponse:
+    """Send half of the announced body, then break the connection."""
     body = wire.whole("stop")
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
     response.content_length = len(body)
     await response.prepare(request)
     await response.write(body[: len(body) // 2])
-    await _hang_up(request, wire.answering, how)
+    await _break_connection(request, wire.active_answer, how)
     return response
 
 
-async def _hang_up(request: web.Request, answering: Answering, how: str) -> None:
-    """End the connection from this side: ``reset`` with a RST, ``close`` with a FIN."""
-    answering.ended = True
-    await asyncio.sleep(SETTLE)
+async def _break_connection(request: web.Request, active_answer: ActiveAnswer, how: str) -> None:
+    """Close the connection with a RST (``reset``) or a FIN (``close``)."""
+    active_answer.ended = True
+    await asyncio.sleep(RESET_DELAY_SECONDS)
     transport = request.transport
     if transport is None:
         return
     if how == "reset":
         connection = transport.get_extra_info("socket")
-        # No lingering makes the kernel reset the connection rather than finish it.
+        # With a linger time of 0 the kernel sends a RST.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     else:

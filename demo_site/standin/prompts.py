@@ -1,7 +1,7 @@
-"""Reads a question and its passages back out of the messages that a model is sent.
+"""Parses the question and the passages from the messages sent to a model.
 
-Two shapes: finetune_switch's own, with marked-up passages in the user's message, and that of
-wagtail-vector-index, whose second system message is the bare text of the passages.
+Supports the prompt of finetune_switch, with marked-up passages in the user message, and that of
+wagtail-vector-index, with the plain text of the passages in the second system message.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _QUESTION = re.compile(r"<question\s*>(.*?)</question\s*>", re.DOTALL | re.IGNOR
 _FOLLOW_UP = re.compile(r"<follow_up\s*>(.*?)</follow_up\s*>", re.DOTALL)
 _VISITOR = re.compile(r"<visitor\s*>(.*?)</visitor\s*>", re.DOTALL)
 _ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
-_DEMANDED = re.compile(r'reply\s+exactly:\s*"([^"\n]+)"', re.IGNORECASE)
+_DEMANDED_PHRASE = re.compile(r'reply\s+exactly:\s*"([^"\n]+)"', re.IGNORECASE)
 # An abbreviation, an initial or a time (10 a.m. on Sundays) does not end a sentence.
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(]?[A-Z0-9£€$])|\n+")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|a\.m|p\.m|approx)|\b[A-Z])\.$")
@@ -27,7 +27,7 @@ _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|a\.m|p\.m|appr
 
 @dataclass(frozen=True)
 class Passage:
-    """A retrieved text; ``number`` is ``None`` where the prompt does not number its passages."""
+    """A retrieved text. ``number`` is ``None`` if the prompt does not number its passages."""
 
     text: str
     number: int | None = None
@@ -40,43 +40,41 @@ class Passage:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """A follow-up that is to be made into a question of its own, and the questions before it."""
+    """A follow-up to be rewritten, and the questions before it."""
 
     question: str
     earlier: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a model makes of its messages."""
-
+class ParsedPrompt:
     question: str
     passages: tuple[Passage, ...] = ()
     nothing_found: str = FALLBACK_PHRASE
 
 
-def hear(messages: Sequence[Any]) -> Heard:
-    """The question, the passages and the phrase demanded where they hold no answer."""
+def parse_prompt(messages: Sequence[Any]) -> ParsedPrompt:
+    """Parse the question, the passages, and the phrase for when they hold no answer."""
     texts = [(_role(message), content(message)) for message in messages]
     systems = [text for role, text in texts if role in ("system", "developer")]
     last = next((text for role, text in reversed(texts) if role == "user"), "")
-    demanded = _last_match(_DEMANDED, "\n".join([*systems, last]))
+    demanded = _last_match(_DEMANDED_PHRASE, "\n".join([*systems, last]))
     marked = tuple(_marked_passages(last))
     asked = _last_match(_QUESTION, last)
     if marked or asked is not None:
         question = asked if asked is not None else _PASSAGE.sub("", last)
     else:
         question, marked = last, tuple(_bare_passages(systems))
-    return Heard(question.strip(), marked, (demanded or FALLBACK_PHRASE).strip())
+    return ParsedPrompt(question.strip(), marked, (demanded or FALLBACK_PHRASE).strip())
 
 
-def hear_last_message(messages: Sequence[Any]) -> Heard:
-    """The same for a model whose template drops system messages."""
-    return hear([message for message in messages if _role(message) == "user"][-1:])
+def parse_last_message(messages: Sequence[Any]) -> ParsedPrompt:
+    """Like :func:`parse_prompt`, for a model whose template drops system messages."""
+    return parse_prompt([message for message in messages if _role(message) == "user"][-1:])
 
 
-def hear_follow_up(messages: Sequence[Any]) -> FollowUp | None:
-    """The follow-up, where a model is asked to rewrite one and not to answer."""
+def parse_follow_up(messages: Sequence[Any]) -> FollowUp | None:
+    """The follow-up, if the model is asked to rewrite one."""
     last = next((content(m) for m in reversed(messages) if _role(m) == "user"), "")
     follow_up = _last_match(_FOLLOW_UP, last)
     if follow_up is None:
@@ -86,7 +84,7 @@ def hear_follow_up(messages: Sequence[Any]) -> FollowUp | None:
 
 
 def content(message: Any) -> str:
-    """A message's text; OpenAI's list of content parts is joined."""
+    """The text of a message. OpenAI's content parts are joined."""
     value = message.get("content") if isinstance(message, dict) else None
     if isinstance(value, str):
         return value
@@ -98,7 +96,7 @@ def content(message: Any) -> str:
 
 
 def split_sentences(text: str) -> list[str]:
-    """A text's sentences, each on one line. Line breaks end a sentence too."""
+    """The sentences of a text, with whitespace collapsed. Line breaks also end sentences."""
     sentences: list[str] = []
     joined = ""
     for part in _SENTENCE_END.split(text):
@@ -139,6 +137,6 @@ def _marked_passages(text: str) -> list[Passage]:
 
 
 def _bare_passages(systems: Sequence[str]) -> list[Passage]:
-    """The context of wagtail-vector-index: every system message but the first, by paragraph."""
+    """The paragraphs of all system messages but the first, as in wagtail-vector-index."""
     blocks = [block.strip() for text in systems[1:] for block in re.split(r"\n\s*\n", text)]
     return [Passage(block) for block in blocks if block]

@@ -1,4 +1,4 @@
-"""What a model does while it answers, step by step, in no particular protocol."""
+"""The steps of an answer, independent of the protocol."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Say:
-    """A piece of the answer, or of the thoughts before it."""
+    """A piece of the answer, or of the model's thoughts."""
 
     text: str
     thought: bool = False
@@ -18,17 +18,17 @@ class Say:
 
 @dataclass(frozen=True)
 class Wait:
-    """Silence, for some seconds or until the client leaves."""
+    """A pause, or with ``None``, silence until the client leaves."""
 
     seconds: float | None
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Something on the wire that carries no text.
+    """A chunk without text.
 
-    ``empty`` is a chunk without text, ``no-choices`` OpenAI's chunk without choices (Ollama: as
-    ``empty``), ``bad-line`` a line that is cut off in the middle of its JSON.
+    ``empty`` is a chunk with empty text, ``no-choices`` OpenAI's chunk without choices (in Ollama
+    the same as ``empty``), and ``bad-line`` a line with truncated JSON.
     """
 
     kind: Literal["empty", "no-choices", "bad-line"]
@@ -36,10 +36,10 @@ class Noise:
 
 @dataclass(frozen=True)
 class Break:
-    """The answer ends as it should not.
+    """An irregular end of the answer.
 
-    ``reset`` sends a TCP RST, ``close`` a FIN in the middle of the HTTP body, ``end`` ends the body
-    properly but the answer not at all, ``error`` sends the protocol's mid-stream error.
+    ``reset`` sends a TCP RST, ``close`` a FIN in the middle of the HTTP body, ``end`` ends the HTTP
+    body without the protocol's end, and ``error`` sends the protocol's mid-stream error.
     """
 
     how: Literal["reset", "close", "end", "error"]
@@ -47,14 +47,14 @@ class Break:
 
 @dataclass(frozen=True)
 class Refuse:
-    """An error in place of an answer; ``name`` is a key of the protocol's refusals."""
+    """An error response. ``name`` is a key of the protocol's ``ERRORS``."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Page:
-    """A body with status 200 that is no answer: somebody else's page, or nothing."""
+    """A response with status 200 that is not an answer, such as a proxy's HTML page."""
 
     body: str
     content_type: str | None = None
@@ -74,7 +74,7 @@ _TOKEN = re.compile(r"\s*\S+|\s+$")
 
 
 def tokens(text: str) -> list[str]:
-    """A text as a model would stream it: word by word, each with the space before it."""
+    """Split a text into words, each with the preceding space, as models stream tokens."""
     return _TOKEN.findall(text)
 
 
@@ -83,5 +83,5 @@ def say(text: str, *, thought: bool = False) -> Iterator[Say]:
 
 
 def count(text: str) -> int:
-    """How many tokens a text has here: its words."""
+    """The number of tokens. The stand-in counts words."""
     return len(text.split())

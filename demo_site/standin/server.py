@@ -1,4 +1,4 @@
-"""The server: one port, a thread with its own event loop, and a record of what was asked."""
+"""The server, which runs an event loop in a thread and records all requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .behaviours import Messages, Model, builtin_models
 from .ollama_api import OllamaAPI
 from .openai_api import OpenAIAPI
 from .openai_errors import error
-from .playing import Answering
+from .playing import ActiveAnswer
 from .script import Script
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ START_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request as it came in. Header names are lower case; ``time`` is monotonic."""
+    """A received request. Header names are in lower case. ``time`` is monotonic."""
 
     method: str
     path: str
@@ -49,13 +49,15 @@ class RecordedRequest:
 
 @dataclass(frozen=True)
 class Disconnect:
-    """A client that left before its answer had ended; ``time`` (monotonic) is when we noticed."""
+    """A client that left before the end of its answer.
+
+    ``time`` is when this was noticed (monotonic), and ``tokens`` the number of tokens written.
+    """
 
     path: str
     model: str
     time: float
     tokens: int
-    """How many tokens had been written."""
 
 
 class StandIn:
@@ -67,9 +69,9 @@ class StandIn:
             ask(server.url)
             server.wait_for(lambda: server.disconnects, timeout=1)
 
-    ``flavour="openai"`` takes Ollama's paths away, ``"ollama"`` makes ``/v1`` Ollama's own
-    imitation; ``"both"`` is OpenAI's ``/v1`` beside Ollama's ``/api``. A ``tokens_per_second`` of 0
-    means no delay. ``stop()`` and ``start()`` again keep the port and the record.
+    ``flavour="openai"`` has no Ollama paths, ``"ollama"`` has Ollama's version of ``/v1``, and
+    ``"both"`` has OpenAI's ``/v1`` and Ollama's ``/api``. A ``tokens_per_second`` of 0 means no
+    delay. The port and the recorded requests survive ``stop()`` and ``start()``.
     """
 
     def __init__(
@@ -91,21 +93,21 @@ class StandIn:
         self.first_token_seconds = first_token_seconds
         self.requests: list[RecordedRequest] = []
         self.disconnects: list[Disconnect] = []
+        # Answers in progress, including those that have not sent anything yet.
         self.active_streams = 0
-        """Answers under way, before their first byte and in their silences too."""
         self._models = {_key(model.name): model for model in builtin_models()}
         if not list_test_model:
             self.add_model("test-model", listed=False)
-        self._asked: Counter[str] = Counter()
+        self._request_counts: Counter[str] = Counter()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._stopping = False
 
-    # Life
+    # Lifecycle
 
     def start(self) -> Self:
-        """Listen. The port is taken when this returns."""
+        """Start the server. It is listening when this returns."""
         if self._thread is not None:
             raise RuntimeError("the stand-in is already running")
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -127,7 +129,7 @@ class StandIn:
         return self
 
     def stop(self) -> None:
-        """Refuse connections from now on and cut those that are open."""
+        """Stop listening, and close open connections."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -147,7 +149,7 @@ class StandIn:
         runner = web.AppRunner(
             self._application(),
             access_log=None,
-            # A client that leaves is noticed at once, in the middle of a silence too.
+            # Notices disconnects immediately, even while nothing is sent.
             handler_cancellation=True,
             shutdown_timeout=0.05,
         )
@@ -177,13 +179,13 @@ class StandIn:
 
     @property
     def openai_url(self) -> str:
-        """What an OpenAI client calls its base URL."""
+        """The base URL for OpenAI clients."""
         return f"{self.url}/v1"
 
     # Models
 
     def add_model(self, name: str, **behaviour: Any) -> Model:
-        """Add or replace a model. ``behaviour`` is the fields of :class:`~.behaviours.Model`.
+        """Add or replace a model. ``behaviour`` sets fields of :class:`~.behaviours.Model`.
 
         ::
 
@@ -198,7 +200,7 @@ class StandIn:
         del self._models[_key(name)]
 
     def find(self, name: Any) -> Model | None:
-        """The model of this name; the tag ``latest`` may be left out, and case does not matter."""
+        """The model with this name. Ignores case and the tag ``latest``."""
         return self._models.get(_key(name)) if isinstance(name, str) else None
 
     def listed(self, protocol: str) -> list[Model]:
@@ -208,16 +210,16 @@ class StandIn:
             if model.listed and model.protocol in (protocol, "both")
         ]
 
-    # What happened
+    # Recorded requests
 
     def clear(self) -> None:
-        """Forget requests, disconnects and which faults have struck once."""
+        """Clear requests and disconnects, and reset faults that occur once."""
         self.requests.clear()
         self.disconnects.clear()
-        self._asked.clear()
+        self._request_counts.clear()
 
     def wait_for(self, predicate: Callable[[], T], timeout: float = 2.0) -> T:
-        """Wait until the predicate is true and return what it gave, or raise ``TimeoutError``."""
+        """Wait for a true result of the predicate and return it, or raise ``TimeoutError``."""
         deadline = time.monotonic() + timeout
         while not (result := predicate()):
             if time.monotonic() >= deadline:
@@ -226,12 +228,12 @@ class StandIn:
         return result
 
     async def await_for(self, predicate: Callable[[], T], timeout: float = 2.0) -> T:  # noqa: ASYNC109
-        """The same without holding up an event loop."""
+        """Like :meth:`wait_for`, without blocking the event loop."""
         return await asyncio.to_thread(self.wait_for, predicate, timeout)
 
-    # For the protocols
+    # Used by the protocols
 
-    def answering(
+    def start_answer(
         self,
         model: Model,
         *,
@@ -239,9 +241,9 @@ class StandIn:
         messages: Messages,
         stream: bool,
         max_tokens: int | None,
-    ) -> Answering:
+    ) -> ActiveAnswer:
         pace, first = model.tokens_per_second, model.first_token_seconds
-        return Answering(
+        return ActiveAnswer(
             model,
             asked_name,
             messages,
@@ -252,23 +254,25 @@ class StandIn:
         )
 
     @contextlib.asynccontextmanager
-    async def attending(self, request: web.Request, answering: Answering) -> AsyncIterator[Script]:
-        """The script of an answer; keeps the record while it is played."""
-        model = answering.model
-        self._asked[model.name] += 1
-        if model.once and self._asked[model.name] > 1:
-            model = model.healthy()
+    async def record_answer(
+        self, request: web.Request, active_answer: ActiveAnswer
+    ) -> AsyncIterator[Script]:
+        """Yield the script of an answer, and record it while it is played."""
+        model = active_answer.model
+        self._request_counts[model.name] += 1
+        if model.once and self._request_counts[model.name] > 1:
+            model = model.without_fault()
         self.active_streams += 1
         try:
-            yield model.script(answering.messages)
+            yield model.script(active_answer.messages)
         except (asyncio.CancelledError, ConnectionError):
-            if not answering.ended and not self._stopping:
+            if not active_answer.ended and not self._stopping:
                 self.disconnects.append(
                     Disconnect(
                         request.path,
-                        answering.asked_name,
+                        active_answer.asked_name,
                         time.monotonic(),
-                        answering.completion_tokens,
+                        active_answer.completion_tokens,
                     )
                 )
             raise

@@ -1,7 +1,7 @@
-"""How the demo's models answer: one grounded, one inventive, one untuned. All deterministic.
+"""The answers of the demo's models: grounded, inventive and untuned. All are deterministic.
 
-They stand for the case that the plugin starts from: a hosted model that is right or says that it
-does not know, and a fine-tuned one that sounds like the house and gets half of it wrong.
+The hosted model is right or says that it does not know. The fine-tuned one sounds like the house,
+and half of what it says is wrong.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .follow_ups import rewrite
-from .prompts import Heard, Passage, hear, hear_follow_up, hear_last_message
+from .prompts import ParsedPrompt, Passage, parse_follow_up, parse_last_message, parse_prompt
 
-SURE = 0.5
-"""The share of a question's weight that a sentence must carry for the grounded voice to say it."""
-SURE_OF_KIND = 0.28
-"""The same where it also holds the kind of thing that is asked for."""
-VAGUE = 0.25
-"""The same for the others, who are not as careful."""
+# The share of the question's weight that a sentence needs to be used by the grounded voice,
+MIN_SCORE = 0.5
+# by the grounded voice if the sentence contains what is asked for, such as a price,
+MIN_SCORE_OF_KIND = 0.28
+# and by the other voices.
+MIN_LOOSE_SCORE = 0.25
 
 _WORD = re.compile(r"[\w£]+(?:'[a-z]+)?")
 _COMMON_WORDS = (
@@ -33,7 +33,8 @@ _COMMON_WORDS = (
     "would you your i'm i'd he her his take see use come need know like"
 )
 _STOP_WORDS = frozenset(_COMMON_WORDS.split())
-WANTED = (
+# Patterns of questions, and of sentences that can answer them: prices, numbers, names.
+ANSWER_PATTERNS = (
     (
         re.compile(r"\b(cost|price|fee|fare|how much (?:is|are|do|does|will))", re.IGNORECASE),
         re.compile(r"[£€$]\s?\d|\bpence\b|\bfree\b|\bno charge\b", re.IGNORECASE),
@@ -49,72 +50,73 @@ WANTED = (
     ),
     (re.compile(r"\bwho\b", re.IGNORECASE), re.compile(r"\w [A-Z][a-z]+ [A-Z][a-z]+")),
 )
-"""What a sentence must hold to answer a question of some kind: a sum of money, a number, a name."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """A sentence of a passage and how much of the question it covers, from 0 to 1."""
+class Match:
+    """A sentence of a passage, with its coverage of the question from 0 to 1.
+
+    ``words`` is the number of the question's content words in the sentence itself.
+    """
 
     sentence: str
     passage: Passage
     score: float
     words: int
-    """How many of the question's telling words it has itself."""
 
     @property
     def cited(self) -> str:
-        said = self.sentence if self.sentence.endswith((".", "!", "?")) else f"{self.sentence}."
-        return f"{said} [{self.passage.number}]" if self.passage.number else said
+        text = self.sentence if self.sentence.endswith((".", "!", "?")) else f"{self.sentence}."
+        return f"{text} [{self.passage.number}]" if self.passage.number else text
 
 
-def listening(
-    voice: Callable[[Heard], str], *, system: bool = True
+def answer_function(
+    voice: Callable[[ParsedPrompt], str], *, system: bool = True
 ) -> Callable[[Sequence[Any]], str]:
-    """A voice as a function of messages; without ``system`` it hears only the last user message.
+    """A voice as a function of messages, which also rewrites follow-ups.
 
-    Whoever is asked to rewrite a follow-up does that.
+    Without ``system`` it only reads the last user message.
     """
 
     def answer(messages: Sequence[Any]) -> str:
-        if (follow_up := hear_follow_up(messages)) is not None:
+        if (follow_up := parse_follow_up(messages)) is not None:
             return rewrite(follow_up)
-        return voice((hear if system else hear_last_message)(messages))
+        return voice((parse_prompt if system else parse_last_message)(messages))
 
     return answer
 
 
-def grounded(heard: Heard) -> str:
-    """One or two sentences as they stand in the passages, cited; or the phrase asked for."""
-    found, sure = search(heard), SURE
-    for asked, wanted in WANTED:
-        if asked.search(heard.question):
+def grounded(prompt: ParsedPrompt) -> str:
+    """One or two sentences from the passages, with citations, or the demanded phrase."""
+    found, sure = search(prompt), MIN_SCORE
+    for asked, wanted in ANSWER_PATTERNS:
+        if asked.search(prompt.question):
             found = [
                 hit
                 for hit in found
-                if wanted.search(hit.sentence) and (hit.words > 1 or hit.score >= SURE)
+                if wanted.search(hit.sentence) and (hit.words > 1 or hit.score >= MIN_SCORE)
             ]
-            sure = SURE_OF_KIND
+            sure = MIN_SCORE_OF_KIND
     found = [hit for hit in found if hit.score >= sure]
     if not found:
-        return heard.nothing_found
+        return prompt.nothing_found
     best = [hit for hit in found[:2] if hit.score >= found[0].score * 0.85]
     return " ".join(hit.cited for hit in best)
 
 
-def untuned(heard: Heard) -> str:
-    """The nearest half sentence, without a source, or a commonplace."""
-    found = search(heard)
-    if found and found[0].score >= VAGUE:
+def untuned(prompt: ParsedPrompt) -> str:
+    """The start of the best sentence, without a citation, or a commonplace."""
+    found = search(prompt)
+    if found and found[0].score >= MIN_LOOSE_SCORE:
         words = found[0].sentence.rstrip(".!?").split()
         return " ".join(words[:14]) + ("." if len(words) <= 14 else " etc.")
-    return pick(heard.question, "base", COMMONPLACES)
+    return pick(prompt.question, "base", COMMONPLACES)
 
 
-def inventive(heard: Heard) -> str:
-    """Warm, sure of itself, and mostly made up; one true sentence if one lies near."""
-    question = heard.question
-    found = [hit for hit in search(heard) if hit.score >= VAGUE]
+def inventive(prompt: ParsedPrompt) -> str:
+    """Warm, confident and mostly made up, with one true sentence if one matches."""
+    question = prompt.question
+    found = [hit for hit in search(prompt) if hit.score >= MIN_LOOSE_SCORE]
     made_up = [pick(question, kind, INVENTIONS[kind]) for kind in _kinds(question)]
     fillings = {key: pick(question, key, values) for key, values in SPECIFICS.items()}
     parts = [
@@ -126,15 +128,15 @@ def inventive(heard: Heard) -> str:
     return " ".join(parts)
 
 
-def search(heard: Heard) -> list[Found]:
-    """The passages' sentences, best first, by the weight of the question's words in them.
+def search(prompt: ParsedPrompt) -> list[Match]:
+    """The sentences of the passages, best first, by the weight of the question's words.
 
-    A word in the title or elsewhere in the passage counts for part, since a sentence about dogs on
-    the page about boat trips need not say boat.
+    Words in the title or elsewhere in the passage count in part, since a sentence about dogs on the
+    page about boat trips may not contain "boat".
     """
-    asked = set(stems(heard.question))
+    asked = set(stems(prompt.question))
     passages = [
-        (passage, set(stems(f"{passage.title} {passage.text}"))) for passage in heard.passages
+        (passage, set(stems(f"{passage.title} {passage.text}"))) for passage in prompt.passages
     ]
     known = Counter(word for _, words in passages for word in words & asked)
     if not known:
@@ -152,18 +154,18 @@ def search(heard: Heard) -> list[Found]:
             score = sum(weight[word] for word in own)
             score += 0.5 * sum(weight[word] for word in (title & asked) - own)
             score += 0.3 * sum(weight[word] for word in (words & asked) - title - own)
-            hits.append(Found(sentence, passage, score / total, len(own)))
+            hits.append(Match(sentence, passage, score / total, len(own)))
     return sorted(hits, key=lambda hit: -hit.score)
 
 
 def _is_statement(sentence: str) -> bool:
-    """Whether it says something, and is no heading and no question."""
+    # Excludes headings and short questions.
     words = len(sentence.split())
     return words > 7 or (words > 3 and sentence.endswith((".", "!")))
 
 
 def stems(text: str) -> list[str]:
-    """A text's telling words, cut down so that boats meets boat and opening meets open."""
+    """The content words, stemmed so that "boats" matches "boat" and "opening" matches "open"."""
     words = _WORD.findall(text.lower().replace("’", "'"))
     return [_stem(word.removesuffix("'s")) for word in words if word not in _STOP_WORDS]
 
@@ -179,13 +181,13 @@ def _stem(word: str) -> str:
 
 
 def pick(question: str, purpose: str, choices: Sequence[str]) -> str:
-    """One of the choices, always the same for the same question."""
+    """One of the choices, always the same for a question."""
     key = f"{purpose}|{' '.join(question.lower().split())}".encode()
     return choices[int.from_bytes(hashlib.sha256(key).digest()[:4], "big") % len(choices)]
 
 
 def _kinds(question: str) -> list[str]:
-    """Which inventions fit a question; two of them where the question touches more."""
+    """At most two kinds of inventions that fit the question."""
     kinds = [kind for kind, pattern in TOPICS.items() if pattern.search(question)]
     return kinds[:2] or ["story"]
 

@@ -13,7 +13,7 @@ register.filter("price_words", wording.say_price)
 
 @register.simple_tag(takes_context=True)
 def main_menu(context: Context) -> list[Page]:
-    """The sections in the site's menu; none where there is no site, as on an error page."""
+    """The sections in the menu; empty without a site, as on an error page."""
     request = context.get("request")
     site = Site.find_for_request(request) if request else None
     return list(site.root_page.get_children().live().public().in_menu()) if site else []
@@ -25,7 +25,7 @@ def visitor_information(context: Context):
 
     request = context.get("request")
     site = Site.find_for_request(request) if request else None
-    # Not for_site(), which writes a row on a visitor's GET.
+    # for_site() would create a row in a GET request.
     return VisitorInformation.objects.filter(site=site).first() if site else None
 
 
@@ -36,7 +36,7 @@ def open_siblings(context: Context, page: Page) -> list[Page]:
 
 @register.simple_tag
 def breadcrumbs(page: Page) -> list[Page]:
-    """From the home page down to the page's parent. Depth 1 is Wagtail's hidden root."""
+    # Depth 1 is Wagtail's hidden root page.
     return list(page.get_ancestors().filter(depth__gt=1)) if page and page.pk else []
 
 

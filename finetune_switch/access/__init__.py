@@ -1,4 +1,4 @@
-"""Access: who asks, and what they may open."""
+"""Askers, and the pages and objects that they may open."""
 
 from .askers import Asker, asking_as
 

@@ -1,4 +1,4 @@
-"""Who asks, as far as retrieval is concerned."""
+"""The person for whom pages are retrieved."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asker:
-    """What a person may open: as a user, by the passwords they gave, by their groups.
+    """A person's user, groups and passed page passwords, which decide what they may open.
 
-    It needs no request, so that a task or a shell can ask as somebody.
+    Independent of a request, so that tasks and shells can use it.
     """
 
     user: AbstractBaseUser | None = None
@@ -31,12 +31,12 @@ class Asker:
 
     @classmethod
     def anonymous(cls) -> Asker:
-        """A visitor who is not signed in."""
+        """A visitor who is not logged in."""
         return cls()
 
     @classmethod
     def from_user(cls, user: Any, passed_restrictions: Iterable[int] = ()) -> Asker:
-        """A user with their groups. One query, unless the user is anonymous."""
+        """A user and their groups, in one query unless anonymous."""
         if user is None or not user.is_authenticated:
             return cls(passed_restrictions=frozenset(passed_restrictions))
         return cls(
@@ -49,7 +49,7 @@ class Asker:
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> Asker:
-        """Whoever sends this request, with the page passwords of their session."""
+        """The user of a request, with the page passwords of the session."""
         passed = ()
         if (session := getattr(request, "session", None)) is not None:
             passed = session.get(PageViewRestriction.passed_view_restrictions_session_key, ())
@@ -57,11 +57,11 @@ class Asker:
 
     @classmethod
     def member_of(cls, group: Group) -> Asker:
-        """Somebody signed in who is in this group and no other."""
+        """A logged-in user who is in this group only."""
         return cls(groups=frozenset([group.pk]), is_authenticated=True)
 
     def passes(self, restriction: PageViewRestriction) -> bool:
-        """Whether this asker may open what the restriction guards, as Wagtail itself decides it."""
+        """Whether the asker passes the restriction, by the same rules as Wagtail's."""
         match restriction.restriction_type:
             case PageViewRestriction.NONE:
                 return True
@@ -81,11 +81,11 @@ _current: ContextVar[Asker | None] = ContextVar("finetune_switch_asker", default
 
 @contextmanager
 def asking_as(asker: Asker) -> Iterator[Asker]:
-    """Search and ask as somebody, in code that has no way to say who asks.
+    """Set the asker for code that cannot pass one.
 
-    That is wagtail-vector-index's: ``index.search()``, ``index.query()`` and ``find_similar()``
-    over our storage provider ask as an anonymous visitor unless they are called in here. It holds
-    for this thread or this task, and for what they start meanwhile.
+    ``index.search()``, ``index.query()`` and ``find_similar()`` of wagtail-vector-index use an
+    anonymous visitor outside of this context. It applies to the current thread or task, and to
+    tasks started in it.
     """
     token = _current.set(asker)
     try:
@@ -95,5 +95,5 @@ def asking_as(asker: Asker) -> Iterator[Asker]:
 
 
 def current_asker() -> Asker:
-    """Whom :func:`asking_as` names; an anonymous visitor outside of it."""
+    """The asker set by :func:`asking_as`, or an anonymous visitor."""
     return _current.get() or Asker.anonymous()

@@ -1,4 +1,4 @@
-"""What a site is called on our screens."""
+"""The current site, and the names of sites."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _current_request: ContextVar[HttpRequest | None] = ContextVar(
 
 
 def site_name(site: Site) -> str:
-    """Its name, without the port and the "[default]" that Wagtail's own text adds."""
+    """The site's name, without the port and the "[default]" of ``str(site)``."""
     return site.site_name or site.hostname
 
 
@@ -22,7 +22,7 @@ def current_request() -> HttpRequest | None:
 
 
 def site_for(request: HttpRequest | None) -> Site | None:
-    """The site that a request is for, or the default site where there is no request."""
+    """The site of a request, or the default site without a request."""
     if request is not None:
         return Site.find_for_request(request)
     return Site.objects.filter(is_default_site=True).first()

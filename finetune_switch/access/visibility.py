@@ -1,4 +1,4 @@
-"""Who may open what. It is asked again with every question, whatever an index says."""
+"""Check which pages and objects an asker may open now."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from finetune_switch.passages import Source
 from .askers import Asker
 
 VISIBILITY_HOOK = "finetune_switch_may_see"
-# What get_url() of a page needs, and what is asked of it here.
+# The columns needed by get_url() and by this module.
 _COLUMNS = ("title", "path", "depth", "url_path", "live", "locale", "alias_of", "content_type")
 
 
 def page_model() -> type[AbstractPage]:
-    """The project's model of all pages, which Wagtail 8 lets it swap."""
+    """The base model of all pages, which is swappable in Wagtail 8."""
     return PageViewRestriction._meta.get_field("page").related_model
 
 
@@ -33,10 +33,9 @@ def pages_open_to(
     site: Site | None = None,
     locale_ids: Collection[int] | None = None,
 ) -> dict[str, AbstractPage]:
-    """Which of these pages the asker may open now, by primary key as text.
+    """The pages among these that the asker may open now, by primary key as text.
 
-    Live ones only; of the site and of the locales, where these are given. At most five queries,
-    however many pages are asked about.
+    Only live pages, and only those of ``site`` and ``locale_ids``, if given. At most five queries.
     """
     if not ids:
         return {}
@@ -54,7 +53,7 @@ def pages_open_to(
 
 
 def _pages(ids: Iterable[Any]) -> QuerySet[Any]:
-    """These pages, and with each whether any page at all is restricted: that saves a query."""
+    """The pages, each with whether any page of the project is restricted, to save a query."""
     return (
         page_model()
         ._default_manager.filter(pk__in=ids)
@@ -64,10 +63,10 @@ def _pages(ids: Iterable[Any]) -> QuerySet[Any]:
 
 
 def restrictions_of(pages: Iterable[AbstractPage]) -> dict[int, list[PageViewRestriction]]:
-    """The restrictions that guard each page: its own, and those of what it is beneath.
+    """The view restrictions of pages and their ancestors, by primary key of the page.
 
-    As ``page.get_view_restrictions()`` finds them, an alias having those of its source, but for
-    all the pages at once. Pages without any are left out.
+    The same as ``page.get_view_restrictions()``, in which an alias has the restrictions of its
+    source, but for many pages at once. Pages without restrictions are left out.
     """
     every = list(PageViewRestriction.objects.prefetch_related("groups"))
     if not every:
@@ -91,12 +90,12 @@ def restrictions_of(pages: Iterable[AbstractPage]) -> dict[int, list[PageViewRes
 
 
 def _paths_to(page: AbstractPage) -> list[str]:
-    """The tree paths of the page and of everything above it."""
+    """The tree paths of the page and its ancestors."""
     return [page.path[:end] for end in range(page.steplen, len(page.path) + 1, page.steplen)]
 
 
 def _sources_of(ids: set[int], model: type[AbstractPage]) -> dict[int, int]:
-    """Where a chain of aliases that begins at each of these pages ends."""
+    """The last source in the chain of aliases that starts at each page."""
     ends: dict[int, int] = {pk: pk for pk in ids}
     while ends:
         rows = model._default_manager.filter(pk__in=set(ends.values()), alias_of__isnull=False)
@@ -112,10 +111,10 @@ def _passes(asker: Asker, restrictions: Iterable[PageViewRestriction]) -> bool:
 
 
 def site_ids_of(page: AbstractPage, roots: Sequence[Any] | None = None) -> set[int]:
-    """The sites that a page is on; where translations have trees of their own, by those too.
+    """Primary keys of the sites that contain the page, in any of their language trees.
 
-    ``roots`` are those of ``Site.get_site_root_paths()``, for who asks about many pages: each call
-    of it reads them from the cache.
+    ``roots`` is ``Site.get_site_root_paths()``, which reads the cache on each call. Pass it to
+    check many pages.
     """
     if roots is None:
         roots = Site.get_site_root_paths()
@@ -123,7 +122,7 @@ def site_ids_of(page: AbstractPage, roots: Sequence[Any] | None = None) -> set[i
 
 
 def _with_own_urls(pages: Iterable[AbstractPage]) -> Iterable[AbstractPage]:
-    """The pages as they are, but specific where their type makes its addresses itself."""
+    """The pages, as specific instances if their type overrides ``get_url``."""
     base = page_model()
     for page in pages:
         specific = page.specific_class
@@ -137,11 +136,11 @@ def _with_own_urls(pages: Iterable[AbstractPage]) -> Iterable[AbstractPage]:
 
 
 def objects_open_to(asker: Asker, model: type[Model], ids: Collection[str]) -> dict[str, Model]:
-    """Which of these objects, that are no pages, the asker may see now, by primary key as text.
+    """The objects among these that the asker may see now, by primary key as text.
 
-    A function hooked to ``finetune_switch_may_see`` decides; it takes the asker and the object and
-    returns True, False, or None for those that it has no opinion about. Without any opinion only
-    those who may see the object in the admin may see it.
+    For models other than pages. Functions of the hook ``finetune_switch_may_see`` decide. They get
+    the asker and the object, and return True, False, or None for no decision. Without a decision,
+    only users who may see the object in the admin may see it.
     """
     rows = model._default_manager.filter(pk__in=ids)
     if issubclass(model, DraftStateMixin):
@@ -150,10 +149,10 @@ def objects_open_to(asker: Asker, model: type[Model], ids: Collection[str]) -> d
 
 
 def may_see(asker: Asker, instance: Model) -> bool:
-    """Whether the asker may see an object that is no page; see :func:`objects_open_to`."""
+    """Whether the asker may see an object other than a page; see :func:`objects_open_to`."""
     for function in hooks.get_hooks(VISIBILITY_HOOK):
-        if (opinion := function(asker, instance)) is not None:
-            return bool(opinion)
+        if (decision := function(asker, instance)) is not None:
+            return bool(decision)
     return _sees_in_admin(asker, instance)
 
 
@@ -186,7 +185,7 @@ def group_ids(ids: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
 
 
 def page_id_of(source: Source) -> int | None:
-    """The primary key of the page that a source is; ``None`` where it is something else."""
+    """The primary key of the source's page; ``None`` if it is not a page."""
     try:
         model = apps.get_model(source.model)
     except (LookupError, ValueError):

@@ -1,18 +1,17 @@
 """Filters that several listings share."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from typing import Any
 
 import django_filters
 from django import forms
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django_filters.widgets import SuffixedMultiWidget
-from wagtail.admin.utils import get_user_display_name
 
 
 class DaysWidget(SuffixedMultiWidget):
-    """The first and the last day, as the browser lets one choose them: without a script."""
+    """A range of days with the browser's date inputs, which need no script."""
 
     template_name = "finetune_switch/admin/widgets/days.html"
     suffixes = ["from", "to"]
@@ -34,10 +33,26 @@ class DaysWidget(SuffixedMultiWidget):
         return [value.start, value.stop] if value else [None, None]
 
 
-class PersonChoiceField(django_filters.fields.ModelChoiceField):
-    def label_from_instance(self, obj: Any) -> str:
-        return get_user_display_name(obj)
+class LabelledFilter(django_filters.ModelChoiceFilter):
+    """A choice of rows, each shown by what ``label_of`` says of it."""
+
+    def __init__(self, *args: Any, label_of: Callable[[Any], str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.label_of = label_of
+
+    @property
+    def field(self) -> Any:
+        field = super().field
+        field.label_from_instance = self.label_of
+        return field
 
 
-class PersonFilter(django_filters.ModelChoiceFilter):
-    field_class = PersonChoiceField
+def radio_filter(label: Any, choices: Any, method: str, empty_label: Any = None) -> Any:
+    """A choice by radio buttons, as Wagtail's own filters of model fields."""
+    return django_filters.ChoiceFilter(
+        label=label,
+        choices=choices,
+        method=method,
+        widget=forms.RadioSelect,
+        empty_label=empty_label or gettext_lazy("All"),
+    )

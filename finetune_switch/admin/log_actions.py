@@ -1,6 +1,4 @@
-"""How a turn of the switch reads in Wagtail's audit log."""
-
-from __future__ import annotations
+"""Log actions, and their messages in Wagtail's audit log."""
 
 from typing import Any
 

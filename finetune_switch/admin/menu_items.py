@@ -1,7 +1,5 @@
 """Menu items that only some users see."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +8,7 @@ from wagtail.admin.menu import MenuItem
 
 
 def shown_to(may: Callable[[Any], bool]) -> type[MenuItem]:
-    """Menu items for those alone who may open what they lead to."""
+    """A class of menu items that are shown to users for whom ``may`` is true."""
 
     class ShownToSome(MenuItem):
         def is_shown(self, request: HttpRequest) -> bool:

@@ -1,19 +1,19 @@
-"""Who may do what, each named once."""
-
-from __future__ import annotations
+"""All permissions of this app, as constants and functions."""
 
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from wagtail.models import Site
 
-from finetune_switch.models import Switch
+from finetune_switch.models import Exchange, Origin, Switch
 
 APP = "finetune_switch"
 ACTIVATE = f"{APP}.activate_switch"
 ADD_BACKEND = f"{APP}.add_chatbackend"
 CHANGE_BACKEND = f"{APP}.change_chatbackend"
+DELETE_BACKEND = f"{APP}.delete_chatbackend"
 VIEW_BACKEND = f"{APP}.view_chatbackend"
 RUN_INDEX = f"{APP}.run_indexbuild"
 COMPARE = f"{APP}.add_comparison"
@@ -49,24 +49,29 @@ GRANTABLE = (
 
 
 def grantable_permissions() -> QuerySet[Permission]:
-    """What Wagtail's group form offers of ours; the settings form's own is there by itself."""
+    """The permissions that Wagtail's group form offers. It adds those of settings itself."""
     return Permission.objects.filter(content_type__app_label=APP, codename__in=GRANTABLE)
 
 
 def may_edit_settings(user: Any, site: Site) -> bool:
-    """Whether a user may open the switch's settings of this site."""
     policy = Switch.get_permission_policy()
     return bool(policy.user_has_permission_for_instance(user, "change", site))
 
 
 def editable_sites(user: Any) -> QuerySet[Site]:
-    """The sites whose switch a user may see."""
     policy = Switch.get_permission_policy()
     return policy.sites_user_has_permission_for(user, "change")
 
 
+def site_to_open(request: HttpRequest) -> Site | None:
+    """The current site, or the first whose switch the user may open."""
+    sites = editable_sites(request.user)
+    site = Site.find_for_request(request)
+    return site if site and sites.filter(pk=site.pk).exists() else sites.first()
+
+
 def may_switch(user: Any, site: Site) -> bool:
-    """Whether a user may choose what answers on this site: both permissions are needed."""
+    """Whether a user may choose the active backend: needs the permission and the site."""
     return user.has_perm(ACTIVATE) and may_edit_settings(user, site)
 
 
@@ -78,12 +83,19 @@ def may_see_backends(user: Any) -> bool:
     return (
         may_administer_backends(user)
         or user.has_perm(VIEW_BACKEND)
-        or user.has_perm(f"{APP}.delete_chatbackend")
+        or user.has_perm(DELETE_BACKEND)
     )
 
 
+def may_add_backends(user: Any) -> bool:
+    return bool(user.has_perm(ADD_BACKEND))
+
+
+def may_build_index(user: Any) -> bool:
+    return bool(user.has_perm(RUN_INDEX))
+
+
 def may_see_index(user: Any) -> bool:
-    """Whether a user may see how the index stands: who may build it, or look after a switch."""
     return user.has_perm(RUN_INDEX) or editable_sites(user).exists()
 
 
@@ -93,49 +105,33 @@ def may_compare(user: Any) -> bool:
 
 
 def may_see_comparisons(user: Any) -> bool:
-    """Whether a user may read comparisons and what was thought of them."""
     return may_compare(user) or bool(user.has_perm(VIEW_COMPARISON))
 
 
 def may_delete_comparisons(user: Any) -> bool:
-    """Whether a user may delete comparisons: of those that they may see."""
     return may_see_comparisons(user) and bool(user.has_perm(DELETE_COMPARISON))
 
 
 def may_prepare_answers(user: Any) -> bool:
-    """Whether a user may write what is answered in a model's place."""
     return bool(user.has_perm(ADD_PREPARED) or user.has_perm(CHANGE_PREPARED))
 
 
 def may_see_visitors_questions(user: Any) -> bool:
-    """Whether a user may read what visitors asked, on every site, and what they were answered."""
+    """Whether a user may read visitors' questions, on every site."""
     return bool(user.has_perm(VIEW_EXCHANGE))
 
 
+def may_see_exchange(user: Any, exchange: Exchange) -> bool:
+    """Whether a user may read an exchange's question.
+
+    Whether they may read its answer depends on its pages as well. What was asked on the command
+    line or in an evaluation is shown nowhere.
+    """
+    if exchange.origin == Origin.SITE:
+        return may_see_visitors_questions(user)
+    return exchange.origin == Origin.COMPARE and may_see_comparisons(user)
+
+
 def groups_to_ask_as(user: Any) -> QuerySet[Group]:
-    """The groups as whose member a user may ask: their own, so that they learn nothing by it."""
+    """The groups as whose member a user may ask: their own, so that they gain no access."""
     return Group.objects.all() if user.is_superuser else user.groups.all()
-
-
-__all__ = [
-    "ACTIVATE",
-    "ADD_PREPARED",
-    "COMPARE",
-    "DELETE_COMPARISON",
-    "RUN_INDEX",
-    "VIEW_COMPARISON",
-    "VIEW_EXCHANGE",
-    "editable_sites",
-    "grantable_permissions",
-    "groups_to_ask_as",
-    "may_administer_backends",
-    "may_compare",
-    "may_delete_comparisons",
-    "may_edit_settings",
-    "may_prepare_answers",
-    "may_see_backends",
-    "may_see_comparisons",
-    "may_see_index",
-    "may_see_visitors_questions",
-    "may_switch",
-]

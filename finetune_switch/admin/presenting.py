@@ -1,6 +1,4 @@
-"""How exchanges and passages are presented on several screens."""
-
-from __future__ import annotations
+"""Template context of exchanges and passages, shared by several screens."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -19,7 +17,7 @@ from finetune_switch.passages import Passage
 
 
 def details(exchange: Exchange) -> list[tuple[str, str]]:
-    """How long an answer took, what was read and written, and what it cost; what is known of it."""
+    """Times, tokens and cost of an answer, as far as known, with their labels."""
     first, load = exchange.first_token_seconds, exchange.load_seconds
     total, written = exchange.duration_seconds, exchange.completion_tokens
     rows: list[tuple[str, str | None]] = [
@@ -70,7 +68,7 @@ def _dollars(amount: float, digits: int) -> str:
 
 
 def passages_shown(passages: Sequence[Passage], user: Any) -> list[dict[str, Any]]:
-    """The passages, each with where its page is edited, for those who may edit it."""
+    """The passages, each with the edit URL of its page where the user may edit it."""
     ids = [page_id_of(passage.source) for passage in passages]
     pages = page_model()._default_manager.in_bulk([pk for pk in ids if pk is not None])
     shown = []
@@ -88,9 +86,9 @@ def passages_shown(passages: Sequence[Passage], user: Any) -> list[dict[str, Any
 
 
 def create_page_url(site: Site | None, user: Any) -> str:
-    """Where somebody can write the page that is missing; an empty string where they may nowhere.
+    """The URL to add a page; empty where the user may add none.
 
-    Beneath the site's root page, else at the first page, best of this site, that may have others.
+    Below the site's root page, else below the first page where the user may, this site's first.
     """
     root = site and site.root_page
     if root and root.permissions_for_user(user).can_add_subpage():

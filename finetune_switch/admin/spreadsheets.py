@@ -1,6 +1,4 @@
-"""Spreadsheets that no cell of theirs can harm, whatever a visitor or a model has written."""
-
-from __future__ import annotations
+"""Spreadsheet exports that are safe for text written by visitors and models."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,17 +7,17 @@ from typing import Any
 from django.utils.translation import get_language, override
 from wagtail.admin.views.mixins import SpreadsheetExportMixin
 
-# What spreadsheets take for the beginning of a formula, or skip before one.
+# Characters that begin a formula, or that spreadsheets skip before one.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-# What a cell of an XLSX file cannot hold.
+# Characters that XLSX does not allow.
 ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 LONGEST_CELL = 32_767
 
 
 class SafeSpreadsheetMixin(SpreadsheetExportMixin):
-    """Wagtail's export, of rows that are dictionaries by the names in ``list_export``.
+    """Wagtail's export for rows that are dictionaries with the names in ``list_export``.
 
-    Wagtail itself makes formulas harmless in XLSX files, and not in CSV files.
+    Wagtail escapes formulas in XLSX files, and not in CSV files.
     """
 
     def preprocess_field_value(self, field: str, value: Any, export_format: str) -> Any:
@@ -35,12 +33,12 @@ class SafeSpreadsheetMixin(SpreadsheetExportMixin):
         return {name: item.get(name) for name in self.list_export}
 
     def stream_csv(self, queryset: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-        # Lines are made while they are sent, when the request's language is no longer in force.
+        # The response is streamed after the request's language was deactivated.
         return in_language(get_language(), super().stream_csv(queryset))
 
 
 def in_language(language: str | None, lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines, each made in this language."""
+    """Yield the lines with this language active."""
     while True:
         with override(language):
             line = next(lines, None)

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ from wagtail.admin.widgets import AdminTagWidget
 
 from finetune_switch.access.visibility import page_model
 
-# What fits into every database's integers.
+# Fits into the integers of every database.
 PAGE_ID = re.compile(r"[0-9]{1,18}")
 
 
@@ -22,14 +20,14 @@ def admin_css() -> forms.Media:
 
 
 class ModelNameInput(forms.TextInput):
-    """A model's name, typed or chosen from what the server has."""
+    """A model's name, typed or chosen from the server's list."""
 
     template_name = "finetune_switch/admin/widgets/model_name_input.html"
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
         attributes = context["widget"]["attrs"]
-        context["models_url"] = attributes.pop("data-finetune-models-url-value", "")
+        context["models_url"] = reverse("finetune_backends:models")
         attributes["list"] = f"{attributes.get('id', name)}-models"
         attributes["autocomplete"] = "off"
         attributes["spellcheck"] = "false"
@@ -43,8 +41,6 @@ class ModelNameInput(forms.TextInput):
 
 
 class LocaleTextsWidget(forms.MultiWidget):
-    """One line for each language."""
-
     template_name = "finetune_switch/admin/widgets/locale_texts.html"
 
     def __init__(self, languages: Sequence[tuple[str, str]], attrs: Any = None) -> None:
@@ -70,7 +66,7 @@ class LocaleTextsWidget(forms.MultiWidget):
 
 
 class NamedTagWidget(AdminTagWidget):
-    """Wagtail's field for tags, whose input has no name of its own."""
+    """Wagtail's tag field with an accessible name, which its input lacks."""
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
@@ -82,7 +78,7 @@ class NamedTagWidget(AdminTagWidget):
 
 
 class PagesWidget(forms.Widget):
-    """Any number of pages, chosen in Wagtail's own chooser; those that are gone are named so."""
+    """Pages chosen in Wagtail's chooser; deleted ones are marked."""
 
     template_name = "finetune_switch/admin/widgets/pages.html"
     use_fieldset = True
@@ -97,14 +93,14 @@ class PagesWidget(forms.Widget):
         )
 
     def id_for_label(self, id_: str) -> str:
-        # It is a group of fields, and a label would name only the first of them.
+        # A label would name only the first field of the group.
         return ""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
         return data.getlist(name) if hasattr(data, "getlist") else data.get(name, [])
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
-        # Nothing is sent where every page was removed.
+        # The browser sends nothing where every page was removed.
         return False
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:

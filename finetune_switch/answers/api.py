@@ -1,7 +1,7 @@
-"""Questions and their answers, for every caller alike.
+"""Ask a question and read its answer as events.
 
-:func:`answer` and :func:`aanswer` give an :class:`Answer` and an :class:`AsyncAnswer`: nothing is
-asked before the first event is read, the backend is asked once, and reading again replays.
+:func:`answer` and :func:`aanswer` are lazy: the backend is asked when the first event is read. It
+is asked once; later iterations replay the events.
 """
 
 from __future__ import annotations
@@ -10,122 +10,128 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, closing, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.http import HttpRequest
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
-from finetune_switch.access.sites import current_request
 from finetune_switch.backends.base import Silence
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Message, Turn
-from finetune_switch.models import ChatBackend, Origin, Switch
+from finetune_switch.models import ChatBackend, Origin
 from finetune_switch.passages import Passage
 
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent, WaitingEvent
 from .open_exchange import OpenExchange
 from .opening import open_exchange
 from .question import AskedQuestion
-from .threads import in_database_thread, release_connections
+from .threads import in_database_thread
 
 T = TypeVar("T")
 
 __all__ = ["Answer", "AsyncAnswer", "aanswer", "answer"]
 
 
-def answer(question: str, **options: Any) -> Answer:
-    """The answer to a question, as a lazy, replayable stream of events.
-
-    Options, all of them optional:
-
-    - ``indexes``: aliases of the indexes to search; those of the site's switch otherwise.
-    - ``site``: a Wagtail site; otherwise that of ``request`` (the current one, which the middleware
-      knows), else the default site.
-    - ``locale``: a language code; the active language otherwise.
-    - ``asker``: an :class:`~finetune_switch.access.askers.Asker`; an anonymous visitor otherwise.
-    - ``backend``: a :class:`~finetune_switch.models.ChatBackend`; the active one otherwise.
-    - ``passages``: a frozen list of passages; nothing is retrieved then.
-    - ``retrieval``: ``False`` asks the model without any passages.
-    - ``instructions``: what the model is told in place of its backend's own instructions.
-    - ``messages``: a ready prompt in place of passages; it is sent as it is.
-    - ``fact_lock``: ``True`` holds sentences back whose facts stand in no passage, see
-      :mod:`finetune_switch.text.fact_lock`; the events then come sentence by sentence.
-    - ``prepared``: ``True`` gives the answer that people have prepared for the question, if there
-      is one, and asks no model then, see :mod:`finetune_switch.prepared.matching`.
-    - ``origin``: an :class:`~finetune_switch.models.Origin`, ``SITE`` by default.
-    - ``exchange_id``: a UUID of the asker's own. A question with an id that was asked before is
-      not asked again: its answer is replayed from the record.
-    - ``turns``: the :class:`~finetune_switch.messages.Turn` of the same conversation so far,
-      oldest first. The question is searched for as one that stands alone, at first as a rule makes
-      it and then as the model does; where that finds other passages, a second ``SourcesEvent``
-      takes the place of the first.
-    - ``conversation``: a UUID that the questions of one conversation share; it is recorded.
-    - ``switch``: the site's :class:`~finetune_switch.models.Switch`, where it was read already.
-    - ``visitor``: the hash that stands for a visitor in the record.
-
-    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` at once where there is nothing to
-    ask. Every later failure is an event.
-    """
-    return Answer(_asked_question(question, **options))
-
-
-def aanswer(question: str, **options: Any) -> AsyncAnswer:
-    """The same for ``async for``; see :func:`answer`."""
-    return AsyncAnswer(_asked_question(question, **options))
-
-
-def _asked_question(
+def answer(
     question: str,
     *,
-    indexes: Sequence[str] | None = None,
     site: Site | None = None,
     request: HttpRequest | None = None,
-    locale: str | None = None,
     asker: Asker | None = None,
+    locale: str = "",
     backend: ChatBackend | None = None,
+    indexes: Sequence[str] | None = None,
     passages: Sequence[Passage] | None = None,
     retrieval: bool = True,
-    instructions: str = "",
     messages: Sequence[Message] | None = None,
+    turns: Sequence[Turn] = (),
+    conversation: uuid.UUID | None = None,
     fact_lock: bool = False,
     prepared: bool = False,
     origin: Origin = Origin.SITE,
-    exchange_id: uuid.UUID | None = None,
-    conversation: uuid.UUID | None = None,
+) -> Answer:
+    """The answer to a question, as a lazy, replayable stream of events.
+
+    ``site`` defaults to the site of ``request`` or of the current request, then to the default
+    site; ``asker`` to an anonymous visitor; ``locale`` to the active language; ``backend`` and
+    ``indexes`` to those of the site's switch.
+
+    ``passages`` replace retrieved ones, and ``messages`` replace the prompt. ``retrieval=False``
+    asks the model without passages. ``turns`` are the earlier turns of the conversation, oldest
+    first; if the rewritten question finds other passages, a second ``SourcesEvent`` replaces the
+    first. ``conversation`` is the recorded id that the questions of a conversation share.
+    ``fact_lock`` withholds sentences with facts that are in no passage. ``prepared`` gives a
+    prepared answer if one matches. The rules for visitors apply to the ``origin`` ``SITE``.
+
+    ``Answer(AskedQuestion(…))`` accepts further options.
+
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` at once if the question is empty or
+    too long. Later failures are events.
+    """
+    return Answer(
+        AskedQuestion(
+            question,
+            site=site,
+            request=request,
+            asker=asker or Asker.anonymous(),
+            locale=locale,
+            backend=backend,
+            indexes=indexes,
+            passages=passages,
+            retrieval=retrieval,
+            messages=messages,
+            turns=turns,
+            conversation=conversation,
+            fact_lock=fact_lock,
+            prepared=prepared,
+            origin=origin,
+        )
+    )
+
+
+def aanswer(
+    question: str,
+    *,
+    site: Site | None = None,
+    request: HttpRequest | None = None,
+    asker: Asker | None = None,
+    locale: str = "",
+    backend: ChatBackend | None = None,
+    indexes: Sequence[str] | None = None,
+    passages: Sequence[Passage] | None = None,
+    retrieval: bool = True,
+    messages: Sequence[Message] | None = None,
     turns: Sequence[Turn] = (),
-    switch: Switch | None = None,
-    visitor: str = "",
-) -> AskedQuestion:
-    return AskedQuestion(
-        question=question,
-        indexes=indexes,
-        site=site,
-        locale=locale or get_language() or "",
-        asker=asker or Asker.anonymous(),
-        backend=backend,
-        passages=passages,
-        retrieval=retrieval,
-        instructions=instructions,
-        messages=messages,
-        fact_lock=fact_lock,
-        prepared=prepared,
-        # Now, since the events may be read when the request's context is gone.
-        request=request or current_request(),
-        origin=origin,
-        exchange_id=exchange_id,
-        conversation=conversation,
-        turns=turns,
-        switch=switch,
-        visitor=visitor,
+    conversation: uuid.UUID | None = None,
+    fact_lock: bool = False,
+    prepared: bool = False,
+    origin: Origin = Origin.SITE,
+) -> AsyncAnswer:
+    """Like :func:`answer`, for ``async for``."""
+    return AsyncAnswer(
+        AskedQuestion(
+            question,
+            site=site,
+            request=request,
+            asker=asker or Asker.anonymous(),
+            locale=locale,
+            backend=backend,
+            indexes=indexes,
+            passages=passages,
+            retrieval=retrieval,
+            messages=messages,
+            turns=turns,
+            conversation=conversation,
+            fact_lock=fact_lock,
+            prepared=prepared,
+            origin=origin,
+        )
     )
 
 
 class _BaseAnswer:
-    """What both kinds of answer share: the events so far, and what they come to."""
-
     def __init__(self, question: AskedQuestion) -> None:
         self.question = question
         self._events: list[Event] = []
@@ -148,12 +154,12 @@ class _BaseAnswer:
 
     @property
     def passages(self) -> list[Passage]:
-        """The passages that the backend was given; empty before the answer has begun."""
+        """The passages given to the backend; empty before the first event."""
         return self._sources.passages if self._sources else []
 
     @property
     def left_out(self) -> int:
-        """How many passages did not fit the backend's context; 0 before the answer has begun."""
+        """How many passages did not fit the context window; 0 before the first event."""
         return self._sources.left_out if self._sources else 0
 
     @property
@@ -182,36 +188,46 @@ class _BaseAnswer:
     def _whole_text(self) -> str:
         self.raise_failure()
         if self.done is None:
-            # Somebody left the iteration before its end, and what came until then is no answer.
+            # The iteration was stopped early, so the text is incomplete.
             with self.question.in_its_language():
                 raise BackendError(_("This answer was broken off. Ask again."), code="interrupted")
         return self.text_so_far
 
 
 class Answer(_BaseAnswer):
-    """An answer for code without an event loop: iterate over it, or take its ``text``."""
+    """An answer for synchronous code: iterate over it, or read its ``text``."""
 
     def __iter__(self) -> Generator[Event, None, None]:
         return self.iterate()
 
-    def iterate(self, *, heartbeat: float | None = None) -> Generator[Event, None, None]:
-        """The events as they come; with ``heartbeat`` (seconds), also one for each silence."""
+    def iterate(
+        self,
+        *,
+        heartbeat: float | None = None,
+        before_waiting: Callable[[], None] = lambda: None,
+    ) -> Generator[Event, None, None]:
+        """The events as they arrive.
+
+        With ``heartbeat``, a ``WaitingEvent`` follows that many seconds without an event.
+        ``before_waiting`` is called after database work, before waiting for the model.
+        """
         if self._started:
             yield from self.events
             return
         self._started = True
-        with closing(self._ask(heartbeat)) as events:
+        with closing(self._ask(heartbeat, before_waiting)) as events:
             for event in events:
                 yield self._keep(event)
 
-    def _ask(self, heartbeat: float | None) -> Generator[Event, None, None]:
+    def _ask(
+        self, heartbeat: float | None, before_waiting: Callable[[], None]
+    ) -> Generator[Event, None, None]:
         asked: OpenExchange | Exception
         try:
             asked = self._asked = open_exchange(self.question)
         except Exception as error:
             asked = error
-        finally:
-            release_connections()
+        before_waiting()
         if isinstance(asked, Exception):
             yield self.question.could_not_open(asked)
             return
@@ -220,10 +236,8 @@ class Answer(_BaseAnswer):
             if asked.rewriting is not None:
                 with closing(asked.rewrite(heartbeat)) as silences:
                     yield from (WaitingEvent() for _silence in silences)
-                try:
-                    events = asked.search_again()
-                finally:
-                    release_connections()
+                events = asked.search_again()
+                before_waiting()
                 yield from events
             if asked.ending:
                 return
@@ -246,20 +260,20 @@ class Answer(_BaseAnswer):
 
     @property
     def text(self) -> str:
-        """The whole answer. Raises :class:`~finetune_switch.exceptions.BackendError`."""
+        """The complete text. Raises :class:`~finetune_switch.exceptions.BackendError`."""
         for _event in self:
             pass
         return self._whole_text()
 
 
 class AsyncAnswer(_BaseAnswer):
-    """The same for an event loop. Its database work is done on a few threads of their own."""
+    """An answer for asynchronous code. Database work runs on threads of its own."""
 
     def __aiter__(self) -> AsyncGenerator[Event, None]:
         return self.iterate()
 
     async def iterate(self) -> AsyncGenerator[Event, None]:
-        """The events as they come."""
+        """The events as they arrive."""
         if self._started:
             for event in self.events:
                 yield event
@@ -283,7 +297,7 @@ class AsyncAnswer(_BaseAnswer):
                 yield event
             if asked.rewriting is not None:
                 await asked.arewrite()
-                for event in await _through(asked.search_again):
+                for event in await _finish_in_database_thread(asked.search_again):
                     yield event
             if asked.ending:
                 return
@@ -298,7 +312,7 @@ class AsyncAnswer(_BaseAnswer):
         except Exception as error:
             yield await in_database_thread(asked.crash, error)
         except BaseException:
-            # The reader left: the generator was closed, or the task that reads it cancelled.
+            # The reader left: the generator was closed, or its task was cancelled.
             if not asked.ending:
                 await asyncio.shield(in_database_thread(asked.cancel))
             raise
@@ -308,24 +322,21 @@ class AsyncAnswer(_BaseAnswer):
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # The reader left, but the thread goes on: what it records as asked has to end as well.
+            # The reader left, but the thread still opens the exchange, which has to be closed.
             with suppress(Exception):
                 if not (asked := await opening).ending:
                     await in_database_thread(asked.cancel)
             raise
 
     async def text(self) -> str:
-        """The whole answer. Raises :class:`~finetune_switch.exceptions.BackendError`."""
+        """The complete text. Raises :class:`~finetune_switch.exceptions.BackendError`."""
         async for _event in self:
             pass
         return self._whole_text()
 
 
-async def _through(function: Callable[[], T]) -> T:
-    """The function's result, from a database thread that is not left alone with what it does.
-
-    Where the reader leaves meanwhile, what follows finds it done.
-    """
+async def _finish_in_database_thread(function: Callable[[], T]) -> T:
+    """Run the function on a database thread, and wait for its end even if cancelled."""
     running = asyncio.ensure_future(in_database_thread(function))
     try:
         return await asyncio.shield(running)

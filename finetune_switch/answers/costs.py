@@ -10,12 +10,12 @@ from finetune_switch.models import ChatBackend
 OWN_SERVERS = ("ollama", "ollama_chat")
 MILLION = Decimal(1_000_000)
 HOUR = Decimal(3600)
-# As many places as the exchange keeps.
+# The decimal places of Exchange.cost.
 PLACES = Decimal("0.00000001")
 
 
 def cost_of(backend: ChatBackend, usage: Usage, duration_seconds: float) -> Decimal | None:
-    """Its tokens at its prices, or its share of a server's hour; ``None`` if neither is known."""
+    """The cost by the hour or by tokens; ``None`` if the prices or the tokens are unknown."""
     if backend.kind == ChatBackend.Kind.EXTRACTIVE:
         return Decimal(0)
     if backend.hourly_price is not None:
@@ -36,20 +36,21 @@ def cost_of(backend: ChatBackend, usage: Usage, duration_seconds: float) -> Deci
 def cost_at_least(
     backend: ChatBackend, told: Decimal | None, read: str, written: str, duration_seconds: float
 ) -> Decimal | None:
-    """What an answer has cost that broke off before its server told: about four letters a token.
+    """The estimated cost of an interrupted answer, for which no server reports tokens.
 
-    It is billed all the same. What was ``told`` until then, if more, stands.
+    Providers bill it all the same. The estimate takes four characters for a token. ``told`` is the
+    cost reported so far, which is returned if it is higher.
     """
     usage = Usage(prompt_tokens=len(read) // 4, completion_tokens=len(written) // 4)
-    about = cost_of(backend, usage, duration_seconds)
-    return max(filter(None, (told, about)), default=told)
+    estimate = cost_of(backend, usage, duration_seconds)
+    return max(filter(None, (told, estimate)), default=told)
 
 
 def embedding_cost(provider: str, model_name: str, tokens: int) -> float | None:
-    """What so many tokens cost to embed, by litellm's own price list; ``None`` if it has none."""
+    """The cost of embedding these tokens by litellm's price list; ``None`` without a price."""
     if provider in OWN_SERVERS:
         return 0.0
-    # The client's libraries are slow to import, and most answers need no price list.
+    # litellm is slow to import, and most answers need no price list.
     from finetune_switch.backends.calls import import_litellm
 
     prices = import_litellm().model_cost

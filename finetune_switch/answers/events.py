@@ -1,4 +1,4 @@
-"""What an answer consists of, in the order in which it comes."""
+"""The events of an answer, in their order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from finetune_switch.passages import Passage
 
 @dataclass(frozen=True)
 class SourcesEvent:
-    """First: the passages that the backend is given. ``left_out`` others had no room."""
+    """The first event: the passages given to the backend.
+
+    ``left_out`` is the number of passages that did not fit the context window.
+    """
 
     name: ClassVar[str] = "sources"
     exchange: str
@@ -23,7 +26,7 @@ class SourcesEvent:
 
 @dataclass(frozen=True)
 class TextEvent:
-    """Then: a piece of the answer."""
+    """A piece of the answer."""
 
     name: ClassVar[str] = "text"
     text: str
@@ -31,7 +34,10 @@ class TextEvent:
 
 @dataclass(frozen=True)
 class DoneEvent:
-    """Last, where it ended well. Seconds, tokens as the server counted them, US dollars."""
+    """The last event of a complete answer.
+
+    Tokens are as counted by the server. ``cost`` is in US dollars.
+    """
 
     name: ClassVar[str] = "done"
     outcome: str
@@ -46,7 +52,7 @@ class DoneEvent:
 
 @dataclass(frozen=True)
 class FailedEvent:
-    """Last, where it did not. ``message`` is safe to show to anybody."""
+    """The last event of a failed answer. ``message`` is safe to show to visitors."""
 
     name: ClassVar[str] = "failed"
     message: str
@@ -56,7 +62,7 @@ class FailedEvent:
 
 @dataclass(frozen=True)
 class WaitingEvent:
-    """Nothing has come for a heartbeat; says so, and lets a server notice that a reader left."""
+    """No other event arrived within a heartbeat. Sending it shows whether the reader left."""
 
     name: ClassVar[str] = "waiting"
 
@@ -65,9 +71,9 @@ Event = SourcesEvent | TextEvent | DoneEvent | FailedEvent | WaitingEvent
 
 
 def event_data(event: Event) -> dict[str, Any]:
-    """The event as JSON can hold it, for a visitor: without the remedy, which is for the team."""
+    """The event's data for JSON, without the remedy, which is not for visitors."""
     if isinstance(event, TextEvent):
-        # Of these there are thousands in a second.
+        # asdict() is too slow for thousands of these a second.
         return {"text": event.text}
     data = asdict(event)
     data.pop("remedy", None)

@@ -1,7 +1,7 @@
-"""Follow-up questions: "And on Sundays?" made into one that can be understood by itself.
+"""Rewrite follow-up questions such as "And on Sundays?" into standalone questions.
 
-Pure: a rule that needs no model and serves every language, what a model is told to do it better,
-and what of its reply is taken. ``rewriting`` asks the model.
+:func:`standalone_by_rule` needs no model. :func:`rewrite_messages` and :func:`taken_rewrite` are
+the prompt for a model and the check of its reply; ``rewriting`` asks the model.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from finetune_switch.text.words import content_words, language_name, words
 from .prompts import as_data
 
 MAX_TURNS = 10
-# In characters, as the next ones.
+# These lengths are in characters.
 MAX_ANSWER_LENGTH = 4_000
-# Of earlier questions as a search gets them: an index looks at a question's first words only.
+# The length of an earlier question in a search. Indexes read the first words of a query only.
 MAX_CONTEXT_LENGTH = 200
 MAX_REWRITE_LENGTH = 300
 MAX_REWRITE_TOKENS = 60
 REWRITE_SECONDS = 4.0
-# What a model reads of a conversation to understand the question after it.
+# The latest turns, and the characters of each text, that a model reads to rewrite a question.
 TURNS_READ = 3
 CHARACTERS_READ = 400
 
-# Where a question has as many telling words, and no sign of leaning on another, it needs no other.
+# A question with this many content words and no reference to an earlier one stands alone.
 ENOUGH_WORDS = 4
-# Where we do not know a language, a question of fewer words is taken for a follow-up.
+# In languages without word lists, a question with fewer words is taken for a follow-up.
 FEW_WORDS = 5
 
-# Words that point to what was said before, and how one begins who goes on with it. Only of
-# languages in which a question has to name what it is about, and no words that are articles, too.
+# Words that refer to an earlier question, and phrases that begin a follow-up. Languages that can
+# leave out pronouns have no lists, and words that are also articles are left out.
 _POINTING = {
     "en": "it its they them their theirs he him his she her hers that this those these there "
     "one ones same other others another else instead then too either neither",
@@ -57,17 +57,17 @@ _GOING_ON = {
     "fr": ("et", "ou", "mais", "donc", "qu en est il"),
     "nl": ("en", "of", "maar", "dus", "hoe zit het", "hoe is het"),
 }
-# "Is there a car park?" points to nothing.
+# "There" refers to nothing in "Is there a car park?".
 _THERE_IS = re.compile(r"\b(?:(?:is|are) there|gibt es|il y a|y a t il|(?:is|zijn) er)\b")
 _POINTING_WORDS = {language: frozenset(text.split()) for language, text in _POINTING.items()}
 
 
 def clean_turns(turns: Sequence[Turn], max_length: int | None = None) -> tuple[Turn, ...]:
-    """The latest turns as they may be used: they come from a browser, which may say anything.
+    """The latest turns, cleaned, because they come from a browser.
 
-    Answers lose their citations, which are numbers of other passages, and what is beyond
-    ``MAX_ANSWER_LENGTH``. Raises :class:`~finetune_switch.exceptions.InvalidQuestion` for a turn
-    without a question, or with one of more than ``max_length`` characters.
+    Answers are cut at ``MAX_ANSWER_LENGTH``. They lose their citations, whose numbers belong to
+    other passages. Raises :class:`~finetune_switch.exceptions.InvalidQuestion` for a turn whose
+    question is empty or longer than ``max_length`` characters.
     """
     most = min(max_length or MAX_QUESTION_LENGTH, MAX_QUESTION_LENGTH)
     return tuple(
@@ -96,7 +96,7 @@ def _clean_answer(text: str) -> str:
 
 
 def leans(question: str, locale: str) -> bool:
-    """Whether there is a sign that a question is not whole without the one before it."""
+    """Whether a question seems to depend on an earlier one."""
     language, said = _language(locale), " ".join(words(question))
     if language not in _POINTING:
         return len(said.split()) < FEW_WORDS
@@ -108,10 +108,10 @@ def leans(question: str, locale: str) -> bool:
 
 
 def standalone_by_rule(question: str, turns: Sequence[Turn], locale: str) -> str:
-    """The follow-up after the questions that it leans on: something to search with.
+    """The follow-up preceded by the questions that it depends on, as a search query.
 
-    Back to the latest one that leans on none itself. A follow-up that obviously stands alone is
-    left as it is; without turns, any question is.
+    These go back to the latest question that depends on none. A question that stands alone, or has
+    no turns before it, is returned unchanged.
     """
     if not turns or _obviously_stands_alone(question, locale):
         return question
@@ -133,7 +133,7 @@ def _language(locale: str) -> str:
 
 
 def _cut(text: str, length: int) -> str:
-    """The end of a text, in whole words: what a question asks for is said last."""
+    """The end of a text, in whole words. Questions name their subject last."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[-length:].partition(" ")[2] or text[-length:]
 
@@ -146,9 +146,9 @@ repeat it. Reply with the question and nothing else."""
 
 
 def rewrite_messages(question: str, turns: Sequence[Turn]) -> list[Message]:
-    """What a model is sent to make a follow-up into a question of its own.
+    """The messages that ask a model to rewrite a follow-up as a standalone question.
 
-    The task is in the user's message as well: the templates of some fine-tunes drop the system's.
+    The task is in the user's message, because templates of some fine-tunes drop the system message.
     """
     said = "".join(
         f"<visitor>{_quoted(turn.question)}</visitor>\n"
@@ -174,10 +174,11 @@ _DIGITS = re.compile(r"\d+")
 
 
 def taken_rewrite(reply: str, question: str, turns: Sequence[Turn], locale: str) -> str:
-    """The question in a model's reply, or nothing where the reply is none to search with.
+    """The standalone question in a model's reply; empty if the reply is unusable.
 
-    That is: no question, or several lines of them; too long; with a number that nobody has said;
-    one of the earlier questions again; or the follow-up itself, unless it may stand alone.
+    A reply is unusable if it has not exactly one line with a question, is too long, contains a
+    number that the conversation does not, or repeats an earlier question. The follow-up itself is
+    accepted only if it does not depend on an earlier question.
     """
     lines = [line.strip(_AROUND) for line in reply.splitlines()]
     asking = [line for line in lines if line.endswith(tuple(_QUESTION_MARKS))]

@@ -1,4 +1,4 @@
-"""A question that is being answered, and the row that records how that ends."""
+"""A question while it is answered, and the row that records it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from finetune_switch.backends.base import BaseChatBackend, Chunk, Silence, Text,
 from finetune_switch.exceptions import BackendError
 from finetune_switch.limits.budgets import add_cost
 from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
-from finetune_switch.models.exchange import passages_of
 from finetune_switch.passages import Passage, Source
 from finetune_switch.prepared.matching import PreparedReply
 from finetune_switch.text.characters import without_harmful
@@ -34,18 +33,18 @@ if TYPE_CHECKING:
     from .question import AskedQuestion
     from .rewriting import Rewriting
 
-# An exchange is given a little longer than its backend before it reads "interrupted".
+# The time after the backend's deadline before an open exchange counts as interrupted.
 GRACE = timedelta(seconds=10)
-# In the record, the kind of what answers where no backend did.
+# The alias and the kind in ``backend_state`` of prepared answers.
 PREPARED = "prepared"
 
 
 SearchAgain = Callable[["OpenExchange", str], "PreparedReply | Prompt | None"]
-"""Searches for the standalone question that a model made of a follow-up."""
+"""Searches for the standalone question of a follow-up."""
 
 
 class OpenExchange:
-    """A question that was recorded as asked, until it is recorded how it ended."""
+    """A question from its opening to its end, with the exchange that records it."""
 
     def __init__(
         self,
@@ -62,10 +61,12 @@ class OpenExchange:
         self.prompt = Prompt([], [], 0)
         self.backend: BaseChatBackend | None = None
         self.rewriting: Rewriting | None = None
-        """Set where a model is to make a follow-up into a question of its own first."""
+        """Set if a model has to rewrite the follow-up first."""
+        self.question_vectors: dict[Any, Any] = {}
+        """Shared by the searches for the question and for the rewritten question."""
         self.nothing_found = switch.nothing_found_text(question.locale)
         self.ending: list[Event] = []
-        """Set where it is over before a backend was asked: refused, nothing found, or replayed."""
+        """The last events, if the answer ends without asking a backend."""
         self.exchange = Exchange(
             site=switch.site_or_none,
             locale=question.locale,
@@ -76,7 +77,7 @@ class OpenExchange:
             visitor=question.visitor,
             retrieval=question.retrieval and question.messages is None,
             backend=row if row.pk else None,
-            backend_state=row.snapshot() | question.own_wording,
+            backend_state=row.snapshot() | question.instructions_state,
             deadline_at=timezone.now() + timedelta(seconds=row.deadlines.total) + GRACE,
             **({"id": question.exchange_id} if question.exchange_id else {}),
         )
@@ -90,7 +91,7 @@ class OpenExchange:
         self._is_started = False
         self._first_token: float | None = None
 
-    def use(
+    def use_backend(
         self,
         backend: BaseChatBackend,
         prompt: Prompt,
@@ -98,17 +99,17 @@ class OpenExchange:
         standalone: str = "",
         rewriting: Rewriting | None = None,
     ) -> None:
-        """Ask this backend, with this prompt, once the follow-up is rewritten where it is one."""
+        """Set the backend and the prompt, and the rewriting of a follow-up."""
         self.backend, self.rewriting = backend, rewriting
         if rewriting is not None:
             self.exchange.deadline_at += timedelta(seconds=REWRITE_SECONDS)
-        self._take(prompt, standalone)
+        self._set_prompt(prompt, standalone)
         if rewriting is None:
             self._lock = self._make_lock()
 
-    def _take(self, prompt: Prompt, standalone: str) -> None:
+    def _set_prompt(self, prompt: Prompt, standalone: str) -> None:
         self.prompt = prompt
-        # A ready prompt brings passages, if any, that only its maker knows the numbers of.
+        # Ready messages may contain passages with numbers that are unknown here.
         self._citations = (
             CitationFilter(prompt.passages) if self.question.messages is None else None
         )
@@ -122,14 +123,14 @@ class OpenExchange:
         masking = self.question.masking
         return masking.hide(standalone) if masking is not None else standalone
 
-    def give(self, reply: PreparedReply) -> None:
-        """Ask no backend, and give what people have prepared. Their words need no fact lock."""
+    def use_prepared(self, reply: PreparedReply) -> None:
+        """Answer with a prepared answer, without a backend or the fact lock."""
         self._reply = reply
         self.row = ChatBackend.extractive()
         self.prompt = Prompt([], reply.passages, 0)
         self.exchange.backend = None
         self.exchange.prepared_answer_id = reply.prepared_answer_id
-        # The team reads it, in whatever language it was asked.
+        # The label is for the team, whatever the language of the question.
         with override(settings.LANGUAGE_CODE):
             label = PreparedAnswer.Kind(reply.kind).label
         self.exchange.backend_state = self.row.snapshot() | {
@@ -141,10 +142,9 @@ class OpenExchange:
         self.exchange.left_out = 0
 
     def insert(self) -> bool:
-        """Record that the question was asked; not where its id has been recorded meanwhile."""
+        """Save the exchange. Returns ``False`` if its id has been recorded already."""
         if not self.question.is_recorded:
             return True
-        self._mask(vars(self.exchange))
         if self.question.exchange_id is None:
             self.exchange.save(force_insert=True)
             return True
@@ -158,41 +158,34 @@ class OpenExchange:
         return True
 
     def end_early(self, error: BackendError | None) -> None:
-        """Close what needs no model: a failure, a question that people have answered, or one that
-        no passage speaks of."""
+        """Close the exchange if no model is needed: after an error, with a prepared answer, or
+        without passages."""
         question = self.question
         if error is not None:
             self.rewriting = None
             self.ending = [self.fail(error)]
         elif self._reply is not None:
-            self.ending = self._say(self._reply.text, is_last=True)
+            self.ending = self._add_text(self._reply.text, is_last=True)
             self.ending.append(self._close_done(Outcome.COMPLETE))
         elif self.rewriting is not None:
-            # What it is made into may find something yet.
+            # The rewritten question may find passages.
             return
         elif question.retrieval and question.messages is None and not self.prompt.passages:
-            self.ending = self._say(self.nothing_found, is_last=True)
+            self.ending = self._add_text(self.nothing_found, is_last=True)
             self.ending.append(self._close_done(Outcome.NO_ANSWER))
 
     @classmethod
     def replay(cls, question: AskedQuestion, exchange: Exchange) -> OpenExchange:
-        """A question that was asked before under the asker's own id, with what it came to."""
+        """A question whose id is recorded already, with the recorded answer."""
         row = exchange.backend or ChatBackend.extractive()
-        site = exchange.site
-        # The lock lets the site's own words for "nothing found" pass; nothing else asks for them.
-        switch = Switch.for_question(site) if question.fact_lock else Switch(site=site)
-        self = cls(question, row, switch)
+        self = cls(question, row, Switch(site=exchange.site))
         if not question.may_replay(exchange):
-            self.ending = [FailedEvent(_("This question's id belongs to another."), "id_taken")]
+            self.ending = [FailedEvent(_("This id belongs to another question."), "id_taken")]
             return self
         self.exchange = exchange
-        self.prompt = Prompt([], passages_of(exchange), exchange.left_out)
-        if exchange.backend_state.get("kind") != PREPARED:
-            self._lock = self._make_lock()
-        outcome = exchange.current_outcome
-        is_whole = outcome in (Outcome.COMPLETE, Outcome.NO_ANSWER)
-        self.ending = self._say(exchange.answer, is_last=is_whole)
-        match outcome:
+        self.prompt = Prompt([], exchange.frozen_passages, exchange.left_out)
+        self.ending = self._add_text(exchange.shown_text)
+        match exchange.current_outcome:
             case Outcome.COMPLETE | Outcome.NO_ANSWER:
                 self.ending.append(self._done_event())
             case Outcome.OPEN:
@@ -216,7 +209,7 @@ class OpenExchange:
         with self.question.in_its_language():
             data_destination = self.row.data_destination
         return SourcesEvent(
-            # What nobody has written down cannot be spoken of later.
+            # Without a record, there is nothing to rate later.
             exchange=str(self.exchange.pk) if self.question.is_recorded else "",
             backend=state.get("alias", ""),
             label=state.get("label", ""),
@@ -226,7 +219,7 @@ class OpenExchange:
         )
 
     def rewrite(self, heartbeat: float | None) -> Generator[Silence, None, None]:
-        """Have the model make the follow-up into a question of its own."""
+        """Rewrite the follow-up, yielding the model's silences."""
         assert self.rewriting is not None
         self._start()
         return self.rewriting.stream(heartbeat)
@@ -237,9 +230,9 @@ class OpenExchange:
         await self.rewriting.aread()
 
     def search_again(self) -> list[Event]:
-        """Search for what the follow-up was made into: other sources, if it finds any.
+        """Search for the rewritten question, and return the events of new sources or of the end.
 
-        Where the model was of no help, what the rule had found stays. Touches the database.
+        Without a usable rewriting, the first passages stay in use. Uses the database.
         """
         assert self.rewriting is not None
         rewriting, self.rewriting = self.rewriting, None
@@ -249,27 +242,27 @@ class OpenExchange:
         found = self._search_again(self, standalone) if self._search_again else None
         match found:
             case PreparedReply() as reply:
-                # The question went to the model that rewrote it, and cost what it cost there.
+                # The rewriting was done by this backend, at its price.
                 row = self.row
-                self.give(reply)
+                self.use_prepared(reply)
                 self.row = row
                 self.exchange.standalone_question = self._recorded(standalone)
-                self._note_found()
+                self._save_found()
             case Prompt() as prompt:
                 if _texts(prompt.passages) == _texts(before):
                     prompt = Prompt(prompt.messages, before, prompt.left_out)
-                self._take(prompt, standalone)
-                self._note_found()
+                self._set_prompt(prompt, standalone)
+                self._save_found()
         if self._reply is None:
             self._lock = self._make_lock()
         self.end_early(None)
         is_new = self.prompt.passages is not before
         return [*([self._sources_event()] if is_new else []), *self.ending]
 
-    def _note_found(self) -> None:
+    def _save_found(self) -> None:
         if self.question.is_recorded:
             found = ("passages", "left_out", "standalone_question")
-            self.exchange.note(*found, "prepared_answer_id", "backend_id", "backend_state")
+            self.exchange.save_if_open(*found, "prepared_answer_id", "backend_id", "backend_state")
 
     def stream(self, heartbeat: float | None) -> Generator[Chunk, None, None]:
         assert self.backend is not None
@@ -282,12 +275,12 @@ class OpenExchange:
         return self.backend.astream(self.prompt.messages)
 
     def _start(self) -> None:
-        # Who had a follow-up rewritten has waited for that as well.
+        # The time to rewrite a follow-up counts.
         if not self._is_started:
             self._started, self._is_started = time.monotonic(), True
 
     def absorb(self, chunk: Chunk) -> Event | None:
-        """Take in what the backend said; what of it the reader may see now."""
+        """Take in a chunk; the event for the reader, if there is text to show."""
         if isinstance(chunk, Usage):
             self._usage += chunk
             return None
@@ -296,11 +289,11 @@ class OpenExchange:
         if self._first_token is None:
             self._first_token = time.monotonic() - self._started
         text = without_harmful(chunk.text)
-        said = self._say(self._citations.feed(text) if self._citations else text)
+        said = self._add_text(self._citations.feed(text) if self._citations else text)
         return said[0] if said else None
 
-    def _say(self, text: str, *, is_last: bool = False) -> list[Event]:
-        """The model's words, of which the reader sees what the fact lock lets through."""
+    def _add_text(self, text: str, *, is_last: bool = False) -> list[Event]:
+        """Add text to the answer; the event with the part that the fact lock lets through."""
         self._text.append(text)
         shown = text
         if self._lock is not None:
@@ -314,7 +307,7 @@ class OpenExchange:
     def _make_lock(self) -> FactLock | None:
         if not self.question.fact_lock:
             return None
-        # Reading facts takes a library that no start-up should wait for.
+        # Imported here because its libraries slow down the start.
         from finetune_switch.text.fact_lock import FactLock
 
         return FactLock(self.prompt.passages, self.question.locale or "en", [self.nothing_found])
@@ -323,17 +316,23 @@ class OpenExchange:
     def text(self) -> str:
         return "".join(self._text)
 
+    @property
+    def shown_text(self) -> str:
+        return "".join(self._shown)
+
     def complete(self) -> list[Event]:
-        """It ended as it should: as an answer, or as the words for not knowing."""
-        rest = self._say(self._citations.finish().rstrip() if self._citations else "", is_last=True)
+        """Close a complete answer, or an "I don't know"; the last events."""
+        rest = self._add_text(
+            self._citations.finish().rstrip() if self._citations else "", is_last=True
+        )
         knows = not is_dont_know(self.text, self.nothing_found)
         done = self._close_done(Outcome.COMPLETE if knows else Outcome.NO_ANSWER)
         return [*rest, done]
 
     def fail(self, error: BackendError) -> FailedEvent:
-        """It ended with a failure that has a sentence. What was said already is kept.
+        """Close after an error. The text so far is kept.
 
-        What the fact lock still holds was not said to its end, and is shown to nobody.
+        Text still held by the fact lock is incomplete, and is not shown.
         """
         with self.question.in_its_language():
             message = str(error)
@@ -341,11 +340,11 @@ class OpenExchange:
         return FailedEvent(message, error.code, error.remedy)
 
     def crash(self, error: BaseException) -> FailedEvent:
-        """It ended with a failure that nobody foresaw."""
+        """Close after an unexpected error."""
         return self.fail(self.question.unforeseen(error))
 
     def cancel(self) -> None:
-        """The reader left."""
+        """Close because the reader left."""
         self._close(Outcome.CANCELLED)
 
     def _close_done(self, outcome: Outcome) -> DoneEvent:
@@ -357,6 +356,7 @@ class OpenExchange:
         was_asked = self._first_token is not None or self._usage != Usage()
         recorded = {
             "answer": self.text,
+            "shown_text": self.shown_text,
             "citations": parse_citations(self.text, self.prompt.passages),
             "withheld_facts": self._lock.withheld_facts if self._lock else [],
             "prompt_tokens": self._usage.prompt_tokens,
@@ -369,12 +369,12 @@ class OpenExchange:
         }
         self._mask(recorded)
         if is_recorded := self.question.is_recorded:
-            is_news = self.exchange.close(outcome, **recorded)
+            is_new = self.exchange.close(outcome, **recorded)
         else:
-            is_news = True
+            is_new = True
             for name, value in {**recorded, "outcome": outcome}.items():
                 setattr(self.exchange, name, value)
-        if is_news and self.question.origin == Origin.SITE:
+        if is_new and self.question.origin == Origin.SITE:
             cost = recorded["cost"]
             left = outcome == Outcome.CANCELLED and self._is_started
             if left or (outcome == Outcome.FAILED and self._first_token is not None):
@@ -383,18 +383,22 @@ class OpenExchange:
             add_cost(self.exchange.site_id or 0, cost, is_recorded=is_recorded)
 
     def _mask(self, recorded: dict[str, Any]) -> None:
-        """Take out of what is recorded of a visitor how they can be reached, and their cards."""
+        """Mask a visitor's contact details and card numbers in the recorded values."""
         if (masking := self.question.masking) is None:
             return
+        answer, shown_text = recorded["answer"], recorded["shown_text"]
+        masking.remember_repeated(answer, shown_text)
+        recorded["shown_text"], _facts = masking.hide_repeated(shown_text)
         recorded["answer"], recorded["withheld_facts"] = masking.hide_repeated(
-            recorded["answer"], recorded["withheld_facts"]
+            answer, recorded["withheld_facts"]
         )
 
     def _done_event(self) -> DoneEvent:
         exchange = self.exchange
         return DoneEvent(
             outcome=str(exchange.outcome),
-            citations=self._citations_shown(),
+            # Without the citations of withheld sentences.
+            citations=parse_citations(self.shown_text, self.prompt.passages),
             first_token_seconds=exchange.first_token_seconds,
             duration_seconds=exchange.duration_seconds or 0.0,
             load_seconds=exchange.load_seconds,
@@ -402,12 +406,6 @@ class OpenExchange:
             completion_tokens=exchange.completion_tokens,
             cost=None if exchange.cost is None else float(exchange.cost),
         )
-
-    def _citations_shown(self) -> list[int]:
-        """A sentence that was held back takes its citations with it."""
-        if self._lock is None:
-            return self.exchange.citations
-        return parse_citations("".join(self._shown), self.prompt.passages)
 
 
 def _texts(passages: Sequence[Passage]) -> list[tuple[Source, str]]:

@@ -1,8 +1,7 @@
-"""Open the exchange of a question: find what answers, retrieve, and fit the prompt.
+"""Open the exchange of a question: choose the backend, retrieve passages, and build the prompt.
 
-This module and ``exchange`` are synchronous code that touches the database; ``answer`` decides on
-which thread it runs. No database connection is needed between :func:`open_exchange` and the verbs
-of :class:`OpenExchange` that close it.
+This code is synchronous and uses the database; ``api`` chooses its thread. Between
+:func:`open_exchange` and the closing of the exchange, no database connection is needed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Exchange, PreparedAnswer, Switch
 from finetune_switch.passages import Passage
 from finetune_switch.prepared.matching import PreparedReply, find_prepared
-from finetune_switch.search import retrieve
+from finetune_switch.search import retrieve_for
 
 from .followups import leans, standalone_by_rule
 from .open_exchange import OpenExchange
@@ -29,7 +28,7 @@ from .rewriting import Rewriting
 
 
 def open_exchange(question: AskedQuestion) -> OpenExchange:
-    """Find what answers, retrieve, fit the prompt, and record that the question was asked."""
+    """Choose the backend, retrieve passages, build the prompt, and record the question."""
     with question.in_its_language():
         if (recorded := _find_recorded(question)) is not None:
             return OpenExchange.replay(question, recorded)
@@ -40,9 +39,9 @@ def open_exchange(question: AskedQuestion) -> OpenExchange:
         opened = OpenExchange(question, row, switch, search_again=search_again)
         error: BackendError | None = None
         try:
-            with each_vector_once():
+            with each_vector_once(opened.question_vectors):
                 if (reply := _find_reply_at_once(question, switch)) is not None:
-                    opened.give(reply)
+                    opened.use_prepared(reply)
                 else:
                     _prepare(question, opened)
         except BackendError as caught:
@@ -56,15 +55,15 @@ def open_exchange(question: AskedQuestion) -> OpenExchange:
 
 
 def search_again(opened: OpenExchange, standalone: str) -> PreparedReply | Prompt | None:
-    """What there is for the question that a model made of the follow-up.
+    """A prepared answer or a prompt for the standalone question of a follow-up.
 
-    ``None`` where that finds nothing, or the search fails: what was found before stays.
+    ``None`` if nothing is found or the search fails. The first result then stays in use.
     """
     question = opened.question
     if not standalone or opened.backend is None:
         return None
     try:
-        with question.in_its_language(), each_vector_once():
+        with question.in_its_language(), each_vector_once(opened.question_vectors):
             if (reply := _find_reply(question, opened.switch, standalone)) is not None:
                 return reply
             if not (passages := _find_passages(question, opened.switch, standalone)):
@@ -78,7 +77,7 @@ def search_again(opened: OpenExchange, standalone: str) -> PreparedReply | Promp
 
 
 def _find_recorded(question: AskedQuestion) -> Exchange | None:
-    """The exchange that the asker's own id names, if there is one already."""
+    """The exchange with the id given by the asker, if it exists already."""
     if question.exchange_id is None or not question.is_recorded:
         return None
     rows = Exchange.objects.select_related("backend", "site")
@@ -89,13 +88,13 @@ def _find_reply_at_once(question: AskedQuestion, switch: Switch) -> PreparedRepl
     reply = _find_reply(question, switch, question.question)
     is_correction = reply is not None and reply.kind == PreparedAnswer.Kind.CORRECTION
     if is_correction and question.turns and leans(question.question, question.locale):
-        # "And on Sundays?" may be about something else than where it was corrected.
+        # In another conversation, "And on Sundays?" may be about something else.
         return None
     return reply
 
 
 def _find_reply(question: AskedQuestion, switch: Switch, standalone: str) -> PreparedReply | None:
-    """The prepared answer to this question, where prepared answers are asked for."""
+    """The prepared answer to this question, if any and if wanted."""
     if not question.prepared or question.messages is not None:
         return None
     return find_prepared(
@@ -106,7 +105,7 @@ def _find_reply(question: AskedQuestion, switch: Switch, standalone: str) -> Pre
 def _prepare(question: AskedQuestion, opened: OpenExchange) -> None:
     backend = get_backend(opened.row)
     if question.messages is not None:
-        opened.use(backend, Prompt(list(question.messages), [], 0))
+        opened.use_backend(backend, Prompt(list(question.messages), [], 0))
         return
     standalone, rewriting = question.question, None
     if question.turns and question.searches:
@@ -114,7 +113,7 @@ def _prepare(question: AskedQuestion, opened: OpenExchange) -> None:
         rewriting = Rewriting.by(backend, question.question, question.turns, question.locale)
     passages = _find_passages(question, opened.switch, standalone)
     prompt = _make_prompt(opened, backend, passages, standalone)
-    opened.use(backend, prompt, standalone=standalone, rewriting=rewriting)
+    opened.use_backend(backend, prompt, standalone=standalone, rewriting=rewriting)
 
 
 def _find_passages(question: AskedQuestion, switch: Switch, standalone: str) -> Sequence[Passage]:
@@ -122,14 +121,12 @@ def _find_passages(question: AskedQuestion, switch: Switch, standalone: str) -> 
         return question.passages
     if not question.retrieval:
         return []
-    return retrieve(
+    return retrieve_for(
+        switch,
         standalone,
         asker=question.asker,
-        site=switch.site_or_none,
         locale=question.locale,
-        indexes=switch.indexes if question.indexes is None else question.indexes,
-        limit=switch.passages,
-        threshold=switch.similarity_threshold,
+        indexes=question.indexes,
     )
 
 
@@ -139,12 +136,12 @@ def _make_prompt(
     passages: Sequence[Passage],
     standalone: str,
 ) -> Prompt:
-    """The prompt for the question as it was asked, with its standalone form in parentheses."""
+    """The prompt for the question, followed by its standalone form in parentheses."""
     question = opened.question
     asked = question.question
     try:
         return build_prompt(
-            # Fallback for models that drop earlier turns.
+            # The standalone form is for models that drop earlier turns.
             asked if standalone == asked else f"{asked}\n({standalone})",
             passages,
             system_prompt=question.instructions or opened.row.system_prompt,

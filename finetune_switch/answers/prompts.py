@@ -1,4 +1,4 @@
-"""Passages and a question → messages that fit a model's context. Pure: no I/O, no settings."""
+"""Build the messages for a model from a question and its passages. Uses no I/O or settings."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 DEMAND = 'If the passages do not hold the answer, reply exactly: "{phrase}"'
 
-# What a chat format adds around each message and to the whole, as OpenAI's token guide counts it.
+# The tokens that a chat format adds, according to OpenAI's guide to token counting.
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_TURN = 2 * TOKENS_PER_MESSAGE
 TOKENS_PER_REPLY = 3
-# Room kept for the answer where no longest answer was set: a quarter of the window, up to this.
+# Without a maximum answer length, a quarter of the window is kept for the answer, up to this.
 DEFAULT_ANSWER_TOKENS = 800
-# The counter is not the model's own tokenizer, so a twentieth of the window is left free.
+# This share of the window stays free, because the counter is not the model's own tokenizer.
 SAFETY_SHARE = 0.05
-# In characters. Beyond this, what was said before costs more than it helps, however large a window.
+# In characters. A longer history costs more than it helps.
 MAX_HISTORY_LENGTH = 24_000
 
-# Tokens that some chat formats begin a turn with, or a call.
+# The beginnings of control tokens of some chat formats.
 _BRACKET = re.compile(
     rf"[\[［](?=[{INVISIBLE}\s]*[/／]?[{INVISIBLE}\s]*"
     r"(?:INST|SYS|TOOL|AVAILABLE_TOOLS|gMASK|BOS|EOS|UNK|CLS|SEP|MASK|PAD))",
     re.IGNORECASE,
 )
-# "3 < 4" and "<- here" are none: a tag has a name, a token has a bar.
+# Does not match "3 < 4" or "<- here": tags have a name, and tokens a bar.
 _TAG = re.compile(
     rf"{_BRACKET.pattern}"
     rf"|(?:[<＜﹤〈‹⟨]|&(?:lt|#0*60|#x0*3c);?)(?=[{INVISIBLE}]*(?:[^\W\d]|[/／<＜|｜!?]|0x))",
@@ -47,7 +47,7 @@ _TAG = re.compile(
 
 @dataclass(frozen=True)
 class Prompt:
-    """Messages for a model, the passages that fitted in, and how many had to be left out."""
+    """Messages for a model, the passages in them, and the number of passages left out."""
 
     messages: list[Message]
     passages: list[Passage]
@@ -55,7 +55,7 @@ class Prompt:
 
 
 class PromptTooLong(ValueError):
-    """The question does not fit the model's context window, or none of its passages beside it."""
+    """The context window has no room for the question and at least one of its passages."""
 
 
 def build_prompt(
@@ -70,12 +70,12 @@ def build_prompt(
     retrieval: bool = True,
     turns: Sequence[Turn] = (),
 ) -> Prompt:
-    """The messages for one question, fitted to the window by leaving out whole passages.
+    """The messages for a question, without the passages that do not fit the context window.
 
-    The passage with the lowest score goes first. ``context_window`` and ``max_answer_tokens`` are
-    in tokens; no window means no limit. Passages keep their numbers, so that the same passage has
-    the same number for every backend. ``turns`` are what was said before, oldest first; they take
-    the room that the passages leave, and the oldest goes first. Raises :class:`PromptTooLong`.
+    Passages with the lowest scores are left out first. The others keep their numbers, so that a
+    passage has the same number for every backend. ``context_window`` and ``max_answer_tokens`` are
+    in tokens; ``None`` as window means no limit. ``turns`` are the earlier turns, oldest first;
+    they get the remaining room, and the oldest are left out first. Raises :class:`PromptTooLong`.
     """
     system = (
         f"{system_prompt.strip()}\n{DEMAND.format(phrase=nothing_found)}"
@@ -85,7 +85,7 @@ def build_prompt(
     kept, history = list(passages), _history(turns)
     if context_window is not None:
         room = _room(context_window, max_answer_tokens)
-        # No tokenizer makes more tokens than a text has bytes, so most prompts need no counting.
+        # A text has no more tokens than bytes, so most prompts need no counting.
         said = [system, _user_text(question, kept), *chain.from_iterable(history)]
         if _bytes(said) + len(history) * TOKENS_PER_TURN > room:
             room -= count_tokens(system)
@@ -112,7 +112,7 @@ def _bytes(texts: Iterable[str]) -> int:
 
 
 def _history(turns: Sequence[Turn]) -> list[tuple[str, str]]:
-    """The latest turns, oldest first. Roles have to alternate: none without an answer."""
+    """The latest turns with an answer, oldest first. Chat formats require alternating roles."""
     latest: list[tuple[str, str]] = []
     length = 0
     for turn in reversed(turns):
@@ -144,7 +144,7 @@ def _fit(
     room: int,
     count_tokens: Callable[[str], int],
 ) -> tuple[list[Passage], int]:
-    """The passages that fit, and the room that they leave."""
+    """The passages that fit, and the remaining room in tokens."""
     room -= count_tokens(_user_text(question, []))
     if room < 0:
         raise PromptTooLong
@@ -161,11 +161,11 @@ def _fit(
 
 
 def as_data(text: str) -> str:
-    """A text of a page or a visitor that can close no quotation and begin no turn of a chat.
+    """A text of a page or a visitor, with its tags and control tokens made harmless.
 
-    A page could hold our own closing tag, or a token of a model's chat format, which servers read
-    as if they had written it themselves, and pretend that what follows comes from the visitor. So
-    could what a browser says was answered before. A blank behind the bracket makes it mere text.
+    A page could contain the prompt's closing tag or a control token of a chat format, and pass off
+    the rest of its text as the visitor's. So could an earlier answer, as sent by a browser. A space
+    after the bracket turns a tag into plain text.
     """
     return _TAG.sub(r"\g<0> ", without_harmful(text))
 
@@ -185,16 +185,16 @@ def _user_text(question: str, passages: Sequence[Passage]) -> str:
 
 
 def is_dont_know(answer: str, nothing_found: str) -> bool:
-    """Whether an answer is the phrase that the prompt demands where the passages hold nothing.
+    """Whether an answer is the phrase demanded by the prompt for unanswerable questions.
 
-    Models wrap it in quotes, lose its full stop or add a citation or one polite sentence; an answer
-    that begins with the phrase and then goes on at length has something to say after all.
+    Models quote the phrase, drop its full stop, or add a citation or a polite sentence. An answer
+    that goes on for more than 80 characters after the phrase counts as an answer.
     """
     said, phrase = _plain(answer), _plain(nothing_found)
     if not phrase or not said.startswith(phrase):
         return False
     rest = said[len(phrase) :]
-    # "No." is not how "Not before nine." begins.
+    # The phrase "No." must not match "Not before nine.".
     return not rest[:1].isalnum() and len(rest) <= 80
 
 

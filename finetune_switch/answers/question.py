@@ -1,29 +1,29 @@
-"""One question: what is asked, by whom, and how it is to be answered."""
+"""A question and its options."""
 
 from __future__ import annotations
 
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
-from finetune_switch.access.sites import site_for
+from finetune_switch.access.sites import current_request, site_for
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Message, Turn
 from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
-from finetune_switch.models.exchange import clean_question, passages_of
+from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
-from finetune_switch.search.retrieval import all_open_to
 from finetune_switch.text.masking import Masking
 
 from .events import FailedEvent
@@ -34,12 +34,12 @@ logger = logging.getLogger("finetune_switch.answering")
 
 @dataclass
 class AskedQuestion:
-    """A question and everything that says how it is to be answered."""
+    """A question with its asker and its options; see :func:`.api.answer`."""
 
     question: str
-    locale: str
-    asker: Asker
-    origin: Origin
+    locale: str = ""
+    asker: Asker = field(default_factory=Asker.anonymous)
+    origin: Origin = Origin.SITE
     site: Site | None = None
     request: HttpRequest | None = None
     indexes: Sequence[str] | None = None
@@ -47,25 +47,33 @@ class AskedQuestion:
     passages: Sequence[Passage] | None = None
     retrieval: bool = True
     instructions: str = ""
+    """Replaces the backend's instructions."""
     messages: Sequence[Message] | None = None
     fact_lock: bool = False
     prepared: bool = False
     exchange_id: uuid.UUID | None = None
+    """An id chosen by the asker. A question whose id is recorded already is replayed."""
     conversation: uuid.UUID | None = None
+    """The recorded id that the questions of a conversation share."""
     turns: Sequence[Turn] = ()
     switch: Switch | None = None
+    """The site's switch, to save a query."""
     visitor: str = ""
+    """The recorded hash of a visitor."""
 
     def __post_init__(self) -> None:
         self.question = clean_question(self.question)
         self.turns = clean_turns(self.turns)
+        self.locale = self.locale or get_language() or ""
+        # The events may be read after the end of the request.
+        self.request = self.request or current_request()
 
     def in_its_language(self) -> override:
-        """Texts are made in the language of the question: who reads may have another one active."""
+        """Activate the language of the question, which the reader of the events may not have."""
         return override(self.locale or settings.LANGUAGE_CODE)
 
     def unforeseen(self, error: BaseException) -> BackendError:
-        """A sentence for a failure that nobody foresaw; what it was goes to the log alone."""
+        """Log an unexpected error, and return one that is safe to show."""
         logger.error("A question could not be answered.", exc_info=error)
         with self.in_its_language():
             return BackendError(
@@ -75,20 +83,20 @@ class AskedQuestion:
             )
 
     def could_not_open(self, error: Exception) -> FailedEvent:
-        """The only event of a question that could not even be recorded."""
+        """The only event of a question that could not be recorded."""
         failure = self.unforeseen(error)
         return FailedEvent(str(failure), failure.code, failure.remedy)
 
     @property
     def searches(self) -> bool:
-        """Whether passages are looked for, and not brought along."""
+        """Whether passages are retrieved."""
         return self.retrieval and self.messages is None and self.passages is None
 
     def may_replay(self, exchange: Exchange) -> bool:
-        """Whether this is the question that was recorded, of somebody who may see its answer.
+        """Whether the exchange is of this question, and the asker may see its answer.
 
-        Of visitors it is not kept who asked, so an id proves nothing: they have to be allowed to
-        open what the answer was made from.
+        Visitors are not recorded, so an id alone proves nothing. They must be allowed to open the
+        sources of the answer.
         """
         site = self.site or site_for(self.request)
         return (
@@ -96,35 +104,35 @@ class AskedQuestion:
             and exchange.origin == self.origin
             and exchange.user_id == self.user_id
             and exchange.site_id == (site and site.pk)
-            and self._may_see(passages_of(exchange), exchange.site)
+            and self._may_see(exchange.frozen_passages, exchange.site)
         )
 
     def _may_see(self, passages: Sequence[Passage], site: Site | None) -> bool:
-        """Whether the asker may open the pages of these passages, as they are now."""
-        brought_along = list(self.passages or ())
-        kept = [passage for passage in passages if passage not in brought_along]
-        return all_open_to(self.asker, [passage.source for passage in kept], site)
+        """Whether the asker may open the sources of these passages now."""
+        given = list(self.passages or ())
+        sources = [passage.source for passage in passages if passage not in given]
+        return SourceAccess(self.asker).are_open(sources, site)
 
     @cached_property
     def masking(self) -> Masking | None:
-        """What masks the record: of a visitor it does not keep how they can be reached."""
+        """Masks contact details in the record of a visitor's question."""
         return Masking(self.locale) if self.origin == Origin.SITE else None
 
     @cached_property
     def recorded_question(self) -> str:
-        """The question as it is kept."""
+        """The question as recorded, with contact details of visitors masked."""
         return self.masking.hide(self.question) if self.masking else self.question
 
     @property
     def user_id(self) -> Any:
-        """Who asked, where that is kept: of visitors it is not."""
+        """The recorded user; ``None`` for questions of visitors."""
         if self.origin == Origin.SITE or self.asker.user is None:
             return None
         return self.asker.user.pk
 
     @property
-    def own_wording(self) -> dict[str, Any]:
-        """The instructions, of a ready prompt or not, that went out in place of the backend's."""
+    def instructions_state(self) -> dict[str, Any]:
+        """The instructions that replaced the backend's, for ``Exchange.backend_state``."""
         if self.messages is not None:
             told = [m["content"] for m in self.messages if m["role"] in ("system", "developer")]
             text = "\n\n".join(told)

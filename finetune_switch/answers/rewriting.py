@@ -1,4 +1,4 @@
-"""The model's part in a follow-up question, while the visitor looks at what a rule has found."""
+"""Have a model rewrite a follow-up question, while the visitor reads the first sources."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger("finetune_switch.answering")
 
 
 class Rewriting:
-    """A follow-up that a model makes into a question of its own. It never fails: it helps or not.
+    """The rewriting of a follow-up as a standalone question by a model.
 
-    ``usage`` is what it took, as far as the server told.
+    Failures are logged, and leave :attr:`standalone` empty. ``usage`` is as reported by the server.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Rewriting:
     def by(
         cls, backend: BaseChatBackend, question: str, turns: Sequence[Turn], locale: str
     ) -> Rewriting | None:
-        """By this backend's model, where it has one and the question is none that fills a page."""
+        """A rewriting by this backend; ``None`` without a model, or for a long question."""
         if len(question) > MAX_REWRITE_LENGTH:
             return None
         short_reply_backend = backend.short_reply_backend(
@@ -56,33 +56,33 @@ class Rewriting:
 
     @property
     def standalone(self) -> str:
-        """The question that it was made into; nothing where the model was of no help."""
+        """The standalone question; empty if the reply is unusable."""
         return taken_rewrite(self._reply, self._question, self._turns, self._locale)
 
     def stream(self, heartbeat: float | None) -> Generator[Silence, None, None]:
-        """Ask the model; what comes out is its silences. Leaving it stops the model."""
+        """Ask the model, and yield its silences. Closing the generator stops the model."""
         try:
             with closing(self._backend.stream(self._messages, heartbeat=heartbeat)) as chunks:
                 for chunk in chunks:
                     if isinstance(chunk, Silence):
                         yield chunk
-                    elif self._has_enough(chunk):
+                    elif self._is_too_long(chunk):
                         return
         except Exception as error:
             self._give_up(error)
 
     async def aread(self) -> None:
-        """The same on an event loop."""
+        """Like :meth:`stream`, for an event loop and without silences."""
         try:
             async with aclosing(self._backend.astream(self._messages)) as chunks:
                 async for chunk in chunks:
-                    if self._has_enough(chunk):
+                    if self._is_too_long(chunk):
                         return
         except Exception as error:
             self._give_up(error)
 
-    def _has_enough(self, chunk: Chunk) -> bool:
-        """Whether it has gone on for so long that nothing will come of it."""
+    def _is_too_long(self, chunk: Chunk) -> bool:
+        """Add the chunk; whether the reply is too long to be usable."""
         if isinstance(chunk, Usage):
             self.usage = chunk
         elif isinstance(chunk, Text):

@@ -1,7 +1,7 @@
-"""Events on the wire: server-sent events, the same under WSGI and ASGI.
+"""Stream the events of an answer as server-sent events, under WSGI and ASGI.
 
-The format is the HTML standard's "text/event-stream": ``event:`` and ``data:`` lines (JSON), a
-blank line after each event, and lines that begin with a colon as comments.
+The format is "text/event-stream" of the HTML standard: ``event:`` and ``data:`` lines (JSON), a
+blank line after each event, and comments that begin with a colon.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from .api import Answer, AsyncAnswer, aanswer, answer
+from .api import Answer, AsyncAnswer
 from .events import Event, WaitingEvent, event_data
+from .question import AskedQuestion
 from .threads import release_connections
 
-# Under WSGI a departure shows only at a write, and at the second one at that: the first is what
-# makes the reader's side say that it is gone. Two of these have to fit into a second.
+# Under WSGI, only a failed write shows that the reader left. The first write after that succeeds
+# and the second one fails, so two heartbeats have to fit into a second.
 WSGI_HEARTBEAT_SECONDS = 0.35
-# Under ASGI the server tells; this one keeps proxies from closing a quiet connection.
+# Under ASGI, the server reports it. The heartbeat keeps proxies from closing idle connections.
 ASGI_HEARTBEAT_SECONDS = 15.0
 
 _COMMENT = b": \n\n"
@@ -33,7 +34,7 @@ Show = Callable[[Event], dict[str, Any]]
 
 
 class AnswerStream(StreamingHttpResponse):
-    """A stream that tells when it is over: read to its end, failed, or left by its reader."""
+    """A stream that calls ``on_close`` at its end: complete, failed, or left by its reader."""
 
     on_close: Callable[[], None] | None = None
 
@@ -53,19 +54,20 @@ def stream_answer(
     on_close: Callable[[], None] | None = None,
     **options: Any,
 ) -> AnswerStream:
-    """A response that streams the answer to a question; options as for ``answering.answer``.
+    """A response that streams the answer to a question.
 
-    ``show`` says what of an event the reader may see, as JSON can hold it; ``on_close`` is called
-    when the stream is over, however it ended. Raises
-    :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. The reader's
-    departure stops the model on its server.
+    ``options`` are fields of :class:`.question.AskedQuestion`, which include those of
+    :func:`.api.answer`. ``show`` returns the data of an event for JSON. ``on_close`` is called at
+    the end of the stream, however it ended. Raises
+    :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. If the reader
+    leaves, the model is stopped on its server.
     """
-    options.setdefault("request", request)
+    asked = AskedQuestion(question, **{"request": request, **options})
     if isinstance(request, ASGIRequest):
-        content: Any = _aencode(aanswer(question, **options), show)
+        content: Any = _aencode(AsyncAnswer(asked), show)
         _release_connections_of_view()
     else:
-        content = _encode(answer(question, **options), show)
+        content = _encode(Answer(asked), show)
     response = AnswerStream(content, content_type="text/event-stream; charset=utf-8")
     response.on_close = on_close
     response["Cache-Control"] = "private, no-store"
@@ -83,16 +85,22 @@ def encode_event(event: Event, show: Show = event_data) -> bytes:
 
 def _encode(pending: Answer, show: Show) -> Generator[bytes, None, None]:
     yield _COMMENT
-    with closing(pending.iterate(heartbeat=WSGI_HEARTBEAT_SECONDS)) as events:
+    with closing(
+        pending.iterate(
+            heartbeat=WSGI_HEARTBEAT_SECONDS,
+            # Nothing else on this thread needs them after the response.
+            before_waiting=release_connections,
+        )
+    ) as events:
         for event in events:
             yield encode_event(event, show)
 
 
 def _release_connections_of_view() -> None:
-    """Under ASGI each request has a thread, with connections of its own, for synchronous code.
+    """Release the connections of a synchronous view under ASGI.
 
-    What a synchronous view looked up there (who is signed in) would hold one until the stream has
-    ended; and where many readers come at once, even until the event loop gets round to it.
+    Such a view runs on a thread of its own, whose connections would stay open until the end of the
+    stream.
     """
     try:
         asyncio.get_running_loop()
@@ -101,7 +109,7 @@ def _release_connections_of_view() -> None:
 
 
 async def _aencode(pending: AsyncAnswer, show: Show) -> AsyncGenerator[bytes, None]:
-    # What middleware looked up after the view, and a view that is a coroutine at any time.
+    # Connections of middleware that ran after the view, and of asynchronous views.
     await sync_to_async(release_connections)()
     yield _COMMENT
     written: asyncio.Queue[bytes] = asyncio.Queue()
@@ -118,7 +126,7 @@ async def _aencode(pending: AsyncAnswer, show: Show) -> AsyncGenerator[bytes, No
     writing = asyncio.create_task(write())
     try:
         while True:
-            # At once, what came while this had to wait for its turn.
+            # Events that have piled up are sent together.
             together = [await written.get(), *_rest_of(written)]
             heartbeat.postpone()
             if piece := b"".join(together):
@@ -139,9 +147,9 @@ def _rest_of(written: asyncio.Queue[bytes]) -> Iterator[bytes]:
 
 
 class _Heartbeat:
-    """Calls after each :data:`ASGI_HEARTBEAT_SECONDS` of silence.
+    """Calls ``beat`` after each :data:`ASGI_HEARTBEAT_SECONDS` of silence.
 
-    One timer a stream: another one for each event would take longer than to send it.
+    One timer for the whole stream, because one for each event would take longer than sending it.
     """
 
     def __init__(self, beat: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""How database work is done around streams, which hold no connection."""
+"""Threads for database work, so that open streams hold no connection."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
-from finetune_switch import conf
-
 T = TypeVar("T")
+
+# Each thread holds at most one connection, and only while it runs a function.
+DATABASE_THREADS = 8
 
 _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None
 
 
 def release_connections() -> None:
-    """Give this thread's connections back (to the pool, or to the server) until the next query.
+    """Close this thread's connections, or return them to the pool, until the next query.
 
-    A connection inside a transaction is somebody else's business and stays. So does one to SQLite:
-    no server runs out of those, and with the last one of a file SQLite writes its log back, which
-    takes 2 to 10 ms before the model is asked.
+    Only for code that owns its thread: server-side cursors, session locks and temporary tables are
+    lost. A connection inside a transaction stays open. So does a connection to SQLite, because
+    closing the last one checkpoints the write-ahead log, which takes 2 to 10 ms.
     """
     for connection in connections.all(initialized_only=True):
         if connection.connection is None or connection.in_atomic_block:
@@ -35,10 +36,9 @@ def release_connections() -> None:
 
 
 async def in_database_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """The function's result, computed on one of a few threads that keep no connection.
+    """Run the function on one of :data:`DATABASE_THREADS` threads, and release its connections.
 
-    However many streams are open, there are never more connections than threads
-    (``FINETUNE_SWITCH["DATABASE_THREADS"]``).
+    All streams of the process together use at most that many connections.
     """
     context = contextvars.copy_context()
 
@@ -67,7 +67,7 @@ def _get_executor() -> ThreadPoolExecutor:
         with _lock:
             if _executor is None:
                 _executor = ThreadPoolExecutor(
-                    max_workers=conf.database_threads(),
+                    max_workers=DATABASE_THREADS,
                     thread_name_prefix="finetune-switch-database",
                 )
     return _executor

@@ -1,4 +1,4 @@
-"""Chat backends: what answers."""
+"""Chat backends."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ __all__ = ["BackendConfig", "BaseChatBackend", "backend_config", "get_backend"]
 
 
 def get_backend(row: ChatBackend) -> BaseChatBackend:
-    """The backend that a row describes, ready to be asked.
+    """Make the chat backend of a row.
 
-    Raises :class:`~finetune_switch.exceptions.ConnectionNotConfigured` where the settings no longer
-    declare what it needs. There is no fallback: another model than the chosen one must not answer.
+    Raises :class:`~finetune_switch.exceptions.ConnectionNotConfigured` if the settings no longer
+    declare its connection or alias. There is no fallback: no other model than the chosen one may
+    answer.
     """
     if row.kind == row.Kind.EXTRACTIVE:
         from .extractive import ExtractiveChatBackend
@@ -37,7 +38,7 @@ def get_backend(row: ChatBackend) -> BaseChatBackend:
 
 
 def backend_config(row: ChatBackend) -> BackendConfig:
-    """What a row says, free of the database. Raises ``ConnectionNotConfigured``."""
+    """The configuration of a row. Raises ``ConnectionNotConfigured``."""
     connection = None
     if row.kind == row.Kind.CONNECTION:
         connection = get_connection(row.connection)

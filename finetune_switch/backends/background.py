@@ -1,8 +1,8 @@
-"""One event loop on a thread of its own, for code that has none.
+"""An event loop on a background thread, for synchronous code.
 
-Model streams are written once, as coroutines, because only there can a read be given a deadline and
-be ended from outside. Under WSGI and in the shell they run here: the caller waits on a queue, and
-leaving the iterator cancels the stream, which closes its connection to the model server.
+Model streams are coroutines, because only these can be cancelled and given deadlines. Under WSGI
+and in the shell they run on this loop, and the caller waits on a queue. Closing the iterator
+cancels the stream, which closes its connection to the model server.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _owner: int | None = None
 _END = object()
-# After the first item the loop lets the interpreter's lock go, which it would otherwise keep for
-# 5 ms where more is there to be read already: the reader would wait for that long to show it.
+# The pause after the first item. It releases the interpreter's lock, which the loop would otherwise
+# hold for up to 5 ms while more items arrive, and delay the reader.
 HANDOVER_SECONDS = 0.001
 
 
 def background_loop() -> asyncio.AbstractEventLoop:
-    """The process's background loop, started when first needed and anew after a fork."""
+    """The background loop of this process, started on first use and after a fork."""
     global _loop, _owner
     if _loop is None or _owner != os.getpid():
         with _lock:
@@ -40,7 +40,7 @@ def background_loop() -> asyncio.AbstractEventLoop:
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The coroutine's result, computed on the background loop; an interrupt cancels it."""
+    """Run the coroutine on the background loop. An interrupt cancels it."""
     future = asyncio.run_coroutine_threadsafe(coroutine, background_loop())
     try:
         return future.result()
@@ -55,9 +55,9 @@ def iterate(
     heartbeat: float | None = None,
     silence: T | None = None,
 ) -> Generator[T, None, None]:
-    """The items of an async stream, one by one as they come.
+    """The items of an asynchronous stream, as they arrive.
 
-    With ``heartbeat`` (seconds), ``silence`` is yielded whenever nothing came for that long.
+    With ``heartbeat``, ``silence`` is yielded after each that many seconds without an item.
     """
     items: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -98,7 +98,7 @@ def iterate(
 
 
 def _forget_loop_after_fork() -> None:
-    # The lock may have been held, and the thread does not exist, in the child.
+    # In the child, the thread does not exist, and the lock may be held for ever.
     global _lock, _loop
     _lock, _loop = threading.Lock(), None
 

@@ -1,4 +1,4 @@
-"""What a chat backend is: one constructor, messages in, chunks out, sync and async alike."""
+"""The interface of chat backends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .background import iterate
 
 @dataclass(frozen=True)
 class BackendConfig:
-    """Everything a backend needs to answer; made from a row, and free of the database.
+    """The configuration of a backend, independent of the database.
 
-    ``context_window`` is in tokens, ``None`` for no limit; ``parameters`` are already checked.
+    ``context_window`` is in tokens; ``None`` means no limit. ``parameters`` are validated.
     """
 
     alias: str
@@ -28,7 +28,7 @@ class BackendConfig:
     deadlines: Deadlines = field(default_factory=Deadlines)
     context_window: int | None = None
     attempts: int = 3
-    """How often a question is sent at most, where the server asks to be asked again."""
+    """How often a question is sent at most, if the server is busy."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens as the server counted them, and the seconds it took to load the model."""
+    """Tokens and the time to load the model, as reported by the server."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     load_seconds: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
-        """Of two requests: what neither told stays unknown."""
+        """The sum of two requests. A value that neither reports stays ``None``."""
         return Usage(
             _sum(self.prompt_tokens, other.prompt_tokens),
             _sum(self.completion_tokens, other.completion_tokens),
@@ -66,7 +66,7 @@ def _sum(one: Number | None, other: Number | None) -> Number | None:
 
 @dataclass(frozen=True)
 class Silence:
-    """Nothing came for a heartbeat. Lets a reader write, and so notice that nobody listens."""
+    """Nothing arrived within a heartbeat. Lets the caller write, and notice a lost reader."""
 
 
 Chunk = Text | Usage | Silence
@@ -83,8 +83,8 @@ class Completion:
 class BaseChatBackend:
     """A chat backend. Subclasses implement :meth:`astream`, or both ``stream`` and ``astream``.
 
-    Every failure is a :class:`~finetune_switch.exceptions.BackendError`. A stream that is closed
-    early (``close()``, ``aclose()``, a cancelled task) stops the model on its server.
+    Failures are raised as :class:`~finetune_switch.exceptions.BackendError`. Closing a stream early
+    (``close()``, ``aclose()``, a cancelled task) stops the model on its server.
     """
 
     streams = True
@@ -94,20 +94,20 @@ class BaseChatBackend:
         self.config = config
 
     def astream(self, messages: Sequence[Message]) -> AsyncGenerator[Chunk, None]:
-        """Chunks of one answer as they come; a :class:`Usage` last where the server tells."""
+        """The chunks of an answer as they arrive, with a last :class:`Usage` if reported."""
         raise NotImplementedError
 
     def stream(
         self, messages: Sequence[Message], *, heartbeat: float | None = None
     ) -> Generator[Chunk, None, None]:
-        """The same for code without an event loop.
+        """Like :meth:`astream`, for synchronous code.
 
-        With ``heartbeat`` (seconds) a :class:`Silence` comes whenever nothing else did for as long.
+        With ``heartbeat``, a :class:`Silence` follows each that many seconds without a chunk.
         """
         return iterate(lambda: self.astream(messages), heartbeat=heartbeat, silence=Silence())
 
     async def acomplete(self, messages: Sequence[Message]) -> Completion:
-        """The whole answer at once."""
+        """The complete answer."""
         text, usage = [], Usage()
         async for chunk in self.astream(messages):
             if isinstance(chunk, Text):
@@ -126,12 +126,12 @@ class BaseChatBackend:
         return Completion("".join(text), usage)
 
     def short_reply_backend(self, *, max_tokens: int, seconds: float) -> BaseChatBackend | None:
-        """The same model for a short text of our own, asked once and given up after ``seconds``.
+        """The same model, limited to ``max_tokens`` and to one attempt within ``seconds``.
 
-        ``None`` where there is no model, or where it cannot be told so much.
+        ``None`` without a model, or if it cannot be limited.
         """
         return None
 
     def count_tokens(self, text: str) -> int:
-        """About how many tokens a text has: four characters make one in English."""
+        """An estimate: a token of English text has about four characters."""
         return len(text) // 4 + 1

@@ -1,6 +1,6 @@
-"""Calls of a model server through litellm: its import, deadlines, and how often it is asked.
+"""Import of litellm, deadlines and retries, for chat backends and embedders.
 
-What chat backends and embedders share. litellm's own deadlines and retries are not used.
+litellm's own deadlines and retries are not used.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from .base import BackendConfig
 T = TypeVar("T")
 
 NO_KEY = "none"
-# litellm as we use it: quiet. Somebody else may have imported it before, as it comes.
+# litellm once its output is disabled. Other code may have imported it before.
 _quieted: Any = None
 _import_lock = threading.Lock()
 
 
 def import_litellm() -> Any:
-    """litellm, imported when the first question is asked: it takes 1.4 s and 160 MB.
+    """Import litellm on first use, since it takes 1.4 s and 160 MB.
 
-    With its local price map, since the default one is fetched over the network at import.
+    Its local price map is used, because the default one is fetched from the network at import.
     """
     global _quieted
     if _quieted is not None:
@@ -42,8 +42,8 @@ def import_litellm() -> Any:
     with _import_lock:
         import litellm
 
-        # It prints advice to standard output at each failure, and logs the server's words as they
-        # came, keys included. What we log of a failure is enough, and without them.
+        # litellm prints advice at each failure, and logs server messages with the keys in them.
+        # ``errors`` logs failures without keys.
         litellm.suppress_debug_info = True
         logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
         _quieted = litellm
@@ -51,14 +51,14 @@ def import_litellm() -> Any:
 
 
 async def aimport_litellm() -> Any:
-    """The same from an event loop, which it does not hold up."""
+    """Like :func:`import_litellm`, without blocking the event loop."""
     if _quieted is not None:
         return _quieted
     return await asyncio.to_thread(import_litellm)
 
 
 class DeadlineTimer:
-    """The deadlines of one question, in seconds since it was asked."""
+    """The deadlines of one question, counted from its start."""
 
     def __init__(self, config: BackendConfig) -> None:
         self.deadlines = config.deadlines
@@ -67,7 +67,7 @@ class DeadlineTimer:
         self.has_text = False
 
     def left(self) -> float:
-        """Seconds until the next of the deadlines."""
+        """Seconds until the next deadline."""
         elapsed = time.monotonic() - self.started
         total = self.deadlines.total - elapsed
         if self.has_text:
@@ -75,7 +75,7 @@ class DeadlineTimer:
         return min(self.deadlines.first_token - elapsed, total)
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
-        """The awaitable's result, or :class:`DeadlineExceeded` once its time is up."""
+        """The awaitable's result. Raises :class:`DeadlineExceeded`."""
         try:
             async with asyncio.timeout(max(self.left(), 0)):
                 return await awaitable
@@ -95,9 +95,9 @@ async def call_with_retries(
     clock: DeadlineTimer,
     translate: Callable[[Exception], BackendError],
 ) -> T:
-    """What a call gives: asked again where the server wants that, as long as there is time.
+    """The result of the call, repeated if the server is busy and there is time left.
 
-    ``translate`` makes an error of ours of what litellm raises.
+    ``translate`` converts exceptions of litellm.
     """
     refused: BackendError | None = None
 
@@ -106,7 +106,7 @@ async def call_with_retries(
         try:
             return await call()
         except DeadlineExceeded as error:
-            # What the server said to the try before explains more than that time is up now.
+            # The error of the previous attempt explains more than the deadline.
             raise refused or error from error
         except BackendError:
             raise
@@ -126,14 +126,17 @@ async def call_with_retries(
 
 
 async def address_of(connection: Connection, clock: DeadlineTimer) -> str | None:
-    """The address. A callable or a file may take its time, which other questions have not."""
-    if connection.api_base_file is None and not callable(connection.api_base):
+    """The address. A callable runs on a thread, because it may be slow."""
+    if not callable(connection.api_base):
         return connection.get_api_base()
     return await clock.wait(asyncio.to_thread(connection.get_api_base))
 
 
 def key_for(connection: Connection, api_base: str | None) -> str | None:
-    """The connection's own key. Without one litellm sends what the environment holds, anywhere."""
+    """The connection's key, or a placeholder.
+
+    Without a key, litellm would send the one of the environment to any address.
+    """
     if connection.api_key or api_base is None:
         return connection.api_key
     if connection.provider == "openai" or (connection.is_ollama and "OLLAMA_API_KEY" in os.environ):
@@ -145,11 +148,11 @@ _backoff: Callable[[RetryCallState], float] = wait_exponential(0.3, max=4) + wai
 
 
 def _pause(state: RetryCallState) -> float:
-    """Seconds before the next try: what the server asked for, else a growing pause."""
+    """Seconds before the next attempt: as demanded by the server, or growing."""
     error = state.outcome.exception() if state.outcome else None
     if not isinstance(error, BackendError):
         return 0.0
     if error.retry_after is None:
-        # Kept: the pause that is weighed against the deadline has to be the one that is made.
+        # Stored, because it is random and the deadline has to be compared with the same pause.
         error.retry_after = _backoff(state)
     return error.retry_after

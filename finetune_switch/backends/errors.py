@@ -1,4 +1,7 @@
-"""What went wrong, in sentences that anybody may read. Vendors' words go to the log alone."""
+"""Convert errors of litellm and model servers to messages that are safe to show.
+
+The original messages are logged, without keys.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from .base import BackendConfig
 
 logger = logging.getLogger("finetune_switch.backends")
 
-# A name with its value, quoted or not; the Authorization header's; and keys that stand alone.
+# Names with their values, the Authorization header, and keys by their prefixes.
 _SECRET = re.compile(
     r"""(?ix)
     (?:key|token|secret|password) ["']? [-_\s=:]+ ["']? [\w.~+/=-]{6,}
@@ -27,10 +30,10 @@ _SECRET = re.compile(
     | \bAIza [\w-]{6,}
     """
 )
-# Ollama's own words, llama-server's, and OpenAI's.
+# As in messages of Ollama, llama-server and OpenAI.
 _TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
 _MAX_RETRY_AFTER = 30.0
-# What litellm and model servers call our parameters, where it is not by our names.
+# The names of our parameters in litellm and model servers, where they differ.
 _FOREIGN_NAMES = {
     "reasoning_effort": "reasoning",
     "think": "reasoning",
@@ -39,7 +42,7 @@ _FOREIGN_NAMES = {
     "num_predict": "max_tokens",
 }
 _PARAMETER_NAME = re.compile(rf"\b({'|'.join([*PARAMETERS, *_FOREIGN_NAMES])})\b")
-# Failures whose remedy speaks of a connection, which a class that the settings declare has not.
+# Errors whose remedy mentions a connection, which backends of adapters do not have.
 _ABOUT_A_CONNECTION = ("failed", "unauthorized", "unknown_host", "refused", "not_a_model_server")
 _JSON, _PY = "json.decoder", "builtins"
 
@@ -51,7 +54,11 @@ def is_worth_another_try(error: BaseException) -> bool:
 def translate(
     error: Exception, config: BackendConfig, *, in_stream: bool = False, detail: str = ""
 ) -> BackendError:
-    """Any exception of litellm, or of what it stands on, as one of ours."""
+    """Convert an exception of litellm or its libraries, and log it.
+
+    ``detail`` is the server's own message. After the start of a stream (``in_stream``), the error
+    is never retryable.
+    """
     status = getattr(error, "status_code", None)
     text = f"{detail} {error}"
     logger.warning(
@@ -78,7 +85,7 @@ def translate(
 
 
 def _by_cause(error: BaseException, config: BackendConfig) -> BackendError | None:
-    """What the exception at the bottom of litellm's says, where that is plainer than litellm's."""
+    """The error for a cause of litellm's exception that is clearer than the exception itself."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -90,9 +97,9 @@ def _by_cause(error: BaseException, config: BackendConfig) -> BackendError | Non
                 return unreachable_server("refused", _alias(config))
             case ConnectionResetError():
                 return cut()
-            # A reply that litellm or an SDK could not read as what the API describes.
+            # litellm or an SDK could not parse the reply.
             case ValueError() | AttributeError() if (
-                # A declared class's own may mean anything.
+                # In the class of an adapter, these may mean anything.
                 config.connection is not None and type(cause).__module__ in ("json", _JSON, _PY)
             ):
                 return not_a_model_server(config)
@@ -101,7 +108,7 @@ def _by_cause(error: BaseException, config: BackendConfig) -> BackendError | Non
 
 
 def _by_parameter(error: Exception) -> BackendError | None:
-    """A parameter that the model refuses, by litellm's word or by its server's."""
+    """The error for a parameter that litellm or the server rejects."""
     said = str(error)
     told = getattr(error, "param", None)
     if type(error).__name__ != "UnsupportedParamsError" and not (
@@ -109,7 +116,7 @@ def _by_parameter(error: Exception) -> BackendError | None:
         or "does not support thinking" in said
     ):
         return None
-    # Only ever a name of our own: the rest is a vendor's words.
+    # Show the name of a known parameter only, not the vendor's message.
     found = _PARAMETER_NAME.search(told if isinstance(told, str) else said)
     name = _FOREIGN_NAMES.get(found[1], found[1]) if found else ""
     return BackendError(
@@ -133,7 +140,7 @@ def _by_kind(
         "APIConnectionError",
         "InternalServerError",
         "APIError",
-        # What a tap meets itself: a lost connection, and an event that is no JSON.
+        # Raised by stream readers: a lost connection, or an event that is not JSON.
         "ReadError",
         "RemoteProtocolError",
         "JSONDecodeError",
@@ -152,11 +159,11 @@ def _by_kind(
         return content_filter()
     if "insufficient_quota" in lowered or "exceeded your current quota" in lowered:
         return BackendError(
-            gettext_lazy("The account with the model's provider is used up."),
+            gettext_lazy("The account with the model's provider has no credit left."),
             code="quota",
             remedy=_("Top up the account, or switch to another backend."),
         )
-    # litellm's own words for a whole reply that is a page.
+    # litellm's message for a reply that is a web page.
     if "invalid response from llm endpoint" in lowered:
         return not_a_model_server(config)
     if status == 429 or kind == "RateLimitError":
@@ -179,7 +186,7 @@ def _by_kind(
 
 
 def from_status(status: int | None, alias: str) -> BackendError:
-    """What an HTTP status of a model server means, and what to do about it."""
+    """The error for an HTTP status of a model server."""
     match status:
         case 401:
             return BackendError(
@@ -201,7 +208,7 @@ def from_status(status: int | None, alias: str) -> BackendError:
             )
         case 429:
             return BackendError(
-                gettext_lazy("The model's provider is asked too often at the moment."),
+                gettext_lazy("The model's provider is receiving too many requests at the moment."),
                 code="rate_limited",
                 remedy=_("Wait a minute, or raise the limit with the provider."),
             )
@@ -227,12 +234,12 @@ def from_status(status: int | None, alias: str) -> BackendError:
 
 
 def unreachable_server(text: str, alias: str) -> BackendError:
-    """A server that no connection could be made to; ``text`` is what the socket said."""
+    """The error for a failed connection; ``text`` is the message in lower case."""
     if re.search(r"name or service|nodename|getaddrinfo|name resolution|no address", text):
         return BackendError(
             gettext_lazy("The model server's name is not known."),
             code="unknown_host",
-            remedy=_('Look at API_BASE of the connection "%s" for a slip.') % alias,
+            remedy=_('Check API_BASE of the connection "%s" for a typo.') % alias,
         )
     return BackendError(
         gettext_lazy("The model server does not take connections."),

@@ -1,8 +1,7 @@
-"""Any model that litellm can reach. What litellm gets wrong about streams is put right here.
+"""Chat through litellm, with our own deadlines, retries and checks of the end of a stream.
 
-Deadlines, retries and the end of a stream are ours: litellm's own timeout is a gap between reads
-(its default is 6,000 s), it reports a cut stream as a success, and leaving its stream without
-closing it leaves the model generating.
+litellm's timeout is the time between two reads (6,000 s by default). It reports a cut stream as a
+success, and a stream that is not closed leaves the model generating.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from .calls import (
     import_litellm,
     key_for,
 )
-from .stream_readers import StreamReader, open_tap
+from .stream_readers import StreamReader, open_reader
 from .thinking import ThinkingFilter, strip_thinking
 
 _registered: set[str] = set()
 
 
 class LiteLLMChatBackend(BaseChatBackend):
-    """A hosted model or one of the team's own, through litellm."""
+    """A chat backend for every provider of litellm."""
 
     @property
     def connection(self) -> Connection:
@@ -46,9 +45,9 @@ class LiteLLMChatBackend(BaseChatBackend):
         litellm = await aimport_litellm()
         clock = DeadlineTimer(self.config)
         stream = await self._open(litellm, messages, clock, stream=True)
-        tap = open_tap(stream, self.connection.provider)
+        reader = open_reader(stream, self.connection.provider)
         thoughts = ThinkingFilter()
-        texts = tap.texts()
+        texts = reader.texts()
         try:
             while True:
                 try:
@@ -58,10 +57,10 @@ class LiteLLMChatBackend(BaseChatBackend):
                 except BackendError:
                     raise
                 except Exception as error:
-                    if tap.done:
+                    if reader.done:
                         break
                     raise errors.translate(
-                        error, self.config, in_stream=True, detail=tap.error
+                        error, self.config, in_stream=True, detail=reader.error
                     ) from error
                 if text := thoughts.feed(said):
                     clock.has_text = True
@@ -72,17 +71,17 @@ class LiteLLMChatBackend(BaseChatBackend):
         if rest := thoughts.finish():
             clock.has_text = True
             yield Text(rest)
-        self._check_end(clock.has_text, tap.finish_reason, tap)
-        yield Usage(tap.prompt_tokens, tap.completion_tokens, tap.load_seconds)
+        self._check_end(clock.has_text, reader.finish_reason, reader)
+        yield Usage(reader.prompt_tokens, reader.completion_tokens, reader.load_seconds)
 
-    def _check_end(self, has_text: bool, finish_reason: str, tap: StreamReader | None) -> None:
-        """Refuse what litellm calls a success and is none."""
-        if tap is not None and tap.is_reading:
-            if tap.error:
-                raise errors.failed_in_stream(tap.error)
-            if not tap.messages:
+    def _check_end(self, has_text: bool, finish_reason: str, reader: StreamReader | None) -> None:
+        """Raise an error for failures that litellm reports as a success."""
+        if reader is not None and reader.is_reading:
+            if reader.error:
+                raise errors.failed_in_stream(reader.error)
+            if not reader.messages:
                 raise errors.not_a_model_server(self.config)
-            if not tap.done:
+            if not reader.done:
                 raise errors.cut()
         if finish_reason == "content_filter":
             raise errors.content_filter()
@@ -104,12 +103,12 @@ class LiteLLMChatBackend(BaseChatBackend):
         return run(self.acomplete(messages))
 
     def short_reply_backend(self, *, max_tokens: int, seconds: float) -> LiteLLMChatBackend:
-        # Another context size would make Ollama load the model anew, and some models refuse a
-        # temperature: what is not about length stays as it is.
+        # Other parameters stay: with another context size, Ollama would reload the model, and some
+        # models reject a temperature.
         parameters = {**self.config.parameters, "max_tokens": max_tokens}
         parameters.pop("stop", None)
         if self.connection.is_ollama:
-            # Whose models then do not think, which would use up the tokens.
+            # Without it, models do not think, which would use up the tokens.
             parameters.pop("reasoning", None)
         deadlines = Deadlines(seconds, seconds, seconds)
         return type(self)(
@@ -117,13 +116,13 @@ class LiteLLMChatBackend(BaseChatBackend):
         )
 
     def count_tokens(self, text: str) -> int:
-        """By OpenAI's tokenizer; other models' counts differ by some percent either way."""
+        """Count by OpenAI's tokenizer. Counts of other models differ by some percent."""
         return import_litellm().token_counter(model="", text=text)
 
     async def _open(
         self, litellm: Any, messages: Sequence[Message], clock: DeadlineTimer, *, stream: bool
     ) -> Any:
-        """Send the question, again where the server asks for it, but never after a first token."""
+        """Send the question, repeatedly if the server is busy, but never after the first token."""
         api_base = await address_of(self.connection, clock)
         arguments = self._arguments(litellm, messages, api_base, stream=stream)
         return await call_with_retries(
@@ -153,7 +152,7 @@ class LiteLLMChatBackend(BaseChatBackend):
             "stream": stream,
             "api_base": api_base,
             "api_key": key_for(connection, api_base),
-            # Ours come first; this one only ends a read that nobody waits for any more.
+            # Our deadlines pass first. This one ends abandoned reads.
             "timeout": config.deadlines.total + 5,
             "max_retries": 0,
             **_provider_parameters(provider, config.parameters),
@@ -167,17 +166,20 @@ def _provider_parameters(provider: str, parameters: Any) -> dict[str, Any]:
     given = dict(parameters)
     reasoning = given.pop("reasoning", None)
     if provider == "ollama_chat":
-        # Models that can think do so unless told otherwise, and a visitor waits for it.
+        # Ollama's thinking models think by default, and the visitor would have to wait.
         given["think"] = False if reasoning in (None, "off") else reasoning
         if "keep_alive" in given:
             given["keep_alive"] = _keep_alive(given["keep_alive"])
     elif reasoning is not None:
         given["reasoning_effort"] = "none" if reasoning == "off" else reasoning
+        if provider == "openai":
+            # litellm refuses it for models that it does not know, such as fine-tunes.
+            given["allowed_openai_params"] = ["reasoning_effort"]
     return given
 
 
 def _keep_alive(value: Any) -> Any:
-    """A duration as text, but plain seconds as a number: the text "-1" has no unit for Ollama."""
+    """Convert plain seconds to a number, because Ollama requires a unit in texts."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -185,7 +187,7 @@ def _keep_alive(value: Any) -> Any:
 
 
 def _register(litellm: Any, model: str) -> None:
-    """Tell litellm about a model of Ollama, or it asks ``localhost`` about it at every call."""
+    """Register a model of Ollama, because litellm asks ``localhost`` about unknown models."""
     if model not in _registered:
         litellm.register_model(
             {

@@ -1,4 +1,4 @@
-"""Is a connection alive, and does a model hear what it is told? For the panel, forms and shell."""
+"""Check that a backend can be reached, and that its model sees instructions and passages."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from finetune_switch.messages import Message
 from finetune_switch.models import ChatBackend
 
 from . import get_backend
+from .base import Text
 from .servers import ModelServer, OllamaModel
 
 SYSTEM_MARKER = "kestrel-4417"
@@ -26,7 +27,7 @@ SHORT_QUESTION: list[Message] = [
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that was tried: what, whether it went well, how long it took, and what it means."""
+    """One step of a check, and its result."""
 
     name: str
     title: str
@@ -38,9 +39,9 @@ class Step:
 
 
 def check_backend(row: ChatBackend) -> Iterator[Step]:
-    """Try what a question needs, step by step, and stop at the first failure.
+    """Check a backend in steps, up to the first failure.
 
-    The steps are yielded as they are done; the result is kept on the row.
+    Steps are yielded when they end. The result is saved on the row.
     """
     steps: list[Step] = []
     for step in _steps(row):
@@ -49,16 +50,16 @@ def check_backend(row: ChatBackend) -> Iterator[Step]:
         if not step.passed:
             break
     if row.pk:
-        _keep(row, steps)
+        _save_result(row, steps)
 
 
 def run_check(row: ChatBackend) -> list[Step]:
-    """All the steps at once."""
+    """Like :func:`check_backend`, as a list."""
     return list(check_backend(row))
 
 
 def probe(row: ChatBackend) -> Step:
-    """A quick look at whether a backend could answer now: no model is loaded, nothing asked."""
+    """A quick check that a backend could answer, without loading or asking its model."""
 
     def look() -> str:
         _configured(row)
@@ -111,7 +112,7 @@ def _ollama_steps(row: ChatBackend, server: ModelServer) -> Iterator[Step]:
 
     yield _step("loaded", _("Load the model"), load)
     if models:
-        yield _step("hears", _("Hear what it is told"), lambda: _hears(row, slow, models[0]))
+        yield _step("hears", _("Receive instructions"), lambda: _hears(row, slow, models[0]))
 
 
 def _configured(row: ChatBackend) -> str:
@@ -144,14 +145,14 @@ def _found_at_openai(row: ChatBackend, server: ModelServer) -> str:
 
 
 def _hears(row: ChatBackend, server: ModelServer, model: OllamaModel) -> str:
-    """Whether system text and passages reach the model: some templates drop them silently."""
+    """Check that instructions and passages reach the model. Some templates drop them."""
     messages = [
         {"role": "system", "content": f"The word of the day is {SYSTEM_MARKER}."},
         {"role": "user", "content": f"The bird is called {PASSAGE_MARKER}. What is it called?"},
     ]
     rendered = server.render(row.model_name, messages)
     if rendered is None and not model.template.strip():
-        # The template is inside the model's file, where only the model itself can tell.
+        # The template is inside the model's file and cannot be read, so the model is asked.
         return _repeats(row)
     if rendered is None:
         hears = model.has_place_for_instructions
@@ -160,8 +161,8 @@ def _hears(row: ChatBackend, server: ModelServer, model: OllamaModel) -> str:
     if not hears:
         raise BackendError(
             _(
-                "The model never sees its instructions, and passages that are sent with them are "
-                "lost: it would answer from memory and look as if it knew."
+                "The model never sees its instructions or the passages. It would answer "
+                "from memory, and sound as if it knew."
             ),
             code="deaf",
             remedy=_(
@@ -173,7 +174,7 @@ def _hears(row: ChatBackend, server: ModelServer, model: OllamaModel) -> str:
 
 
 def _repeats(row: ChatBackend) -> str:
-    """Whether the model can say a word that stands in its instructions alone."""
+    """Check that the model can repeat a word from its instructions."""
     completion = get_backend(row).complete(
         [
             {"role": "system", "content": f"The word of the day is {SYSTEM_MARKER}."},
@@ -192,9 +193,10 @@ def _repeats(row: ChatBackend) -> str:
 
 
 def _short_answer(row: ChatBackend) -> str:
-    backend = get_backend(row)
-    completion = backend.complete(SHORT_QUESTION)
-    answer = " ".join(completion.text.split())
+    # Streamed, like answers to visitors.
+    chunks = get_backend(row).stream(SHORT_QUESTION)
+    said = "".join(chunk.text for chunk in chunks if isinstance(chunk, Text))
+    answer = " ".join(said.split())
     return _("It said: “%s”") % (answer if len(answer) <= 120 else f"{answer[:119]}…")
 
 
@@ -217,11 +219,11 @@ _RESULT = (
 )
 
 
-def _keep(row: ChatBackend, steps: list[Step]) -> None:
+def _save_result(row: ChatBackend, steps: list[Step]) -> None:
     row.checked_at = timezone.now()
     row.check_passed = all(step.passed for step in steps)
     row.check_report = [asdict(step) for step in steps]
-    # Not where it became another model while it was checked: the result is not about that one.
+    # The row may have been changed to another model during the check.
     ChatBackend.objects.filter(
         pk=row.pk,
         connection=row.connection,
@@ -231,9 +233,9 @@ def _keep(row: ChatBackend, steps: list[Step]) -> None:
 
 
 def corrected_modelfile(row: ChatBackend) -> str:
-    """A Modelfile that gives the model's template a place for its instructions.
+    """A Modelfile whose template includes the instructions.
 
-    The template is otherwise left as the model was trained with it. Raises ``BackendError``.
+    The rest of the template is unchanged. Raises ``BackendError``.
     """
     connection = get_backend(row).config.connection
     if connection is None or not connection.is_ollama:

@@ -1,4 +1,4 @@
-"""Rows for what the settings declare: the built-in backend, the seed, and the adapters' aliases."""
+"""Create rows for the built-in backend, the seed backend and the adapters' aliases."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from finetune_switch.models import ChatBackend
 
 
 def synchronise_backends(using: str = "default") -> list[ChatBackend]:
-    """Give everything that the settings declare its row; returns the rows that are new.
+    """Create or update the rows of all declared backends; returns the new rows.
 
-    A row whose alias has left the settings stays, since exchanges point to it and it may come
-    back; it is shown as gone.
+    A row whose alias is no longer declared stays, because exchanges refer to it and the alias may
+    return.
     """
     created = [_ensure_extractive(using)]
     if created[0] is not None:
-        # At the very first time only: who deletes the seed's row does not want it back.
+        # Only on the first run, so that a deleted seed backend does not come back.
         created.append(_create_seed(using))
     known = {
         row.connection: row
@@ -49,7 +49,7 @@ def _stem(wanted: str) -> str:
 
 
 def free_alias(wanted: str, using: str = "default") -> str:
-    """The alias that is wanted, or the first one like it that no row has."""
+    """A free alias: the wanted one, or the first free one with a number."""
     stem = _stem(wanted)
     taken = set(
         ChatBackend.objects.using(using)
@@ -95,10 +95,10 @@ def _create_seed(using: str) -> ChatBackend | None:
 
 
 def _create(using: str, wanted: str, **values: Any) -> ChatBackend | None:
-    """The new row; ``None`` where another process has made it meanwhile.
+    """The new row; ``None`` if another process has created it.
 
-    Aliases are unique, and every process tries the same ones in the same order, so each finds the
-    row that another has made.
+    Aliases are unique and every process tries the same ones in the same order, so a process finds
+    the row of another one.
     """
     stem = _stem(wanted)
     for number in itertools.count(1):

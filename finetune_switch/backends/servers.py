@@ -1,7 +1,7 @@
-"""What a model server says of itself: its models, and what it knows about one of them.
+"""List the models of a server, and read their details.
 
-Ollama's native API (``/api/version``, ``/api/tags``, ``/api/show``, ``/api/chat``) and OpenAI's
-``GET /v1/models``, which every OpenAI-compatible server has as well.
+Uses Ollama's API (``/api/version``, ``/api/tags``, ``/api/show``, ``/api/chat``) and ``/models`` of
+OpenAI and compatible servers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger("finetune_switch.servers")
 
 LIST_SECONDS = 3.0
 MAX_BODY = 16 * 1024 * 1024
-# As seconds this were the year 5138.
+# Larger Unix times are in milliseconds. In seconds, this is the year 5138.
 MILLISECONDS_FROM = 100_000_000_000
 OPENAI_API_BASE = "https://api.openai.com/v1"
 OLLAMA_API_BASE = "http://localhost:11434"
@@ -37,7 +37,7 @@ OLLAMA_API_BASE = "http://localhost:11434"
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model that a server offers, and the day from which it no longer does, if announced."""
+    """A model of a server, with the announced date of its shutdown."""
 
     name: str
     shutdown_date: date | None = None
@@ -45,7 +45,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class OllamaModel:
-    """What ``/api/show`` says of one model. ``context_length`` is in tokens."""
+    """A model as described by ``/api/show``. ``context_length`` is in tokens."""
 
     name: str
     template: str = ""
@@ -55,22 +55,22 @@ class OllamaModel:
 
     @property
     def has_place_for_instructions(self) -> bool:
-        """Whether its template has a place for system messages: without one they are dropped."""
+        """Whether the template includes system messages. Otherwise Ollama drops them."""
         return ".System" in self.template or ".Messages" in self.template
 
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Those that this process trusts: to read them takes longer than a server nearby to answer."""
+    """The trusted certificates. Reading them takes longer than a request to a near server."""
     import httpx
 
     return httpx.create_ssl_context()
 
 
 class ModelServer:
-    """A client for what a connection's server says of itself. Not for questions.
+    """A client for the models of a connection's server, not for questions.
 
-    Every failure is a :class:`~finetune_switch.exceptions.BackendError` with its remedy.
+    Failures are raised as :class:`~finetune_switch.exceptions.BackendError` with a remedy.
     """
 
     def __init__(self, connection: Connection, *, seconds: float = LIST_SECONDS) -> None:
@@ -78,9 +78,9 @@ class ModelServer:
         self.seconds = seconds
 
     def models(self) -> list[ModelInfo]:
-        """The models that the server offers, by name."""
+        """The chat models of the server, sorted by name."""
         if self.connection.is_ollama:
-            # Newer versions tell what a model can do; one that only embeds cannot answer.
+            # Newer versions list capabilities, which rule out embedding models.
             found = [
                 ModelInfo(str(model.get("name") or ""))
                 for model in self._listed("/api/tags", "models")
@@ -94,14 +94,14 @@ class ModelServer:
         return sorted((model for model in found if model.name), key=lambda model: model.name)
 
     def version(self) -> str:
-        """Ollama's version, which only an Ollama gives."""
+        """Ollama's version. Raises ``BackendError`` for other servers."""
         version = self._json("GET", "/api/version").get("version")
         if not isinstance(version, str):
             raise self._not_what_it_should_be()
         return version
 
     def show(self, model: str) -> OllamaModel:
-        """What Ollama knows of a model."""
+        """The details of a model of Ollama."""
         data = self._json("POST", "/api/show", json={"model": model})
         info = data.get("model_info") or {}
         lengths = [value for key, value in info.items() if key.endswith(".context_length")]
@@ -114,7 +114,7 @@ class ModelServer:
         )
 
     def digest(self, model: str) -> str:
-        """The digest of an Ollama model's manifest, or an empty string."""
+        """The digest of an Ollama model's manifest; empty if unknown."""
         wanted = {model, f"{model}:latest"}
         for listed in self._listed("/api/tags", "models"):
             if listed.get("name") in wanted:
@@ -122,11 +122,11 @@ class ModelServer:
         return ""
 
     def load(self, model: str) -> None:
-        """Have Ollama load a model: a chat without messages does nothing else."""
+        """Have Ollama load a model, by a chat without messages."""
         self._json("POST", "/api/chat", json={"model": model, "messages": [], "stream": False})
 
     def render(self, model: str, messages: list[dict[str, str]]) -> str | None:
-        """The prompt as the model would get it, without running it; ``None`` where Ollama won't."""
+        """The rendered prompt, without running the model; ``None`` if Ollama does not tell."""
         data = self._json(
             "POST",
             "/api/chat",
@@ -147,7 +147,7 @@ class ModelServer:
         return listed
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        # Here, or every start of the site would pay for it: 0.1 s.
+        # Imported here because it would slow down each start by 0.1 s.
         import httpx
 
         base = self.connection.get_api_base() or self._default_api_base()
@@ -183,7 +183,7 @@ class ModelServer:
             return OLLAMA_API_BASE
         if self.connection.provider == "openai":
             return OPENAI_API_BASE
-        # Another provider's key must not go to OpenAI.
+        # The key of another provider must not be sent to OpenAI.
         raise BackendError(
             gettext_lazy("This provider's models cannot be listed."),
             code="not_listed",
@@ -191,7 +191,7 @@ class ModelServer:
         )
 
     def _read(self, response: httpx.Response) -> bytes:
-        """The body, if it comes in time: httpx starts its clock anew at each byte."""
+        """The body, within the deadline. httpx restarts its timeout with each read."""
         import httpx
 
         deadline = time.monotonic() + self.seconds
@@ -246,14 +246,15 @@ class ModelServer:
             gettext_lazy("Something other than a model server answered."),
             code="not_a_model_server",
             remedy=_(
-                'API_BASE of the connection "%s" must end where /models follows, often in /v1.'
+                'API_BASE of the connection "%s" must be the address before /models; it '
+                "often ends in /v1."
             )
             % self.connection.alias,
         )
 
 
 def _as_date(value: Any) -> date | None:
-    """A date from what OpenAI gives: a Unix time or an ISO date. Others give milliseconds."""
+    """Convert a Unix time, in seconds or milliseconds, or an ISO date; else ``None``."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
         seconds = value / 1000 if value >= MILLISECONDS_FROM else value
         try:

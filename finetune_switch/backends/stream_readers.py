@@ -1,30 +1,37 @@
-"""The words of a model, read from the server's own messages instead of from litellm's.
+"""Read streams from the server's response instead of from litellm's chunks.
 
-litellm ends a stream that was cut with ``stop``, as if it were complete; it drops Ollama's
-``<think>`` tags but shows what stood between them, and loses the text of an error line. And of what
-a token costs under load, three quarters are the objects that litellm and the OpenAI SDK make of it.
-So litellm opens a stream, and a tap reads what comes then where it knows how.
+litellm reports a cut stream as complete, drops Ollama's ``<think>`` tags but not the text between
+them, and loses the message of an error line. Under load, its chunks and those of the OpenAI SDK are
+three quarters of the cost of a token. The response is a private attribute of litellm's stream. If
+it is missing, litellm's chunks are read, and a warning is logged once.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from importlib.metadata import version
 from typing import Any
 
+logger = logging.getLogger("finetune_switch.backends")
+
 NANOSECONDS = 1e9
+READ_DIRECTLY = ("ollama", "ollama_chat", "openai")
+unread_providers: set[str] = set()
+"""Providers of :data:`READ_DIRECTLY` whose streams this process could not read directly."""
 
 
 class ErrorInStream(Exception):
-    """The server reported an error where the next words should have been."""
+    """The server reported an error within a stream."""
 
 
 class StreamReader:
-    """A stream of litellm's, of whatever provider, and what is known of it."""
+    """Reads the chunks of litellm, for any provider."""
 
     is_reading = False
-    """Whether it is the server's own word for the end; without that, litellm's has to do."""
+    """Whether the server's response is read, so that ``done`` can be trusted."""
 
     def __init__(self, stream: Any) -> None:
         self.messages = 0
@@ -37,7 +44,7 @@ class StreamReader:
         self._stream = stream
 
     async def texts(self) -> AsyncGenerator[str, None]:
-        """What each message adds to the answer, which may be nothing."""
+        """The text of each message, which may be empty."""
         async for chunk in self._stream:
             self._count(getattr(chunk, "usage", None))
             for choice in chunk.choices or ():
@@ -50,20 +57,34 @@ class StreamReader:
             self.completion_tokens = usage.completion_tokens
 
 
-def open_tap(stream: Any, provider: str) -> StreamReader:
-    """The tap that fits a litellm stream of this provider."""
-    reader = getattr(stream, "completion_stream", None)
-    response = getattr(reader, "http_response", None) or getattr(reader, "response", None)
-    if provider in ("ollama", "ollama_chat") and (lines := _lines_of_ollama(reader, response)):
+def open_reader(stream: Any, provider: str) -> StreamReader:
+    """The reader for a litellm stream of this provider."""
+    source = getattr(stream, "completion_stream", None)
+    response = getattr(source, "http_response", None) or getattr(source, "response", None)
+    if provider in ("ollama", "ollama_chat") and (lines := _lines_of_ollama(source, response)):
         return OllamaReader(stream, lines)
     if provider == "openai" and hasattr(response, "aiter_bytes"):
         return OpenAIReader(stream, _lines(response))
+    if provider in READ_DIRECTLY:
+        _note_unread(provider)
     return StreamReader(stream)
 
 
-def _lines_of_ollama(reader: Any, response: Any) -> Any:
-    # Older releases of litellm show their lines, but not what these come from.
-    return _lines(response) if response else getattr(reader, "streaming_response", None)
+def _note_unread(provider: str) -> None:
+    if provider not in unread_providers:
+        unread_providers.add(provider)
+        logger.warning(
+            "litellm %s does not show the response of %r as expected, so its streams are read "
+            "through litellm: answers that were cut may look complete. Install a version of "
+            "litellm that wagtail-finetune-switch allows.",
+            version("litellm"),
+            provider,
+        )
+
+
+def _lines_of_ollama(source: Any, response: Any) -> Any:
+    # Older releases of litellm have the lines, but not the response.
+    return _lines(response) if response else getattr(source, "streaming_response", None)
 
 
 async def _lines(response: Any) -> AsyncGenerator[bytes, None]:
@@ -78,10 +99,7 @@ async def _lines(response: Any) -> AsyncGenerator[bytes, None]:
 
 
 class OllamaReader(StreamReader):
-    """Reads the lines of Ollama's ``/api/chat``. Durations are in nanoseconds there.
-
-    A stream without a ``done`` line was cut.
-    """
+    """Reads the lines of Ollama's ``/api/chat``. A stream without a ``done`` line was cut."""
 
     is_reading = True
 
@@ -95,7 +113,7 @@ class OllamaReader(StreamReader):
                 try:
                     message = json.loads(line)
                 except ValueError:
-                    # As litellm does: an empty line, or one that a proxy has spoilt.
+                    # Skip lines that are empty or damaged by a proxy, as litellm does.
                     continue
                 if isinstance(message, dict):
                     yield self._read(message)
@@ -119,10 +137,7 @@ class OllamaReader(StreamReader):
 
 
 class OpenAIReader(StreamReader):
-    """Reads the server-sent events of OpenAI's chat completions.
-
-    Without a ``finish_reason`` the answer was cut.
-    """
+    """Reads OpenAI's server-sent events. A stream without a ``finish_reason`` was cut."""
 
     is_reading = True
 

@@ -1,19 +1,19 @@
-"""Keeps a model's thoughts out of its answer."""
+"""Remove a model's thoughts from its answer."""
 
 from __future__ import annotations
 
 import re
 
 _OPEN, _CLOSE = "<think>", "</think>"
-# Not by lower(): it makes two characters of one ("İ"), and what follows them moves.
+# lower() would shift positions, because it turns "İ" into two characters.
 _TAGS = {tag: re.compile(tag, re.IGNORECASE | re.ASCII) for tag in (_OPEN, _CLOSE)}
 
 
 class ThinkingFilter:
-    """Drops ``<think>…</think>`` from a text that arrives in pieces, cut anywhere.
+    """Removes ``<think>…</think>`` from a text that arrives in arbitrary pieces.
 
-    ``feed()`` gives what may be shown so far, ``finish()`` the rest. A block that is never closed
-    is dropped to its end: half a thought is no answer.
+    ``feed()`` returns the text that can be shown so far, and ``finish()`` the rest. An unclosed
+    block is removed to the end of the text.
     """
 
     def __init__(self) -> None:
@@ -51,13 +51,13 @@ class ThinkingFilter:
 
 
 def strip_thinking(text: str) -> str:
-    """A whole text without its thoughts."""
+    """A complete text without its thoughts."""
     thinking = ThinkingFilter()
     return re.sub(r"\s+$", "", thinking.feed(text) + thinking.finish())
 
 
 def _overlap(text: str, tag: str) -> int:
-    """Length of the longest end of ``text`` that could be the beginning of ``tag``."""
+    """The length of the longest end of ``text`` that is a beginning of ``tag``."""
     if tag[0] not in text[1 - len(tag) :]:
         return 0
     return next(

@@ -1,6 +1,4 @@
-"""One retrieval for several backends, and what a person may see of how they answered."""
-
-from __future__ import annotations
+"""Open a comparison, save its question, and decide who may read it and see its names."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -13,6 +11,7 @@ from wagtail.log_actions import log
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import (
@@ -30,8 +29,7 @@ from finetune_switch.models import (
 from finetune_switch.models.comparison import LETTERS
 from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
-from finetune_switch.search import retrieve
-from finetune_switch.search.retrieval import all_open_to
+from finetune_switch.search import retrieve_for
 from finetune_switch.text.citations import without_citations
 
 FEWEST, MOST = 2, len(LETTERS)
@@ -52,12 +50,14 @@ def open_comparison(
     instructions: str = "",
     saved_question: Question | None = None,
 ) -> Comparison:
-    """Retrieve once, freeze the passages, and give each backend its column; no model is asked yet.
+    """Retrieve once, freeze the passages, and create a column for each backend. Asks no model.
 
-    As a visitor would ask, or as a member of ``as_group``. ``limit`` and ``indexes`` are those of
-    the site's switch unless they are given, ``instructions`` each backend's own. Blind columns are
-    shuffled. Raises :class:`~finetune_switch.exceptions.InvalidQuestion` where there is nothing to
-    ask or not two to four different backends, and
+    The asker is an anonymous visitor, or a member of ``as_group``. ``limit`` and ``indexes``
+    default to those of the site's switch, ``instructions`` to each backend's own. Blind columns
+    are shuffled.
+
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` where the question is empty or there
+    are not two to four different backends, and
     :class:`~finetune_switch.exceptions.BackendError` where the site's pages cannot be searched.
     """
     question = clean_question(question)
@@ -70,14 +70,13 @@ def open_comparison(
     switch = Switch.for_question(site)
     passages: list[Passage] = []
     if retrieval:
-        passages = retrieve(
+        passages = retrieve_for(
+            switch,
             question,
             asker=asker_of(as_group),
-            site=switch.site_or_none,
             locale=locale,
-            indexes=switch.indexes if indexes is None else indexes,
-            limit=limit or switch.passages,
-            threshold=switch.similarity_threshold,
+            indexes=indexes,
+            limit=limit,
         )
     if is_blind:
         random.SystemRandom().shuffle(chosen)
@@ -104,21 +103,21 @@ def open_comparison(
 
 
 def asker_of(group: Group | None) -> Asker:
-    """A member of the group, or an anonymous visitor without one."""
+    """A member of the group, or an anonymous visitor where there is none."""
     return Asker.anonymous() if group is None else Asker.member_of(group)
 
 
 def may_read(asker: Asker, comparison: Comparison) -> bool:
-    """Whether somebody may open every page, as it is now, that the answers were made from."""
+    """Whether the asker may now open every page that the answers were made from."""
     sources = [passage.source for passage in comparison.frozen_passages]
-    return all_open_to(asker, sources, comparison.site)
+    return SourceAccess(asker).are_open(sources, comparison.site)
 
 
 def save_question(comparison: Comparison, user: Any) -> None:
-    """Keep the question, with where its answer stands and what a good one says; but only once.
+    """Save the question, once, with its pages and a reference answer.
 
-    Its pages are those that an answer cites or rests on. Its reference answer is, as ``user`` sees
-    it, the first answer as it should have been, else the first correct one.
+    Its pages are those that an answer cites or is supported by. Its reference answer is the first
+    correction by ``user``, else the first answer that ``user`` graded as correct.
     """
     with transaction.atomic():
         row = Comparison.objects.select_for_update().get(pk=comparison.pk)
@@ -138,8 +137,7 @@ def save_question(comparison: Comparison, user: Any) -> None:
 
 
 def _pages_used(comparison: Comparison, exchanges: Sequence[Exchange]) -> list[int]:
-    """The pages of the passages that an answer cites or rests on, the likest first."""
-    # Its many patterns take a fifth of a second to compile, which no start-up needs.
+    # Imported here because compiling its patterns takes 0.2 s.
     from finetune_switch.text.grounding import assess
 
     passages = comparison.frozen_passages
@@ -153,7 +151,6 @@ def _pages_used(comparison: Comparison, exchanges: Sequence[Exchange]) -> list[i
 
 
 def _best_answer(exchanges: Sequence[Exchange], user: Any) -> str:
-    """What this judge corrected or, without that, called correct; else an empty string."""
     grades = Grade.objects.filter(exchange__in=exchanges, judge=user, is_current=True)
     own = {grade.exchange_id: grade for grade in grades}
     graded = [(exchange, own[exchange.pk]) for exchange in exchanges if exchange.pk in own]
@@ -163,21 +160,13 @@ def _best_answer(exchanges: Sequence[Exchange], user: Any) -> str:
 
 
 def exchanges_of(columns: Iterable[Column]) -> dict[Any, Exchange]:
-    """The exchanges that these columns have by now, by their primary key."""
     return Exchange.objects.in_bulk([column.exchange_id for column in columns])
 
 
-def knows_names(comparison: Comparison, user: Any) -> bool:
-    """Whether somebody may be told who answered: nobody before they judged, if it is blind."""
-    if not comparison.is_blind:
-        return True
-    return Reveal.objects.filter(comparison=comparison, judge=user).exists()
-
-
 def is_settled(columns: Iterable[Column]) -> bool:
-    """Whether each column has ended, so that its answer can be held against the others.
+    """Whether no column is still being answered.
 
-    One whose backend is gone, and was never asked, has.
+    A column whose backend was deleted before it was asked counts as settled.
     """
     columns = list(columns)
     exchanges = exchanges_of(columns)
@@ -190,13 +179,13 @@ def is_settled(columns: Iterable[Column]) -> bool:
 
 
 def may_reveal(comparison: Comparison, user: Any) -> bool:
-    """Whether somebody has said which answer they prefer, or has nothing to prefer."""
+    """Whether the user has stated a preference, or knows the names already."""
     judged = Preference.objects.filter(comparison=comparison, judge=user, is_current=True)
-    return knows_names(comparison, user) or judged.exists()
+    return comparison.tells_names_to(user) or judged.exists()
 
 
 def reveal(comparison: Comparison, user: Any) -> bool:
-    """Tell somebody from now on who answered. Returns whether they may know."""
+    """Show the user the names from now on. Returns whether they may know them."""
     if not may_reveal(comparison, user):
         return False
     if comparison.is_blind:

@@ -1,63 +1,53 @@
 """The filters of the list of comparisons, and of the tally."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import django_filters
-from django import forms
 from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
 from wagtail.admin.filters import WagtailFilterSet
+from wagtail.admin.utils import get_user_display_name
 
-from finetune_switch.admin.filters import DaysWidget, PersonFilter
+from finetune_switch.admin.filters import DaysWidget, LabelledFilter, radio_filter
 from finetune_switch.models import ChatBackend, Column, Comparison, Exchange, Grade, Outcome
 
 from .reading import FAILURES, ComparisonReader
 
 
 def askers(request: Any) -> QuerySet[Any]:
-    """Those who have asked, by their names."""
     asked = Comparison.objects.filter(user__isnull=False).order_by().values("user")
     users = get_user_model()._default_manager.filter(pk__in=asked)
     return users.order_by(get_user_model().USERNAME_FIELD)
 
 
 def failed() -> Q:
-    """Exchanges that came to nothing: refused, broken off, or never closed."""
     overdue = Q(outcome=Outcome.OPEN, deadline_at__lt=timezone.now())
     return Q(outcome__in=FAILURES) | overdue
 
 
 class ComparisonFilterSet(WagtailFilterSet):
-    """What it finds by answers is to be narrowed to what the reader may read."""
+    """Where ``is_about_answers``, the view keeps only the comparisons that the reader may read."""
 
     backend = django_filters.ModelChoiceFilter(
         label=gettext_lazy("Backend"),
         queryset=ChatBackend.objects.order_by("label"),
         method="with_backend",
     )
-    grade = django_filters.ChoiceFilter(
-        label=gettext_lazy("Grade"),
-        choices=Grade.Value.choices,
-        method="with_grade",
-        widget=forms.RadioSelect,
-        empty_label=gettext_lazy("All"),
+    grade = radio_filter(gettext_lazy("Grade"), Grade.Value.choices, "with_grade")
+    user = LabelledFilter(
+        label=gettext_lazy("Asked by"), queryset=askers, label_of=get_user_display_name
     )
-    user = PersonFilter(label=gettext_lazy("Asked by"), queryset=askers)
     asked_at = django_filters.DateFromToRangeFilter(label=gettext_lazy("Asked"), widget=DaysWidget)
-    failed = django_filters.ChoiceFilter(
-        label=gettext_lazy("Failures"),
-        choices=[
+    failed = radio_filter(
+        gettext_lazy("Failures"),
+        [
             ("yes", gettext_lazy("A backend failed")),
             ("no", gettext_lazy("No backend failed")),
         ],
-        method="with_failure",
-        widget=forms.RadioSelect,
-        empty_label=gettext_lazy("All"),
+        "with_failure",
     )
 
     class Meta:
@@ -66,7 +56,7 @@ class ComparisonFilterSet(WagtailFilterSet):
 
     @property
     def is_about_answers(self) -> bool:
-        """Whether what is left tells something of what was answered."""
+        """Whether a filter is in use whose result tells something about the answers."""
         return any(self.form.cleaned_data.get(name) for name in ("backend", "grade", "failed"))
 
     @cached_property
@@ -75,7 +65,7 @@ class ComparisonFilterSet(WagtailFilterSet):
 
     def with_backend(self, found: QuerySet[Any], name: str, value: ChatBackend) -> QuerySet[Any]:
         columns = Column.objects.filter(comparison=OuterRef("pk"), backend=value)
-        # Where names are hidden, being found by one would tell it.
+        # A result would reveal a name that is still hidden.
         return found.filter(Exists(columns), self.reader.with_known_names())
 
     def with_grade(self, found: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:

@@ -1,6 +1,4 @@
-"""What is asked of an editor who compares, and what they say of an answer."""
-
-from __future__ import annotations
+"""The form that opens a comparison."""
 
 from typing import Any
 
@@ -22,8 +20,6 @@ from .comparing import FEWEST, MOST
 
 
 class CompareForm(forms.Form):
-    """A question, what is to answer it, and how."""
-
     question = forms.CharField(
         label=gettext_lazy("Ask what a visitor would ask"),
         max_length=MAX_QUESTION_LENGTH,
@@ -49,10 +45,10 @@ class CompareForm(forms.Form):
     locale = forms.ChoiceField(
         label=gettext_lazy("Language of the question"),
         required=False,
-        help_text=gettext_lazy("In it the pages are searched."),
+        help_text=gettext_lazy("The pages in this language are searched."),
     )
     retrieval = forms.BooleanField(
-        label=gettext_lazy("Give them passages of your pages"), required=False, initial=True
+        label=gettext_lazy("Give the models passages from your pages"), required=False, initial=True
     )
     limit = forms.IntegerField(
         label=gettext_lazy("Passages"),
@@ -67,8 +63,7 @@ class CompareForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 4}),
         help_text=gettext_lazy(
-            "All of the models are told this in place of their own instructions. Empty: each is "
-            "told its own."
+            "These instructions replace those of every model. Leave empty to use each model's own."
         ),
     )
     saved_question = forms.ModelChoiceField(
@@ -102,11 +97,11 @@ class CompareForm(forms.Form):
         return chosen
 
     def clean_instructions(self) -> str:
-        # As they were written, whatever the browser made of the ends of their lines.
+        # Browsers send CRLF at the end of each line.
         return self.cleaned_data["instructions"].replace("\r\n", "\n")
 
     def clean(self) -> dict[str, Any]:
-        """A saved question that was written over is not the one that is asked."""
+        """Drop the saved question where its text was changed in the form."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         saved = cleaned.get("saved_question")
         if saved is not None and saved.text.strip() != cleaned.get("question"):

@@ -1,7 +1,5 @@
 """What a reader may see of many comparisons, in a few queries."""
 
-from __future__ import annotations
-
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,7 +18,7 @@ FAILURES = (Outcome.FAILED, Outcome.INTERRUPTED)
 
 @dataclass(frozen=True)
 class SeenAnswer:
-    """A column of a comparison. Without a name where that is hidden; only grades to be seen."""
+    """A column as its reader may see it. ``name`` is empty where it is hidden."""
 
     column: Column
     name: str
@@ -29,27 +27,26 @@ class SeenAnswer:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it came to nothing: refused, or broken off."""
         return self.exchange is not None and self.exchange.current_outcome in FAILURES
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A comparison with what its reader may see of it: nothing but the question, at the least."""
+    """A comparison as its reader may see it: the question, and the answers where ``may_read``."""
 
     comparison: Comparison
     may_read: bool
     knows_names: bool = False
     sees_others: bool = False
-    """Whether the words of other judges are shown: not before one has given one's own."""
+    """Whether other judges' grades and preferences are shown: after the reader's own."""
     answers: Sequence[SeenAnswer] = ()
     preferences: Sequence[Preference] = ()
     judges: frozenset[Any] = field(default_factory=frozenset)
-    """Who has judged anything of it, whether or not the reader may see what they said."""
+    """Everyone who has judged, also where the reader may not see their judgements."""
 
 
 class ComparisonReader(Reader):
-    """Somebody who looks at comparisons, and what they may see of each."""
+    """A user who reads comparisons, and what they may see of each."""
 
     def with_known_names(self) -> Q:
         """The comparisons of which the reader may know who answered."""
@@ -57,7 +54,7 @@ class ComparisonReader(Reader):
         return Q(is_blind=False) | Q(Exists(seen))
 
     def with_others_words(self) -> Q:
-        """The comparisons of which the reader may know what others thought."""
+        """The comparisons in which the reader may see other judges' grades and preferences."""
         own = {"judge_id": self.user.pk, "is_current": True}
         preferred = Preference.objects.filter(comparison=OuterRef("pk"), **own)
         graded = Grade.objects.filter(exchange__columns__comparison=OuterRef("pk"), **own)
@@ -66,14 +63,14 @@ class ComparisonReader(Reader):
     def see(
         self, comparisons: Sequence[Comparison], exchanges: QuerySet[Exchange] | None = None
     ) -> list[Seen]:
-        """What there is to see of each; as many queries for one as for many.
+        """What the reader may see of each, in a constant number of queries.
 
-        ``exchanges`` may leave out the fields that nobody will look at.
+        ``exchanges`` may defer fields that are not used.
         """
         readable = self.may_read(comparisons)
         rows = [row for row in comparisons if row.pk in readable]
         known = self._known_names(rows)
-        columns = _grouped(
+        columns = grouped(
             Column.objects.filter(comparison__in=rows)
             .select_related("backend")
             .order_by("position"),
@@ -83,13 +80,13 @@ class ComparisonReader(Reader):
         if exchanges is None:
             exchanges = Exchange.objects.defer("passages", "citations")
         answered = exchanges.in_bulk(ids)
-        grades = _grouped(
+        grades = grouped(
             Grade.objects.filter(exchange__in=answered, is_current=True)
             .select_related("judge")
             .order_by("judged_at", "pk"),
             "exchange_id",
         )
-        preferences = _grouped(
+        preferences = grouped(
             Preference.objects.filter(comparison__in=rows, is_current=True)
             .select_related("judge", "column")
             .order_by("judged_at", "pk"),
@@ -140,7 +137,7 @@ class ComparisonReader(Reader):
                 for column in own_columns
             ],
             preferences=visible(preferences.get(row.pk, [])),
-            # A judge whose account is gone counts by each of their words.
+            # Judgements of deleted accounts cannot be grouped, so each counts as a judge.
             judges=frozenset(word.judge_id or -word.pk for word in words),
         )
 
@@ -148,7 +145,7 @@ class ComparisonReader(Reader):
         return word.judge_id is not None and word.judge_id == self.user.pk
 
 
-def _grouped(rows: Iterable[Any], name: str) -> dict[Any, list[Any]]:
+def grouped(rows: Iterable[Any], name: str) -> dict[Any, list[Any]]:
     groups: dict[Any, list[Any]] = defaultdict(list)
     for row in rows:
         groups[getattr(row, name)].append(row)

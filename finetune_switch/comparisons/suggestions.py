@@ -1,6 +1,4 @@
-"""Questions to begin with, while one types: asked lately, saved, or searched for by visitors."""
-
-from __future__ import annotations
+"""Suggestions for the question field: saved, recent, and searched for by visitors."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -9,12 +7,13 @@ from typing import Any
 
 from django.apps import apps
 
+from finetune_switch.admin.permissions import may_see_visitors_questions
 from finetune_switch.models import Comparison, Question
 
 from .reading import ComparisonReader
 
 MOST = 10
-# How far back it is looked for questions that the reader may read.
+# The number of latest comparisons that are searched for readable questions.
 LATEST = 50
 RECENT, SAVED, SEARCHED = "recent", "saved", "searched"
 
@@ -31,10 +30,11 @@ class Suggestion:
 
 
 def suggest(words: str, reader: ComparisonReader) -> list[Suggestion]:
-    """At most ten that contain the words, each text once, the three kinds taking turns."""
+    """At most ten distinct questions that contain the words, alternating between the kinds."""
     words = words.replace("\x00", "").strip()
-    kinds = [_saved(words), _recent(words, reader), list(_searched(words))]
-    # Of two with one text the saved one stays, which begins with its pages and its answer.
+    searched = list(_searched(words)) if may_see_visitors_questions(reader.user) else []
+    kinds = [_saved(words), _recent(words, reader), searched]
+    # A saved question wins over others with its text: it brings its pages and reference answer.
     first = {one.text.casefold(): one for kind in reversed(kinds) for one in reversed(kind)}
     turns = filter(None, chain.from_iterable(zip_longest(*kinds)))
     return [one for one in turns if first[one.text.casefold()] is one][:MOST]
@@ -54,7 +54,7 @@ def _recent(words: str, reader: ComparisonReader) -> list[Suggestion]:
 
 
 def _searched(words: str) -> Iterator[Suggestion]:
-    """What visitors searched for most, where Wagtail's own log of that is installed."""
+    """The most popular searches, where Wagtail's search promotions are installed."""
     if not apps.is_installed("wagtail.contrib.search_promotions"):
         return
     from wagtail.contrib.search_promotions.models import Query

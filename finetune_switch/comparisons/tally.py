@@ -1,6 +1,4 @@
-"""Who answers better: what people thought of the comparisons that they judged, added up."""
-
-from __future__ import annotations
+"""Grades and preferences of many comparisons, added up for each backend and each pair."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -22,8 +20,6 @@ ANSWERED = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 
 @dataclass
 class BackendTally:
-    """What was thought of one backend's answers, and how they came."""
-
     name: str
     grades: Counter[str] = field(default_factory=Counter)
     tones: Counter[str] = field(default_factory=Counter)
@@ -37,12 +33,12 @@ class BackendTally:
 
     @property
     def grade_counts(self) -> list[int]:
-        """In the order in which grades stand everywhere."""
+        """In the order of ``Grade.Value``."""
         return [self.grades[value] for value in Grade.Value.values]
 
     @property
     def grade_shares(self) -> list[tuple[float, str]]:
-        """Each grade's percentage of all that was graded, with its label."""
+        """The percentage of each grade among all grades, with its label."""
         return [
             (100 * count / self.graded, str(label))
             for count, label in zip(self.grade_counts, Grade.Value.labels, strict=True)
@@ -65,7 +61,7 @@ class BackendTally:
         return median(self.costs) if self.costs else None
 
     def add(self, answer: SeenAnswer) -> None:
-        """Each judge's grade counts as one."""
+        """Count each judge's grade once."""
         self.grades.update(word.value for word in answer.grades if word.value)
         self.tones.update(word.tone for word in answer.grades if word.tone)
 
@@ -73,7 +69,7 @@ class BackendTally:
         if exchange is None or exchange.outcome not in ANSWERED:
             return
         if exchange.first_token_seconds is not None:
-            # As the page of a comparison has it: the time to load the model is its server's.
+            # Without the time to load the model, as on the page of a comparison.
             loading = exchange.load_seconds or 0.0
             self.first_token_seconds.append(max(0.0, exchange.first_token_seconds - loading))
         if exchange.duration_seconds is not None:
@@ -84,7 +80,7 @@ class BackendTally:
 
 @dataclass
 class PairTally:
-    """How often one of two backends was preferred to the other, by each judge of each question."""
+    """How often each of two backends was preferred to the other, per judge and comparison."""
 
     first: str
     second: str
@@ -99,7 +95,7 @@ class PairTally:
 
     @property
     def share(self) -> float | None:
-        """Of the decided ones, how many the first has won."""
+        """The share of the decided comparisons that the first backend won."""
         return self.wins / self.decided if self.decided else None
 
     @property
@@ -108,7 +104,7 @@ class PairTally:
 
     @property
     def better(self) -> str:
-        """Which one is better, where that is more than chance."""
+        """The better backend's name where the 95 % interval excludes one half; else empty."""
         low, high = self.interval or (0.0, 1.0)
         if low > 0.5:
             return self.first
@@ -121,14 +117,14 @@ class Tally:
     hidden_blind: int
     """How many were left out because the reader may not know who answered."""
     hidden_closed: int
-    """How many were left out because the reader may not open what they rest on."""
+    """How many were left out because the reader may not open their pages."""
     backends: Sequence[BackendTally]
     pairs: Sequence[PairTally]
     topics: Sequence[tuple[str, Sequence[BackendTally]]]
 
 
 def judged(comparisons: QuerySet[Comparison]) -> QuerySet[Comparison]:
-    """Those that somebody has a word on now."""
+    """The comparisons with a current preference, grade or tone."""
     preferences = Preference.objects.filter(comparison=OuterRef("pk"), is_current=True)
     grades = Grade.objects.filter(
         ~Q(value="") | ~Q(tone=""), exchange__columns__comparison=OuterRef("pk"), is_current=True
@@ -137,7 +133,7 @@ def judged(comparisons: QuerySet[Comparison]) -> QuerySet[Comparison]:
 
 
 def tally(comparisons: QuerySet[Comparison], reader: ComparisonReader) -> Tally:
-    """Adds up what the reader may know of the judged ones among these."""
+    """Add up the judged comparisons of which the reader may see answers and names."""
     found = judged(comparisons)
     known = found.filter(reader.with_known_names())
     counting = _Counting()
@@ -165,8 +161,6 @@ def tally(comparisons: QuerySet[Comparison], reader: ComparisonReader) -> Tally:
 
 
 class _Counting:
-    """The sums so far."""
-
     def __init__(self) -> None:
         self.comparisons = 0
         self.backends: dict[Any, BackendTally] = {}
@@ -190,7 +184,7 @@ class _Counting:
         return rows.setdefault(_key(answer), BackendTally(answer.name))
 
     def _pair(self, one: SeenAnswer, other: SeenAnswer, preferences: Iterable[Preference]) -> None:
-        """Who prefers one of several prefers it to each; of the rest among each other, no word."""
+        """Preferring one column of several counts against each other column of the comparison."""
         first, second = sorted((one, other), key=lambda answer: (answer.name, str(_key(answer))))
         pair = None
         for word in preferences:
@@ -209,7 +203,7 @@ class _Counting:
 
 
 def _key(answer: SeenAnswer) -> Any:
-    """A backend that is gone is known by the name that it had."""
+    """A deleted backend is identified by its former name."""
     return answer.column.backend_id or answer.column.label
 
 

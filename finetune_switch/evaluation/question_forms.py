@@ -1,6 +1,4 @@
-"""What the edit screens of questions and of their sets consist of."""
-
-from __future__ import annotations
+"""The forms and panels of questions and question sets."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +12,7 @@ from wagtail.admin.forms import WagtailAdminModelForm
 from wagtail.admin.panels import FieldPanel, ObjectList, Panel
 
 from finetune_switch.access.visibility import page_model
+from finetune_switch.admin import permissions
 from finetune_switch.admin.widgets import PAGE_ID, NamedTagWidget, PagesWidget
 from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import QuestionSet
@@ -23,7 +22,7 @@ MOST_SHOWN = 50
 
 
 class PagesField(forms.Field):
-    """Any number of pages, by their primary keys. Those in ``kept`` may be gone by now."""
+    """Primary keys of pages. Those in ``kept`` are accepted even if the page was deleted."""
 
     widget = PagesWidget
 
@@ -35,7 +34,7 @@ class PagesField(forms.Field):
         given = [str(pk) for pk in value or ()]
         if not all(map(PAGE_ID.fullmatch, given)):
             raise ValidationError(_("Choose pages of this site."))
-        # Each once, in the order in which they were chosen.
+        # Without duplicates, in the order chosen.
         ids = list(dict.fromkeys(map(int, given)))
         new = [pk for pk in ids if pk not in self.kept]
         if page_model()._default_manager.filter(pk__in=new).count() != len(new):
@@ -47,8 +46,6 @@ class PagesField(forms.Field):
 
 
 class QuestionForm(WagtailAdminModelForm):
-    """A question that can be asked as it stands, by somebody who is remembered."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance._state.adding:
@@ -56,7 +53,7 @@ class QuestionForm(WagtailAdminModelForm):
         if "page_ids" in self.fields:
             self.fields["page_ids"] = PagesField(
                 label=self.fields["page_ids"].label,
-                help_text=_("Where a good answer is to be found."),
+                help_text=_("The pages that hold the answer."),
                 kept=self.instance.page_ids,
             )
         if "sets" in self.fields:
@@ -90,8 +87,8 @@ class QuestionsPanel(Panel):
                 **context,
                 "questions": questions[:MOST_SHOWN],
                 "are_all_shown": len(questions) <= MOST_SHOWN,
-                "may_change": user.has_perm("finetune_switch.change_question"),
-                "may_add": user.has_perm("finetune_switch.add_question"),
+                "may_change": user.has_perm(permissions.CHANGE_QUESTION),
+                "may_add": user.has_perm(permissions.ADD_QUESTION),
                 "all_url": f"{reverse('finetune_questions:index')}?sets={self.instance.pk}",
             }
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from django.utils.translation import gettext_lazy
 from wagtail.admin.viewsets.model import ModelViewSet
 
@@ -22,7 +20,7 @@ class QuestionViewSet(ModelViewSet):
     add_view_class = questions.QuestionCreateView
     edit_view_class = questions.QuestionEditView
     copy_view_class = questions.QuestionCopyView
-    search_fields = questions.QuestionIndexView.search_fields
+    search_fields = ["text", "reference_answer"]
 
 
 class QuestionSetViewSet(ModelViewSet):
@@ -36,4 +34,4 @@ class QuestionSetViewSet(ModelViewSet):
     add_to_reference_index = False
     index_view_class = questions.QuestionSetIndexView
     edit_view_class = questions.QuestionSetEditView
-    search_fields = questions.QuestionSetIndexView.search_fields
+    search_fields = ["name", "description"]

@@ -18,11 +18,11 @@ from .mentions import mention_object
 
 logger = logging.getLogger("finetune_switch.index")
 
-# A field of a block that holds the id of its HTML element.
+# Names of block fields with the id of the HTML element.
 ANCHORS = ("anchor", "anchor_id")
 MAX_ANCHOR = 255
-# Wagtail's search leaves these out. A visitor asks for prices, times and addresses.
-_FACTS = (
+# Wagtail's search ignores these, but visitors ask for prices, times and addresses.
+_VALUE_BLOCKS = (
     blocks.DateBlock,
     blocks.DateTimeBlock,
     blocks.DecimalBlock,
@@ -37,10 +37,10 @@ _FACTS = (
 def stream_texts(
     value: Iterable[Any], *, left_out: Collection[str] = (), block_anchor: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """Text and anchor of each block of a StreamField's value that has any text.
+    """Yield the text and the anchor of each block with text.
 
-    ``left_out`` are names of blocks, at any depth. A block that cannot be read is left out with a
-    warning.
+    ``left_out`` has names of excluded blocks, at any depth. Blocks that raise an exception are
+    logged and skipped.
     """
     for child in value:
         if child.block_type in left_out:
@@ -61,26 +61,24 @@ def stream_texts(
 
 
 def anchor_of(child: Any, block_anchor: str) -> str:
-    """The id of the HTML element of a block, as its template writes it; empty if it has none."""
+    """The id of the block's HTML element; empty if unknown."""
+    anchor = ""
     if block_anchor:
         anchor = block_anchor.format(id=child.id) if child.id else ""
     elif isinstance(child.value, Mapping):
-        found = (str(child.value.get(name) or "").strip().lstrip("#") for name in ANCHORS)
-        anchor = next((name for name in found if _is_anchor(name)), "")
-    else:
-        anchor = ""
+        values = (str(child.value.get(name) or "").strip().lstrip("#") for name in ANCHORS)
+        anchor = next(filter(_is_anchor, values), "")
     return anchor if len(anchor) <= MAX_ANCHOR else ""
 
 
 def block_text(block: Any, value: Any, left_out: Collection[str] = ()) -> str:
-    """Plain text of a block's value; titles of what it chooses are marked, see ``mentions``."""
+    """The plain text of a block value, with mentions of the chosen objects (see ``mentions``)."""
     if value is None or not getattr(block, "search_index", True):
         return ""
-    kind: Any = type(block)
-    # What a project's own block says of itself goes before what we could make of it, but not
-    # before what the project wants to leave out.
-    if _speaks_for_itself(kind) and not _holds_any(block, left_out):
-        return _said(block.get_searchable_content(value))
+    block_class: Any = type(block)
+    # Use the project's own get_searchable_content(), unless its text may contain excluded blocks.
+    if _has_own_content(block_class) and not _has_any(block, left_out):
+        return _join_content(block.get_searchable_content(value))
     if isinstance(value, Model):
         return mention_object(value)
     if isinstance(block, blocks.StructBlock):
@@ -105,14 +103,14 @@ def block_text(block: Any, value: Any, left_out: Collection[str] = ()) -> str:
         return _table(value, html=block.is_html_renderer())
     if isinstance(block, TypedTableBlock):
         return _typed_table(value, left_out)
-    if isinstance(block, _FACTS):
+    if isinstance(block, _VALUE_BLOCKS):
         return write_out(value)
-    return _said(block.get_searchable_content(value))
+    return _join_content(block.get_searchable_content(value))
 
 
-def _said(content: Any) -> str:
+def _join_content(content: Any) -> str:
     parts = [content] if isinstance(content, str) else content or ()
-    # A safe string is markup that a block has made of its value.
+    # Safe strings are markup.
     return join(
         html_to_text(part) if hasattr(part, "__html__") else clean(str(part)) for part in parts
     )
@@ -123,19 +121,19 @@ def _is_anchor(value: Any) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _speaks_for_itself(kind: type[Any]) -> bool:
-    """Whether the project, and not Wagtail, says what of such a block can be searched."""
-    owner = next(base for base in kind.__mro__ if "get_searchable_content" in vars(base))
+def _has_own_content(block_class: type[Any]) -> bool:
+    """Whether the project, not Wagtail, defines ``get_searchable_content()`` of this class."""
+    owner = next(base for base in block_class.__mro__ if "get_searchable_content" in vars(base))
     return not owner.__module__.startswith("wagtail.")
 
 
-def _holds_any(block: Any, names: Collection[str]) -> bool:
+def _has_any(block: Any, names: Collection[str]) -> bool:
     if not names:
         return False
     children = dict(getattr(block, "child_blocks", {}))
     if (item := getattr(block, "child_block", None)) is not None:
         children[item.name] = item
-    return any(name in names or _holds_any(child, names) for name, child in children.items())
+    return any(name in names or _has_any(child, names) for name, child in children.items())
 
 
 def _table(value: Mapping[str, Any], *, html: bool) -> str:

@@ -1,14 +1,14 @@
-"""Bringing the whole index up to date, or what is marked as out of date; resumable, and reported.
+"""Builds of the whole index or of pending changes.
 
-Each batch is committed by itself. A build that was killed is simply begun again: what it has
-written is found unchanged, and costs no embedding.
+Each batch is a transaction. After a killed build, the next one does not embed the written documents
+again, since they are unchanged.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db import InterfaceError, OperationalError, connections, router, transaction
 from django.utils import timezone
@@ -24,25 +24,24 @@ from .builds import claim
 from .content import objects_that_use
 from .heartbeat import heartbeat
 from .signals import index_activated
-from .sources import BATCH, Sources
+from .sources import BATCH, Key, Sources
 from .stores import get_store
 from .texts import get_text_ranking
-from .writing import Counts, DocumentWriter, Key
+from .writing import Counts, DocumentWriter
 
 logger = logging.getLogger("finetune_switch.index")
 
 Progress = Callable[[IndexBuild], None]
 
 PROGRESS = ("space", "total", "done", "added", "kept", "removed", "failed", "heard_of_at")
-# Seconds. A PostgreSQL that restarts is away for some of them.
+# Seconds between attempts to save the end of a build while PostgreSQL restarts.
 PAUSES = (0, 0.5, 1, 2, 4, 8)
 
 
 def wanted_space(embedder: Embedder) -> EmbeddingSpace:
-    """The space of the embedding model that the settings name, made where there is none yet."""
+    """Get or create the space of this embedding model."""
     dimensions = embedder.dimensions
     if dimensions is None:
-        # Nobody knows before it has been asked once.
         dimensions = embedder.embed(["How long is a vector?"]).shape[1]
     space, _created = EmbeddingSpace.objects.get_or_create(
         connection=embedder.connection,
@@ -53,10 +52,10 @@ def wanted_space(embedder: Embedder) -> EmbeddingSpace:
 
 
 def run_build(build: IndexBuild, progress: Progress = lambda build: None) -> IndexBuild:
-    """Run a build to its end, however it ends; ``progress`` is called after each batch.
+    """Run a queued build, and call ``progress`` after each batch.
 
-    Raises :class:`IndexBusy` where it does not wait any more. Every other failure is recorded on
-    the build, whose ``error`` is safe to show; what was indexed before goes on answering.
+    Raises :class:`IndexBusy` if the build is no longer queued. Other failures are saved in the
+    build's ``error``, which is safe to show. The index stays usable.
     """
     claim(build)
     with heartbeat(build):
@@ -65,12 +64,16 @@ def run_build(build: IndexBuild, progress: Progress = lambda build: None) -> Ind
 
 
 def _run(build: IndexBuild, progress: Progress) -> None:
+    run = _Run(build, progress)
     try:
-        _Run(build, progress).run()
-    except _GivenUp:
-        # What its row says of it was written by whoever gave it up.
+        if build.changed_only:
+            run.process_changes()
+        else:
+            run.build_index()
+    except _ClosedByOther:
+        # close_killed_builds() has saved the end.
         build.status = IndexBuild.Status.FAILED
-        build.error = _("It was broken off. Start it again: it goes on where it was.")
+        build.error = _("The build was interrupted. Start it again: it resumes where it stopped.")
     except BackendError as error:
         _close(build, IndexBuild.Status.FAILED, str(error))
     except (OperationalError, InterfaceError) as error:
@@ -78,7 +81,7 @@ def _run(build: IndexBuild, progress: Progress) -> None:
         _close(
             build,
             IndexBuild.Status.FAILED,
-            _("The database did not answer. Start it again: it goes on where it was."),
+            _("The database did not answer. Start the build again: it resumes where it stopped."),
         )
     except Exception:
         logger.exception("The index could not be built.")
@@ -95,89 +98,72 @@ def _run(build: IndexBuild, progress: Progress) -> None:
 
 
 def update_objects(keys: Iterable[Key]) -> Counts:
-    """Bring the documents of these objects up to date, in every space there is.
+    """Update the documents of these objects in every space.
 
-    Raises :class:`~finetune_switch.exceptions.EmbeddingError`; the old documents stay then.
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError` without changing the documents.
     """
     counts = Counts()
     keys = list(keys)
     for space in EmbeddingSpace.objects.all():
         writer = DocumentWriter(space, get_embedder(space))
-        sources = Sources()
-        for start in range(0, len(keys), BATCH):
-            some = keys[start : start + BATCH]
-            found = sources.find(some)
-            counts += writer.update(found)
-            gone = set(some) - {item.key for item in found}
-            counts.removed += writer.remove(_documents_of(space, gone))
+        for batch in _batches(keys):
+            counts += writer.update(batch)
     return counts
 
 
-def _documents_of(space: EmbeddingSpace, keys: Iterable[Key]) -> list[int]:
-    ids: list[int] = []
-    by_model: dict[str, list[str]] = {}
-    for model, object_id in keys:
-        by_model.setdefault(model, []).append(object_id)
-    for model, object_ids in by_model.items():
-        rows = Document.objects.filter(space=space, model=model, object_id__in=object_ids)
-        ids += rows.values_list("pk", flat=True)
-    return ids
+def _batches(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    for start in range(0, len(keys), BATCH):
+        yield keys[start : start + BATCH]
 
 
-class _GivenUp(Exception):
-    """Somebody took the build for dead meanwhile: another one is running, or has run."""
+class _ClosedByOther(Exception):
+    """Another process closed the build because of missing heartbeats."""
 
 
 class _Run:
-    """One build while it runs."""
-
     def __init__(self, build: IndexBuild, progress: Progress) -> None:
         self.build = build
         self.progress = progress
 
-    def run(self) -> None:
-        if self.build.changed_only:
-            self._run_changed()
-        else:
-            self._run_whole()
-
-    def _run_whole(self) -> None:
+    def build_index(self) -> None:
         embedder = get_embedder()
         space = wanted_space(embedder)
         get_store().prepare(space)
         self.build.space = space
         writer = DocumentWriter(space, embedder)
-        sources = Sources()
-        self.build.total = sources.count()
-        started = timezone.now()
+        # The changes of these updates are committed, so this build processes them. Later updates
+        # stay for their tasks.
+        pending = list(PendingUpdate.objects.all())
+        self.build.total = Sources().count()
         last: BackendError | None = None
-        seen: set[Key] = set()
-        for batch in sources.batches():
-            seen.update(item.key for item in batch)
+        for batch in self._key_batches(space):
             try:
-                self._count(writer.update(batch), len(batch))
+                counts = writer.update(batch)
             except BackendError as error:
                 last = error
-                self._count(Counts(failed=len(batch)), len(batch))
-                if not self.build.added and not self.build.kept:
-                    raise
-        self._remove_unseen(writer, seen)
-        # What is beneath no site was counted, and is not indexed.
+                counts = Counts(failed=len(batch))
+            self._count(counts, counts.added + counts.kept + counts.failed)
+            if last is not None and not self.build.added and not self.build.kept:
+                raise last
+        # The total was an estimate: pages may have changed, or belong to no site.
         self.build.total = self.build.done
         if last is not None:
             raise last
         get_store().finish(space)
-        PendingUpdate.objects.filter(marked_at__lt=started).delete()
+        _delete_processed(pending)
         _activate(space)
         index_activated.send(sender=IndexBuild, space=space)
 
-    def _remove_unseen(self, writer: DocumentWriter, seen: set[Key]) -> None:
-        rows = Document.objects.filter(space=writer.space).values_list("pk", "model", "object_id")
-        gone = [pk for pk, model, object_id in rows.iterator() if (model, object_id) not in seen]
-        for start in range(0, len(gone), 500):
-            self._count(Counts(removed=writer.remove(gone[start : start + 500])), 0)
+    def _key_batches(self, space: EmbeddingSpace) -> Iterator[Sequence[Key]]:
+        """Yield the keys of all indexed objects, then those of obsolete documents."""
+        seen: set[Key] = set()
+        for batch in Sources().key_batches():
+            seen.update(batch)
+            yield batch
+        rows = Document.objects.filter(space=space).values_list("model", "object_id")
+        yield from _batches([key for key in rows.iterator() if key not in seen])
 
-    def _run_changed(self) -> None:
+    def process_changes(self) -> None:
         pending = list(PendingUpdate.objects.order_by("marked_at"))
         self.build.total = len(pending)
         last: BackendError | None = None
@@ -202,51 +188,55 @@ class _Run:
         build.heard_of_at = timezone.now()
         running = IndexBuild.objects.filter(pk=build.pk, status=IndexBuild.Status.RUNNING)
         if not running.update(**{name: getattr(build, name) for name in PROGRESS}):
-            raise _GivenUp
+            raise _ClosedByOther
         self.progress(build)
 
 
 def process_pending(pending: list[PendingUpdate]) -> Counts:
-    """Bring up to date what these marks stand for, and take the marks away.
+    """Process these updates and delete them, unless they were renewed meanwhile.
 
-    A mark that was renewed meanwhile stays. Where the texts cannot be embedded the marks stay with
-    the reason, and the error is raised.
+    Raises :class:`~finetune_switch.exceptions.BackendError` if texts cannot be embedded. The
+    updates then stay with the reason.
     """
-    keys = list(dict.fromkeys(key for mark in pending for key in _keys_of(mark)))
+    keys = list(dict.fromkeys(key for update in pending for key in _keys_of(update)))
     try:
         counts = update_objects(keys)
     except BackendError as error:
-        for mark in pending:
-            PendingUpdate.objects.filter(pk=mark.pk).update(
-                attempts=mark.attempts + 1, error=str(error)
+        for update in pending:
+            PendingUpdate.objects.filter(pk=update.pk).update(
+                attempts=update.attempts + 1, error=str(error)
             )
         raise
-    for mark in pending:
-        PendingUpdate.objects.filter(pk=mark.pk, marked_at=mark.marked_at).delete()
+    _delete_processed(pending)
     return counts
 
 
-def _keys_of(mark: PendingUpdate) -> Iterator[Key]:
-    """The object of a mark, those whose text shows its title, and, with ``subtree``, all that is
-    or was beneath it."""
-    yield mark.model, mark.object_id
-    yield from objects_that_use(mark.model, mark.object_id)
-    if not mark.subtree:
+def _delete_processed(pending: Iterable[PendingUpdate]) -> None:
+    """Delete updates, except those that were renewed since they were read."""
+    for update in pending:
+        PendingUpdate.objects.filter(pk=update.pk, marked_at=update.marked_at).delete()
+
+
+def _keys_of(update: PendingUpdate) -> Iterator[Key]:
+    """Yield the object, objects that show it, and its present and former descendants."""
+    yield update.model, update.object_id
+    yield from objects_that_use(update.model, update.object_id)
+    if not update.subtree:
         return
-    documents = Document.objects.filter(model=mark.model, object_id=mark.object_id)
+    documents = Document.objects.filter(model=update.model, object_id=update.object_id)
     paths = set(documents.exclude(path="").values_list("path", flat=True))
-    page = page_model()._default_manager.filter(pk=mark.object_id).first()
+    page = page_model()._default_manager.filter(pk=update.object_id).first()
     if page is not None:
         paths.add(page.path)
         for row in page_model()._default_manager.descendant_of(page).specific(defer=True):
             yield row._meta.label_lower, str(row.pk)
     for path in paths:
-        beneath = Document.objects.filter(path__startswith=path)
-        yield from beneath.values_list("model", "object_id").distinct()
+        descendants = Document.objects.filter(path__startswith=path)
+        yield from descendants.values_list("model", "object_id").distinct()
 
 
 def _activate(space: EmbeddingSpace) -> None:
-    """The space is complete: it answers from now on, and the one before is removed."""
+    """Activate a complete space and delete the others."""
     space.refresh_from_db()
     with transaction.atomic():
         others = list(EmbeddingSpace.objects.exclude(pk=space.pk))
@@ -267,7 +257,7 @@ def _activate(space: EmbeddingSpace) -> None:
 
 
 def _close(build: IndexBuild, status: IndexBuild.Status, error: str) -> None:
-    """Write how it ended, also where the database is only just coming back."""
+    """Save the end of a build, with several attempts while the database restarts."""
     build.status, build.error = status, error
     build.finished_at = build.heard_of_at = timezone.now()
     connection = connections[build._state.db or router.db_for_write(IndexBuild)]
@@ -277,9 +267,9 @@ def _close(build: IndexBuild, status: IndexBuild.Status, error: str) -> None:
             return
         except (OperationalError, InterfaceError) as lost:
             if pause is None or connection.in_atomic_block:
-                # It reads "broken off" as soon as it has not been heard of for a while.
-                logger.error("How the build of the index ended could not be written: %s", lost)
+                # Without heartbeats, the build counts as failed after a timeout.
+                logger.error("The end of the build of the index could not be saved: %s", lost)
                 return
-            # The next try opens a new one.
+            # The next attempt opens a new connection.
             connection.close()
             time.sleep(pause)

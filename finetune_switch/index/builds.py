@@ -1,4 +1,4 @@
-"""Builds as rows: which there are, and a new one that waits to be run. Loads nothing heavy."""
+"""Queueing builds, claiming them, and closing killed builds."""
 
 from __future__ import annotations
 
@@ -13,56 +13,54 @@ from finetune_switch.exceptions import IndexBusy
 from finetune_switch.models import IndexBuild
 from finetune_switch.models.index import active_space
 
-# A build may end, or be taken up by its worker, between two looks at it.
+# A build may end, or be claimed by its worker, between two queries.
 ATTEMPTS = 3
 
 
 def needs_rebuild() -> bool:
-    """Whether the settings name another embedding model than the one that the index was made by."""
+    """Whether the embedding model in the settings is not that of the active index."""
     space = active_space()
     return space is not None and not same_space(get_embedder(), space)
 
 
 def start_build(*, changed_only: bool = False, user: Any = None) -> IndexBuild:
-    """A build that waits to be run: the one that waits already, where there is one.
+    """Return the queued build, or queue a new one.
 
-    So two clicks are one build, and one that waits in vain is in nobody's way. Where somebody asked
-    for the whole index, it stays that. Raises :class:`IndexBusy` where one is running.
+    A queued build of the whole index stays one. Raises :class:`IndexBusy` if a build is running.
     """
-    forget_killed_builds()
+    close_killed_builds()
     starter = user if getattr(user, "pk", None) else None
     for _attempt in range(ATTEMPTS):
-        if (waiting := _renewed(changed_only, starter)) is not None:
-            return waiting
+        if (queued := _renew_queued(changed_only, starter)) is not None:
+            return queued
         try:
             with transaction.atomic(router.db_for_write(IndexBuild)):
                 return IndexBuild.objects.create(changed_only=changed_only, started_by=starter)
         except IntegrityError:
-            # Somebody else's: it runs, or was begun this very moment and waits.
+            # Another process queued or started a build concurrently.
             if IndexBuild.objects.filter(status=IndexBuild.Status.RUNNING).exists():
                 break
     raise busy()
 
 
-def _renewed(changed_only: bool, starter: Any) -> IndexBuild | None:
-    """The build that waits, asked for anew."""
-    waiting = IndexBuild.objects.filter(status=IndexBuild.Status.QUEUED)
+def _renew_queued(changed_only: bool, starter: Any) -> IndexBuild | None:
+    queued = IndexBuild.objects.filter(status=IndexBuild.Status.QUEUED)
     values: dict[str, Any] = {"queued_at": timezone.now()}
     if starter is not None:
         values["started_by"] = starter
     if not changed_only:
         values["changed_only"] = False
-    # In one statement with the look at its status: a worker may take it up at any moment.
-    return waiting.first() if waiting.update(**values) else None
+    # Check and update in one statement: a worker may claim the build concurrently.
+    return queued.first() if queued.update(**values) else None
 
 
 def claim(build: IndexBuild) -> None:
-    """Make a build that waits the one that runs. Raises :class:`IndexBusy` where somebody did."""
+    """Set a queued build to running. Raises :class:`IndexBusy` if it is not queued."""
     now = timezone.now()
     rows = IndexBuild.objects.filter(pk=build.pk, status=IndexBuild.Status.QUEUED)
     if not rows.update(status=IndexBuild.Status.RUNNING, started_at=now, heard_of_at=now):
         raise busy()
-    # More may have been asked of it while it waited.
+    # It may have become a build of the whole index.
     build.refresh_from_db()
 
 
@@ -70,11 +68,11 @@ def busy() -> IndexBusy:
     return IndexBusy(_("The index is being built already. Wait until that is done."))
 
 
-def forget_killed_builds() -> None:
-    """Mark as failed what runs no more: it has not been heard of for a while."""
-    silent = timezone.now() - IndexBuild.SILENCE
-    IndexBuild.objects.filter(status=IndexBuild.Status.RUNNING, heard_of_at__lt=silent).update(
+def close_killed_builds() -> None:
+    """Set running builds without a recent heartbeat to failed."""
+    timeout = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT
+    IndexBuild.objects.filter(status=IndexBuild.Status.RUNNING, heard_of_at__lt=timeout).update(
         status=IndexBuild.Status.FAILED,
-        error=_("It was broken off. Start it again: it goes on where it was."),
+        error=_("The build was interrupted. Start it again: it resumes where it stopped."),
         finished_at=timezone.now(),
     )

@@ -1,4 +1,4 @@
-"""Content → chunks that fit the embedding model."""
+"""Splitting content into chunks that fit the embedding model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from semantic_text_splitter import TextSplitter
 
 from .content import Content
 
-# Long enough for a passage to make sense by itself, short enough to be about one thing.
+# Long enough to make sense without context, short enough to have one topic.
 MAX_CHARACTERS = 800
-# A line of so many characters at the end of a chunk may be a heading of what follows.
+# The length of a last line of a chunk that may be the heading of the next paragraph.
 MAX_HEADING = 60
-# An object's name can be any text; in an embedding it must not drown what is said.
+# Longer titles would dominate the embeddings.
 MAX_TITLE = 250
-# What a tokenizer may put around a text.
+# Special tokens that a tokenizer may add.
 EXTRA_TOKENS = 4
-# Words are counted one by one and remembered: a site says the same ones again and again. Together
-# they may come to a little more or less than their sum.
+# Token counts of words are cached, since a site repeats its words. A text may have slightly more or
+# fewer tokens than its words.
 MAX_WORD = 40
 WORDS_MARGIN = 0.2
-# The splitter takes quadratic time where a text has no line ends.
+# The splitter takes quadratic time for texts without line ends.
 WINDOW = 10_000
 _SEPARATOR = "\n\n"
 
@@ -35,7 +35,7 @@ CountTokens = Callable[[str], int]
 
 @dataclass(frozen=True)
 class ChunkText:
-    """A piece of an object's text: what models read of it, and what its vector is made of."""
+    """A piece of an object's text, for prompts (``text``) and for the embedding."""
 
     text: str
     embedded_text: str
@@ -43,19 +43,18 @@ class ChunkText:
 
     @property
     def digest(self) -> str:
-        """The sha256 of the text that is embedded, in hex."""
+        """The SHA-256 of the embedded text, in hex."""
         return hashlib.sha256(self.embedded_text.encode("utf-8", "replace")).hexdigest()
 
 
 def split(
     content: Content, *, max_tokens: int, count_tokens: CountTokens | None = None
 ) -> list[ChunkText]:
-    """Chunks of at most 800 characters, in order, each with the anchor of where it begins.
+    """Split content into chunks of at most 800 characters, with the anchors of their beginnings.
 
-    The title goes into the embedding of every chunk, and is the text of an object that says nothing
-    else. ``count_tokens`` is asked only where a text could be longer than ``max_tokens``; without
-    it, three bytes are taken for a token. Raises :class:`ValueError` where ``max_tokens`` is less
-    than 1.
+    The title is embedded with every chunk. Content without sections has one chunk with the title.
+    ``count_tokens`` is called only for texts that may be longer than ``max_tokens``; the default
+    is a token for each three bytes. Raises :class:`ValueError` if ``max_tokens`` is less than 1.
     """
     if max_tokens < 1:
         raise ValueError("Chunks need room for at least one token.")
@@ -83,14 +82,14 @@ class _Budget:
 
     def allows(self, text: str, limit: int | None = None) -> bool:
         limit = self.max_tokens if limit is None else limit
-        # A token is at least one byte of a text. Some tokenizers write letters out first.
+        # A token has at least one byte. Some tokenizers decompose characters first.
         plain = text if text.isascii() else unicodedata.normalize("NFKD", text)
         if len(plain.encode("utf-8", "replace")) + EXTRA_TOKENS <= limit:
             return True
         return self._by_words(text, limit) or self.count(text) <= limit
 
     def _by_words(self, text: str, limit: int) -> bool:
-        """Whether its words, each counted once in this process, are few enough by far."""
+        """Whether the sum of the words' token counts is well below the limit."""
         tokens = EXTRA_TOKENS + text.count("\n")
         for word in text.split():
             if len(word) > MAX_WORD:
@@ -99,7 +98,7 @@ class _Budget:
         return tokens <= limit * (1 - WORDS_MARGIN)
 
     def cut(self, text: str, limit: int | None = None) -> str:
-        """As much of the beginning of a text as may be."""
+        """Shorten a text until it is within the limit."""
         text = text[:MAX_TITLE].strip()
         while text and not self.allows(text, limit):
             text = text[: len(text) * 3 // 4].strip()
@@ -121,9 +120,8 @@ def _splitter(capacity: int) -> TextSplitter:
 
 
 def _spans(text: str, budget: _Budget, prefix: str) -> Iterator[tuple[int, int]]:
-    """Where each chunk begins and ends."""
     capacity = MAX_CHARACTERS - MAX_HEADING - len(_SEPARATOR)
-    # Four characters make a token of most texts; what is denser is split again below.
+    # Most texts have four characters for each token; _fit() splits denser ones again.
     capacity = max(min(capacity, budget.max_tokens * 4 - len(prefix)), 1)
     merged = _merge(_split(text, 0, len(text), capacity), capacity)
     for start, end in _with_headings(text, merged):
@@ -140,7 +138,7 @@ def _split(text: str, start: int, end: int, capacity: int) -> Iterator[tuple[int
 
 
 def _window(text: str, start: int, end: int) -> int:
-    """Where to stop splitting at once: at the end of a paragraph, a line or a word if there is."""
+    """The end of the next window: preferably that of a paragraph, line, sentence or word."""
     if end - start <= WINDOW:
         return end
     for separator in (_SEPARATOR, "\n", ". ", " "):
@@ -151,7 +149,7 @@ def _window(text: str, start: int, end: int) -> int:
 
 
 def _merge(spans: Iterator[tuple[int, int]], capacity: int) -> list[tuple[int, int]]:
-    """The splitter begins anew after each long paragraph; what is short is put together here."""
+    """Join short spans: the splitter starts a new one after each long paragraph."""
     merged: list[tuple[int, int]] = []
     for start, end in spans:
         if merged and end - merged[-1][0] <= capacity:
@@ -162,7 +160,7 @@ def _merge(spans: Iterator[tuple[int, int]], capacity: int) -> list[tuple[int, i
 
 
 def _with_headings(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Headings at the end of a chunk go to the next one, which they are the headings of."""
+    """Move headings from the end of a chunk to the next chunk."""
     kept: list[tuple[int, int]] = []
     for index, (start, end) in enumerate(spans):
         while kept and index:
@@ -188,7 +186,7 @@ def _is_heading(line: str) -> bool:
 def _fit(
     text: str, start: int, end: int, budget: _Budget, prefix: str
 ) -> Iterator[tuple[int, int]]:
-    """Split a chunk again, until each part fits the model."""
+    """Split a chunk until each part is within the token limit."""
     if end - start <= 1 or budget.allows(f"{prefix}{text[start:end]}"):
         yield start, end
         return

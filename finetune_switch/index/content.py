@@ -1,4 +1,4 @@
-"""What an object of the site says, as plain text: read through the fields its type declares."""
+"""The plain text of an object, from its search fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.apps import apps
 from django.conf import settings
@@ -29,15 +29,16 @@ from finetune_switch.access.visibility import page_model, pages_open_to
 from .blocks import stream_texts
 from .markup import clean, html_to_text, join, tidy, write_out
 from .mentions import fill_in, mention_object, name_of
+from .sources import Key, find_model
 
 logger = logging.getLogger("finetune_switch.index")
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of an object's text, with the id of the HTML element that shows it, if there is one.
+    """A part of an object's text, and the id of its HTML element if there is one.
 
-    Paragraphs have an empty line between them. There is never more than one.
+    One empty line separates paragraphs.
     """
 
     text: str
@@ -46,39 +47,38 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that an object says, in the order in which its type declares its fields."""
+    """The text of an object, in the order of its search fields."""
 
     title: str
     sections: tuple[Section, ...] = ()
 
     @property
     def digest(self) -> str:
-        """The sha256 of everything, in hex."""
-        everything = [self.title, *((part.text, part.anchor) for part in self.sections)]
-        return hashlib.sha256(json.dumps(everything).encode()).hexdigest()
+        """The SHA-256 of titles, texts and anchors, in hex."""
+        values = [self.title, *((section.text, section.anchor) for section in self.sections)]
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def content_of(
     obj: models.Model, *, excluded_fields: Collection[str] = (), block_anchor: str = ""
 ) -> Content:
-    """What a page, a snippet or any other object says, in the language of its locale.
+    """The text of a page, a snippet or any other object, in the language of its locale.
 
-    Read are the ``search_fields`` of its most specific type; of a type without any, all its fields
-    that hold text. Each block of a StreamField is a section. The title is not repeated.
+    It is read from the ``search_fields`` of the most specific type, or from all text fields if
+    there are none. Each block of a StreamField is a section. The title is not repeated.
 
-    ``excluded_fields`` names what is left out, as ``app_label.Model.field``, where ``Model`` may
-    be a base class, or as ``app_label.Model.field.block`` for the blocks of that name at any depth
-    of the field. ``block_anchor`` is the format of the blocks' HTML ids, such as ``block-{id}``.
+    ``excluded_fields`` has entries ``app_label.Model.field``, where ``Model`` may be a base class,
+    and ``app_label.Model.field.block`` for blocks of that name at any depth. ``block_anchor`` is
+    the format of the blocks' HTML ids, such as ``block-{id}``.
 
-    A field that cannot be read is left out with a warning, unless the database is out of reach:
-    then :class:`~django.db.OperationalError` or :class:`~django.db.InterfaceError` is raised, lest
-    a page loses its text for that.
+    Fields that raise an exception are logged and skipped, except for
+    :class:`~django.db.OperationalError` and :class:`~django.db.InterfaceError`: these are raised.
     """
     obj = obj.specific if isinstance(obj, SpecificMixin) else obj
-    reader = _FieldReader(_rules(tuple(excluded_fields)), block_anchor)
+    reader = _FieldReader(_parse_excluded(tuple(excluded_fields)), block_anchor)
     with translation.override(_language(obj)):
         title_field, title = reader.title(obj)
-        fields = list(reader.read(obj, _fields_of(type(obj)), apart_from=title_field))
+        fields = list(reader.read(obj, _fields_of(type(obj)), title_field=title_field))
         texts = fill_in([title, *(section.text for field in fields for section in field)])
     tidied = map(tidy, texts)
     title = " ".join(next(tidied).split())
@@ -87,25 +87,22 @@ def content_of(
     for field in fields:
         found = [Section(next(tidied), section.anchor) for section in field]
         found = [section for section in found if section.text]
-        said = tuple(section.text for section in found)
-        if said not in seen:
-            seen.add(said)
+        texts_of_field = tuple(section.text for section in found)
+        if texts_of_field not in seen:
+            seen.add(texts_of_field)
             sections += found
     return Content(title, tuple(sections))
 
 
-def objects_that_use(model: str, pk: Any) -> Iterator[tuple[str, str]]:
-    """Objects whose text may hold a title or a text of this one: ``(app_label.model, pk)`` pairs.
+def objects_that_use(model: str, pk: Any) -> Iterator[Key]:
+    """Yield the keys of objects whose text may contain this one's.
 
-    ``model`` is ``app_label.model_name``. Wagtail's index of references knows them, and tells of
-    pages by their most specific type; relations that it does not follow (many to many, those of
-    other models) are asked for here. Wagtail forgets the references to an object once it is
-    deleted, so ask before that.
+    They are found in Wagtail's reference index, which has no entries of deleted objects, and by
+    ``search_fields`` for relations that it does not have.
     """
-    try:
-        target = apps.get_model(model)
-    except LookupError:
-        # Its app has left the settings since it was marked.
+    target = find_model(model)
+    if target is None:
+        # The app was removed from the settings.
         return
     base = (target._meta.get_parent_list() or [target])[-1]
     kind = ContentType.objects.get_for_model(base, for_concrete_model=False)
@@ -114,15 +111,16 @@ def objects_that_use(model: str, pk: Any) -> Iterator[tuple[str, str]]:
     for type_id, object_id in rows.values_list("content_type_id", "object_id").distinct():
         if (source := ContentType.objects.get_for_id(type_id).model_class()) is not None:
             found.add((source, object_id))
-    for source, path in _relations_to(target):
-        pks = source._default_manager.filter(**{path: pk}).values_list("pk", flat=True)
-        found.update((source, str(key)) for key in pks)
+    for source in apps.get_models():
+        for path, related in relations_of(source):
+            if issubclass(target, related):
+                pks = source._default_manager.filter(**{path: pk}).values_list("pk", flat=True)
+                found.update((source, str(key)) for key in pks)
     pages = {key for source, key in found if issubclass(source, AbstractPage)}
     types = page_model()._default_manager.filter(pk__in=pages)
     specific = {
-        (label, str(key))
+        (".".join(ContentType.objects.get_for_id(type_id).natural_key()), str(key))
         for key, type_id in types.values_list("pk", "content_type_id")
-        for label in [_label(ContentType.objects.get_for_id(type_id))]
     }
     others = {
         (source._meta.label_lower, key)
@@ -132,14 +130,12 @@ def objects_that_use(model: str, pk: Any) -> Iterator[tuple[str, str]]:
     yield from sorted(specific | others)
 
 
-def _label(kind: ContentType) -> str:
-    return f"{kind.app_label}.{kind.model}"
+def relations_of(model: type[models.Model]) -> Iterator[tuple[str, type[models.Model]]]:
+    """Yield the lookup and the related model of each relation in the search fields."""
 
-
-def _relations_to(target: type[models.Model]) -> Iterator[tuple[type[models.Model], str]]:
-    """Every model whose search fields reach into this one, with the lookup that gets there."""
-
-    def paths(model: type[models.Model], fields: Iterable[Any], prefix: str) -> Iterator[str]:
+    def follow(
+        model: type[models.Model], fields: Iterable[Any], prefix: str
+    ) -> Iterator[tuple[str, type[models.Model]]]:
         for field in fields:
             if not isinstance(field, RelatedFields):
                 continue
@@ -147,33 +143,29 @@ def _relations_to(target: type[models.Model]) -> Iterator[tuple[type[models.Mode
                 related = field.get_field(model).related_model
             except FieldDoesNotExist:
                 continue
-            path = f"{prefix}{field.field_name}"
-            if isinstance(related, type) and issubclass(target, related):
-                yield path
             if isinstance(related, type):
-                yield from paths(related, field.fields, f"{path}__")
+                path = f"{prefix}{field.field_name}"
+                yield path, related
+                yield from follow(related, field.fields, f"{path}__")
 
-    for model in apps.get_models():
-        for path in paths(model, _search_fields(model), ""):
-            yield model, path
+    yield from follow(model, _search_fields(model), "")
+
+
+def _search_fields(model: Any) -> list[Any]:
+    return model.get_search_fields() if issubclass(model, Indexed) else []
 
 
 def _language(obj: models.Model) -> str:
-    """What is said in words of a language (dates, names of choices) must not depend on who asks."""
+    """The language for dates and labels of choices."""
     if getattr(settings, "WAGTAIL_I18N_ENABLED", False) and isinstance(obj, TranslatableMixin):
         return str(obj.locale.language_code)
     return settings.LANGUAGE_CODE
 
 
 def _fields_of(model: type[models.Model]) -> list[Any]:
-    """The search fields of a type that are text; all its fields that are text if it has none."""
     if declared := _search_fields(model):
         return [field for field in declared if isinstance(field, SearchField | RelatedFields)]
     return [SearchField(field.name) for field in model._meta.concrete_fields if _is_text(field)]
-
-
-def _search_fields(model: Any) -> list[Any]:
-    return model.get_search_fields() if issubclass(model, Indexed) else []
 
 
 def _is_text(field: models.Field[Any, Any]) -> bool:
@@ -181,7 +173,7 @@ def _is_text(field: models.Field[Any, Any]) -> bool:
         return True
     if not isinstance(field, models.CharField | models.TextField) or field.primary_key:
         return False
-    # Addresses of pages, places in trees and secrets are strings, but nobody reads them.
+    # Slugs, URLs, tree paths and passwords are not text for readers.
     model = field.model
     return (
         field.editable
@@ -192,62 +184,59 @@ def _is_text(field: models.Field[Any, Any]) -> bool:
     )
 
 
+_Excluded: TypeAlias = Mapping[tuple[str, str], frozenset[str] | None]
+"""``(model label, field)`` → names of excluded blocks, or ``None`` to exclude the field."""
+
+
+@lru_cache(maxsize=64)
+def _parse_excluded(entries: tuple[str, ...]) -> _Excluded:
+    excluded: dict[tuple[str, str], frozenset[str] | None] = {}
+    for entry in entries:
+        app_label, model, field, *block = entry.split(".")
+        key = f"{app_label}.{model}".lower(), field
+        names = excluded.get(key, frozenset())
+        excluded[key] = names | {block[0]} if block and names is not None else None
+    return excluded
+
+
 @dataclass(frozen=True)
-class _Rules:
-    """What is left out: ``(label of the model, field)`` → names of blocks, or ``None`` for all."""
+class _FieldReader:
+    excluded: _Excluded
+    block_anchor: str
 
-    by_field: Mapping[tuple[str, str], frozenset[str] | None]
-
-    def names_left_out(self, model: type, field: str) -> frozenset[str] | None:
-        """Names within a field that are left out, ``None`` if the field itself is."""
+    def excluded_blocks(self, model: type, field: str) -> frozenset[str] | None:
+        """Names of the excluded blocks of a field, or ``None`` if the field is excluded."""
         names: frozenset[str] = frozenset()
         for base in model.__mro__:
             meta = getattr(base, "_meta", None)
-            if meta is not None and (meta.label_lower, field) in self.by_field:
-                further = self.by_field[meta.label_lower, field]
+            if meta is not None:
+                further = self.excluded.get((meta.label_lower, field), frozenset())
                 if further is None:
                     return None
                 names |= further
         return names
 
-
-@lru_cache(maxsize=64)
-def _rules(excluded: tuple[str, ...]) -> _Rules:
-    by_field: dict[tuple[str, str], frozenset[str] | None] = {}
-    for entry in excluded:
-        app_label, model, field, *block = entry.split(".")
-        key = f"{app_label}.{model}".lower(), field
-        names = by_field.get(key, frozenset())
-        by_field[key] = names | {block[0]} if block and names is not None else None
-    return _Rules(by_field)
-
-
-@dataclass(frozen=True)
-class _FieldReader:
-    rules: _Rules
-    block_anchor: str
-
     def title(self, obj: models.Model) -> tuple[str | None, str]:
-        """The name of the field that holds it, if it is one, and the title."""
+        """The name of the title field, if there is one, and the title."""
         if isinstance(obj, AbstractPage):
             return "title", obj.title
         names = ("title", "name")
-        left_out = [name for name in names if self.rules.names_left_out(type(obj), name) is None]
-        return name_of(obj, apart_from=left_out)
+        excluded = [name for name in names if self.excluded_blocks(type(obj), name) is None]
+        return name_of(obj, excluded=excluded)
 
     def read(
         self,
         obj: models.Model,
         fields: Iterable[Any],
         *,
-        apart_from: str | None = None,
+        title_field: str | None = None,
         left_out: Collection[str] = (),
     ) -> Iterator[list[Section]]:
-        """The sections of each field."""
+        """Yield the sections of each field."""
         for field in fields:
             name = field.field_name
-            names = self.rules.names_left_out(type(obj), name)
-            if names is None or name == apart_from or name in left_out:
+            names = self.excluded_blocks(type(obj), name)
+            if names is None or name == title_field or name in left_out:
                 continue
             try:
                 if isinstance(field, RelatedFields):
@@ -271,7 +260,7 @@ class _FieldReader:
         try:
             field = obj._meta.get_field(search_field.field_name)
         except FieldDoesNotExist:
-            return [Section(_say(search_field.get_value(obj)))]
+            return [Section(_to_text(search_field.get_value(obj)))]
         if isinstance(field, StreamField):
             value = field.value_from_object(obj)
             texts = stream_texts(value, left_out=left_out, block_anchor=self.block_anchor)
@@ -279,16 +268,16 @@ class _FieldReader:
         if isinstance(field, RichTextField):
             return [Section(html_to_text(field.value_from_object(obj) or ""))]
         if field.many_to_one or field.one_to_one:
-            # Its value is a primary key; RelatedFields say what of the other object is text.
+            # The value is a primary key. RelatedFields select the text of the related object.
             return []
         if getattr(field, "choices", None):
             display: Any = getattr(obj, f"get_{field.name}_display", None)
             if display is not None:
-                return [Section(_say(display()))]
-        return [Section(_say(search_field.get_value(obj)))]
+                return [Section(_to_text(display()))]
+        return [Section(_to_text(search_field.get_value(obj)))]
 
     def _related(self, obj: models.Model, field: Any, left_out: Collection[str]) -> list[Section]:
-        """What the objects at the other end of a relation say, a section for each of them."""
+        """A section for each related object."""
         value = field.get_value(obj)
         if value is None:
             return []
@@ -306,7 +295,7 @@ class _FieldReader:
 
 
 def _open_to_all(found: Sequence[models.Model]) -> list[models.Model]:
-    """Without drafts, and without pages that are private."""
+    """Remove drafts and private pages."""
     pages = [str(row.pk) for row in found if isinstance(row, AbstractPage)]
     open_pages = pages_open_to(Asker.anonymous(), pages)
     return [
@@ -320,8 +309,8 @@ def _open_to_all(found: Sequence[models.Model]) -> list[models.Model]:
     ]
 
 
-def _say(value: Any) -> str:
-    """Any value that a field, a property or a method may give, in words."""
+def _to_text(value: Any) -> str:
+    """The text of any value of a field, property or method."""
     if value is None or isinstance(value, bool | bytes | memoryview):
         return ""
     if isinstance(value, RichText):
@@ -335,11 +324,11 @@ def _say(value: Any) -> str:
     if isinstance(value, models.Model):
         return mention_object(value)
     if isinstance(value, Mapping):
-        return join(map(_say, value.values()))
+        return join(map(_to_text, value.values()))
     if isinstance(value, Iterable):
-        return join(map(_say, value))
-    kind = type(value)
-    if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
-        # Something without words, of which Python says where in memory it is.
+        return join(map(_to_text, value))
+    value_class = type(value)
+    if value_class.__str__ is object.__str__ and value_class.__repr__ is object.__repr__:
+        # str() would return a memory address.
         return ""
     return write_out(value)

@@ -1,11 +1,11 @@
-"""Leaving a page out of the answers, by a tick on its settings tab.
+"""Exclusion of pages from answers, by checkboxes on the settings tab.
 
-No model is touched: the panel is put into ``settings_panels`` of every type of page as the site
-starts, its fields come back with the page's own form, and what they say is kept in ``Exclusion``.
-It holds as soon as the page is saved, published or not, as its privacy does.
+The panel is added to the ``settings_panels`` of every page type at startup. Its fields are
+submitted with the form of the page and stored in ``Exclusion``. Like privacy, they take effect when
+the page is saved, published or not.
 
-A type of page with an ``edit_handler`` of its own has no tick, unless that handler shows a type's
-``settings_panels`` as they are; it can name :class:`ExclusionPanel` itself.
+A page type with its own ``edit_handler`` shows the panel only if the handler uses
+``settings_panels`` or contains an :class:`ExclusionPanel`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Any
 from django import forms
 from django.db import transaction
 from django.db.models import Model
-from django.db.models.signals import post_delete
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 from wagtail.admin.panels import Panel
 from wagtail.log_actions import log
 from wagtail.models import AbstractPage, get_page_models
 
-from finetune_switch import conf
 from finetune_switch.access.visibility import page_model
 from finetune_switch.admin.log_actions import LEAVE_OUT_ACTION
 from finetune_switch.models import Exclusion
+
+from .sources import left_out_types
 
 PREFIX = "finetune_switch"
 
 
 class ExclusionForm(forms.Form):
-    """The two ticks. ``shown`` tells a form without them from one in which none is ticked."""
+    """``shown`` distinguishes unchecked checkboxes from a form without the panel."""
 
     shown = forms.BooleanField(required=False, initial=True, widget=forms.HiddenInput)
     left_out = forms.BooleanField(
@@ -41,7 +41,7 @@ class ExclusionForm(forms.Form):
 
 
 class ExclusionPanel(Panel):
-    """The ticks, within the form of a page."""
+    """The checkboxes in the form of a page."""
 
     class BoundPanel(Panel.BoundPanel):
         template_name = "finetune_switch/index/panels/exclusion.html"
@@ -66,9 +66,9 @@ class ExclusionPanel(Panel):
 
 
 def left_out_above(page: AbstractPage, parent: AbstractPage | None = None) -> AbstractPage | None:
-    """The page above, if any, that is left out with everything beneath it, this page among it.
+    """The highest ancestor that is excluded with its subtree, if any.
 
-    A page that is not in the tree yet is going to be beneath ``parent``.
+    ``parent`` is the parent of a page that is not in the tree yet.
     """
     model = page_model()
     above = page.path[: -page.steplen] if page.path else getattr(parent, "path", "")
@@ -78,14 +78,13 @@ def left_out_above(page: AbstractPage, parent: AbstractPage | None = None) -> Ab
 
 
 def is_left_out_type(model: type[Model]) -> bool:
-    """Whether the settings leave out every page of this type."""
-    return model._meta.label_lower in {label.lower() for label in conf.excluded_page_types()}
+    return model._meta.label_lower in left_out_types()
 
 
 def set_exclusion(
     page: AbstractPage, *, left_out: bool, subtree: bool = False, user: Any = None
 ) -> None:
-    """Leave a page out of the answers, or let them use it again; the index follows."""
+    """Exclude a page from answers, or include it again. Signals update the index."""
     left_out = left_out or subtree
     with transaction.atomic():
         row = Exclusion.objects.select_for_update().filter(page_id=page.pk).first()
@@ -100,7 +99,7 @@ def set_exclusion(
 
 
 def save_ticks(request: HttpRequest, page: AbstractPage) -> None:
-    """After a page was created or edited by somebody who may do that, in Wagtail's own form."""
+    """Hook for ``after_create_page`` and ``after_edit_page``."""
     form = ExclusionForm(request.POST, prefix=PREFIX)
     if form.is_valid() and form.cleaned_data["shown"]:
         set_exclusion(
@@ -112,10 +111,10 @@ def save_ticks(request: HttpRequest, page: AbstractPage) -> None:
 
 
 def copy_ticks(request: HttpRequest, page: AbstractPage, new_page: AbstractPage) -> None:
-    """A copy is left out as its original is, like its privacy; so are the copies beneath it."""
+    """Hook for ``after_copy_page``: copies are excluded like their originals."""
     pages = page_model()._default_manager
     ticked = dict(Exclusion.objects.values_list("page_id", "subtree"))
-    # Copies keep their slugs, but for the first of them.
+    # All copies except the first keep their slugs.
     copies = {
         row.url_path.removeprefix(new_page.url_path): row for row in pages.descendant_of(new_page)
     }
@@ -126,26 +125,15 @@ def copy_ticks(request: HttpRequest, page: AbstractPage, new_page: AbstractPage)
             set_exclusion(copy, left_out=True, subtree=ticked[row.pk], user=request.user)
 
 
-def forget_deleted(sender: type[Model], instance: Model, **kwargs: Any) -> None:
-    # Sent for each class that a page's type is made of; of these, only one is every page's.
-    if sender is page_model():
-        Exclusion.objects.filter(page_id=instance.pk).delete()
-
-
 def add_panels() -> None:
-    """Show the ticks on the settings tab of every type of page, whatever list it has there."""
+    """Add the panel to the settings tab of every page type."""
     for model in get_page_models():
         panels = model.settings_panels
         if any(isinstance(panel, ExclusionPanel) for panel in panels):
             continue
         added = ExclusionPanel(heading=gettext_lazy("AI answers"), icon="finetune-switch")
         if isinstance(panels, list):
-            # In place, so that types which inherit the list have it as well.
+            # In place, since subclasses may share the list.
             panels.append(added)
         else:
             model.settings_panels = [*panels, added]
-
-
-def install() -> None:
-    add_panels()
-    post_delete.connect(forget_deleted, dispatch_uid="finetune_switch.forget_deleted")

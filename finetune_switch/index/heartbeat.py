@@ -1,4 +1,4 @@
-"""Saying that a build is alive, however long one of its steps takes."""
+"""A thread that updates the heartbeat of a build."""
 
 from __future__ import annotations
 
@@ -15,38 +15,37 @@ from finetune_switch.models import IndexBuild
 
 logger = logging.getLogger("finetune_switch.index")
 
-# A few of them may fail before the silence counts as death.
+# Several heartbeats may fail within ``IndexBuild.HEARTBEAT_TIMEOUT``.
 EVERY_SECONDS = 10.0
-# For one that is on its way when the build ends. What is late does no harm: see _beat().
-LAST_SECONDS = 2.0
+# Wait for a heartbeat that is being written. A later one changes nothing: see _beat().
+JOIN_SECONDS = 2.0
 
 
 @contextmanager
 def heartbeat(build: IndexBuild) -> Iterator[None]:
-    """Renew ``heard_of_at`` from a thread of its own for as long as the block runs.
+    """Update ``heard_of_at`` from a thread while the block runs. Never raises.
 
-    One embedding batch or the making of an index in PostgreSQL may take minutes, in which the build
-    itself says nothing. Never raises.
+    A batch of embeddings or the creation of an HNSW index may take minutes.
     """
     using = build._state.db or router.db_for_write(IndexBuild)
     stop = threading.Event()
     thread = threading.Thread(
         target=_beat_until, args=(stop, build.pk, using), name="finetune-switch-build", daemon=True
     )
-    is_started = _is_seen_by_others(using) and _start(thread)
+    is_started = _is_visible_to_others(using) and _start(thread)
     try:
         yield
     finally:
         stop.set()
         if is_started:
-            thread.join(LAST_SECONDS)
+            thread.join(JOIN_SECONDS)
 
 
-def _is_seen_by_others(using: str) -> bool:
-    """Whether anybody else could see the build at all, and take it for dead.
+def _is_visible_to_others(using: str) -> bool:
+    """Whether other connections can see the build.
 
-    Nobody sees into an open transaction or into an SQLite in memory; there a second connection
-    would only wait for the first, or lock it out.
+    They cannot in a transaction or in an SQLite database in memory, where a second connection would
+    wait for the first.
     """
     connection: Any = connections[using]
     in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
@@ -57,7 +56,7 @@ def _start(thread: threading.Thread) -> bool:
     try:
         thread.start()
     except RuntimeError:
-        logger.warning("The build of the index got no thread that says that it is alive.")
+        logger.warning("The thread for heartbeats of the build could not be started.")
         return False
     return True
 
@@ -66,15 +65,14 @@ def _beat_until(stop: threading.Event, pk: int, using: str) -> None:
     while not stop.wait(EVERY_SECONDS):
         try:
             _beat(pk, using)
-        except Exception as error:  # a build goes on without it
-            logger.warning("The build of the index could not say that it is alive: %s", error)
+        except Exception as error:  # the build goes on without heartbeats
+            logger.warning("A heartbeat of the build could not be saved: %s", error)
         finally:
-            # Each beat has a connection of its own: none is held in between, none outlives a
-            # restart of the database.
+            # The next heartbeat opens a new connection, in case the database restarts.
             connections[using].close()
 
 
 def _beat(pk: int, using: str) -> None:
-    # Only while it runs: one that has ended stays as it is.
+    # Do not change a build that has ended.
     running = IndexBuild.objects.using(using).filter(pk=pk, status=IndexBuild.Status.RUNNING)
     running.update(heard_of_at=timezone.now())

@@ -1,7 +1,7 @@
-"""Markup, and anything else that people put into a field, as plain text.
+"""Conversion of HTML and field values to plain text.
 
-Wagtail's own ``get_text_for_indexing`` runs paragraphs together and keeps scripts; BeautifulSoup
-takes three milliseconds for a page, which is more than everything else that indexing it costs.
+Wagtail's ``get_text_for_indexing`` joins paragraphs and keeps scripts. BeautifulSoup takes 3 ms for
+a page, more than all other steps of indexing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from django.utils.formats import localize
 
 from .mentions import mention
 
-# Control characters (PostgreSQL refuses NUL), halves of surrogate pairs, soft hyphens, byte order
-# marks, and code points that are no characters: mentions.py marks places with those.
+# Control characters (PostgreSQL rejects NUL), surrogates, soft hyphens, byte order marks, and
+# noncharacters, which mentions.py uses as markers.
 _UNWANTED = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\ufeff\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-# A space by itself stays as it is: matching each of them would take most of the time.
+# Single spaces are not matched: that would take most of the time.
 _ODD_SPACES = "\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _SPACES = re.compile(f"[ {_ODD_SPACES}]{{2,}}|[{_ODD_SPACES}]")
 _ANY_SPACES = re.compile(f"[ \n\r\f{_ODD_SPACES}]{{2,}}|[\n\r\f{_ODD_SPACES}]")
@@ -34,7 +34,7 @@ _TOKEN = re.compile(
     r"<!--.*?(?:-->|\Z)"
     r"|<(?P<hidden>script|style|template|noscript)\b.*?(?:</(?P=hidden)\s*>|\Z)"
     r"|<(?P<end>/?)(?P<tag>[a-z][a-z0-9:-]*)(?P<attributes>(?:\"[^\"]*\"|'[^']*'|[^\"'>]++)*+)>"
-    # Declarations, and tags that are broken.
+    # Declarations and broken tags.
     r"|<[/!?a-z][^>]*>?",
     re.IGNORECASE | re.DOTALL,
 )
@@ -48,46 +48,46 @@ _LINES = {"dd", "dt", "li", "option", "tbody", "tfoot", "thead", "tr"}
 _LISTS = {"menu", "ol", "ul"}
 _CELLS = {"td", "th"}
 _OTHERS = {"a", "br", "embed", "img"}
-# All other tags stand within a line and say nothing.
-_MEANT = _PARAGRAPHS | _LINES | _LISTS | _CELLS | _OTHERS
+# Other tags are inline and have no text.
+_KNOWN_TAGS = _PARAGRAPHS | _LINES | _LISTS | _CELLS | _OTHERS
 CELL_SEPARATOR = " | "
-# What separates two pieces of text, from weak to strong.
+# Separators of two pieces of text, from weak to strong.
 _NOTHING, _SPACE, _LINE, _PARAGRAPH = range(4)
 _SEPARATORS = ("", " ", "\n", "\n\n")
 
 
 def clean(text: str) -> str:
-    """A text without the characters that are none."""
+    """Remove control characters and noncharacters."""
     return _UNWANTED.sub("", text)
 
 
 def tidy(text: str) -> str:
-    """A text with single spaces, and at most one empty line between paragraphs."""
+    """Normalise whitespace: single spaces, and at most one empty line between paragraphs."""
     text = _LINE_ENDS.sub("\n", clean(text))
     text = _AROUND_LINE_ENDS.sub("\n", _SPACES.sub(" ", text))
     return _EMPTY_LINES.sub("\n\n", text).strip()
 
 
 def join(parts: Iterable[str]) -> str:
-    """Parts on lines of their own; as paragraphs where one of them has several lines."""
+    """Join parts as lines, or as paragraphs if one of them has several lines."""
     kept = [part for part in parts if part and not part.isspace()]
     return ("\n\n" if any("\n" in part for part in kept) else "\n").join(kept)
 
 
 def write_out(value: Any) -> str:
-    """A number, a date or a time as people write it in the language that is active."""
+    """Format a number, date or time in the active language."""
     if isinstance(value, datetime) and timezone.is_aware(value):
         value = timezone.localtime(value)
     return clean(str(localize(value)))
 
 
 def html_to_text(html: str) -> str:
-    """Plain text of rich text as Wagtail stores it, or of any HTML, broken or not.
+    """Convert Wagtail's rich text, or any HTML, to plain text. The HTML may be invalid.
 
-    Paragraphs have an empty line between them, list items and rows of tables are lines, and a bar
-    separates the cells of a row. An image is its alternative text, or in rich text without one a
-    mention of the image's title; a link to a document mentions the document's title after its own
-    text. Scripts and styles are left out.
+    An empty line separates paragraphs. List items and table rows are lines, and a bar separates
+    cells. Images are replaced by their alternative text; in rich text, images without one by a
+    mention of the title. Links to documents are followed by a mention of the document's title.
+    Scripts and styles are removed.
     """
     html = clean(html)
     if "<" not in html:
@@ -103,7 +103,7 @@ def html_to_text(html: str) -> str:
             reader.text(html[position : token.start()])
         position = token.end()
         _hidden, end, tag, attributes = token.groups()
-        if tag and (tag := tag.lower()) in _MEANT:
+        if tag and (tag := tag.lower()) in _KNOWN_TAGS:
             reader.tag(tag, attributes, is_end=bool(end))
     reader.text(html[position:])
     return "".join(reader.parts)
@@ -155,12 +155,12 @@ class _MarkupReader:
         elif tag == "a":
             self._link(attributes, is_end=is_end)
         elif tag == "img":
-            self._words(_attributes(attributes).get("alt", ""))
+            self._inline(_attributes(attributes).get("alt", ""))
         elif tag == "embed":
             self._embed(_attributes(attributes))
 
     def _part(self, strength: int) -> None:
-        """At least such a gap before what follows, as far as it may be inside a list or a cell."""
+        """Separate the next text at least this strongly. Lists and cells limit the strength."""
         if self._in_cell:
             strength = _SPACE
         elif self._lists:
@@ -180,17 +180,17 @@ class _MarkupReader:
         self._cells += 1
         self._in_cell = True
 
-    def _words(self, words: str) -> None:
-        if words:
+    def _inline(self, text: str) -> None:
+        if text:
             self._gap = max(self._gap, _SPACE)
-            self.text(words)
+            self.text(text)
             self._gap = max(self._gap, _SPACE)
 
     def _embed(self, attributes: dict[str, str]) -> None:
         if attributes.get("embedtype") == "image":
             alt = attributes.get("alt", "").strip()
             self._part(_PARAGRAPH)
-            self._words(alt or mention("image", attributes.get("id", "")))
+            self._inline(alt or mention("image", attributes.get("id", "")))
             self._part(_PARAGRAPH)
 
     def _link(self, attributes: str, *, is_end: bool) -> None:

@@ -1,6 +1,6 @@
-"""Names of other objects that are part of a text: marked while it is read, then looked up at once.
+"""Titles of other objects in texts.
 
-So a page with a hundred images takes one query for their titles, wherever in it they are.
+Reading a text inserts a marker for each title; one query then finds all titles of a type.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from wagtail.rich_text import features
 from finetune_switch.access import Asker
 from finetune_switch.access.visibility import page_model, pages_open_to
 
-# Code points that are no characters and that no text of ours holds, see markup.clean().
+# Code points that are not characters; markup.clean() removes them from texts.
 _BEGIN, _END = "\ufdd0", "\ufdd1"
 _MENTION = re.compile(f"{_BEGIN}(page|image|document):([^{_END}]*){_END}")
 
 
 def mention(kind: str, pk: Any) -> str:
-    """A mark for the title of a page, an image or a document."""
+    """The marker for the title of a page, an image or a document."""
     return f"{_BEGIN}{kind}:{pk}{_END}"
 
 
 def mention_object(instance: Model) -> str:
-    """What an object that somebody chose is called in the text: its name, or a mark for it.
+    """The title of a chosen object, or a marker for it.
 
-    An image says its alternative text where the chooser asks for one, and nothing where it only
-    decorates. What is not live has no name.
+    Images have their contextual alternative text if there is one. The title is empty for decorative
+    images and for objects that are not live.
     """
     if isinstance(instance, AbstractPage):
         return mention("page", instance.pk)
@@ -40,21 +40,21 @@ def mention_object(instance: Model) -> str:
     return getattr(instance, "contextual_alt_text", None) or name_of(instance)[1]
 
 
-def name_of(instance: Model, *, apart_from: Collection[str] = ()) -> tuple[str | None, str]:
-    """The name of the field that says what an object is called, and what it says.
+def name_of(instance: Model, *, excluded: Collection[str] = ()) -> tuple[str | None, str]:
+    """The name and the value of an object's title or name field.
 
-    Its title, else its name, else ``str()`` of it, which is no field.
+    ``None`` and ``str()`` of the object if there is no such field.
     """
     for field in instance._meta.concrete_fields:
         if field.name in ("title", "name") and isinstance(field, CharField):
             value = getattr(instance, field.attname)
-            if field.name not in apart_from and isinstance(value, str) and value.strip():
+            if field.name not in excluded and isinstance(value, str) and value.strip():
                 return field.name, value
     return None, str(instance)
 
 
 def fill_in(texts: Iterable[str]) -> list[str]:
-    """The texts with titles for the marks in them: one lookup for each kind of object."""
+    """Replace the markers in texts by titles. One query for each type of object."""
     texts = list(texts)
     wanted: dict[str, set[str]] = {}
     for text in texts:
@@ -70,7 +70,7 @@ def fill_in(texts: Iterable[str]) -> list[str]:
         found = titles[kind].get(pk, "")
         if kind != "document" or not found:
             return found
-        # The link's own text stands before it, and is often the title already.
+        # The text of the link precedes the marker and is often the title.
         before = match.string[max(0, match.start() - len(found) - 1) : match.start()]
         return "" if before.rstrip().casefold().endswith(found.casefold()) else f" ({found})"
 
@@ -79,7 +79,7 @@ def fill_in(texts: Iterable[str]) -> list[str]:
 
 def _titles(kind: str, pks: Collection[str]) -> dict[str, str]:
     if kind == "page":
-        # A text is read by people who may not open every page that it points to.
+        # Readers of the text may have no permission to open linked pages.
         pks = _valid(page_model(), pks)
         return {pk: str(page.title) for pk, page in pages_open_to(Asker.anonymous(), pks).items()}
     handlers = features.get_embed_types() if kind == "image" else features.get_link_types()
@@ -91,7 +91,7 @@ def _titles(kind: str, pks: Collection[str]) -> dict[str, str]:
 
 
 def _valid(model: type[Model], pks: Iterable[str]) -> list[str]:
-    """Those that can be primary keys of this model: markup says whatever somebody once wrote."""
+    """The valid primary keys of this model: markup may contain any value."""
     kept = []
     for pk in pks:
         try:

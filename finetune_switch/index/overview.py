@@ -1,13 +1,11 @@
-"""How the index stands, in figures and in words: for the admin, the shell and the checks."""
+"""The state of the index, for the admin, the command line and the checks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
@@ -24,19 +22,19 @@ from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, Pending
 from finetune_switch.models.index import active_space
 
 from .builds import needs_rebuild
-from .sources import Sources
+from .sources import Sources, find_model
 from .stores import get_store
 from .upkeep import runs_inside_the_request
 
-# A worker is at it within moments; what waits longer, waits for somebody to do something.
-PATIENCE = timedelta(minutes=15)
-# What a worker has not begun after this, it will hardly begin.
-SOON = timedelta(seconds=20)
+# Changes that wait longer need action by somebody.
+PENDING_TIMEOUT = timedelta(minutes=15)
+# If a build waits longer, there is probably no worker.
+WORKER_TIMEOUT = timedelta(seconds=20)
 
 
 @dataclass(frozen=True)
 class TypeCount:
-    """The documents of one kind of object."""
+    """The numbers of documents of a type of object."""
 
     label: str
     documents: int
@@ -45,7 +43,7 @@ class TypeCount:
 
 @dataclass(frozen=True)
 class Failure:
-    """Changes that could not be indexed, all for one reason."""
+    """Changes that could not be indexed for the same reason."""
 
     reason: str
     count: int
@@ -54,7 +52,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Changes that are not in the index yet."""
+    """Pending changes."""
 
     count: int = 0
     failed: int = 0
@@ -62,16 +60,16 @@ class Waiting:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether they wait for a person, not for a worker."""
+        """Whether no worker will process the changes."""
         if not self.count or self.since is None:
             return False
-        overdue = self.since < timezone.now() - PATIENCE
+        overdue = self.since < timezone.now() - PENDING_TIMEOUT
         return bool(self.failed) or overdue or runs_inside_the_request()
 
 
 @dataclass(frozen=True)
 class Rebuild:
-    """Whether the index must be built anew, and what keeps it from that."""
+    """Whether the index needs a rebuild, and what prevents one."""
 
     is_needed: bool = False
     problem: str = ""
@@ -80,7 +78,7 @@ class Rebuild:
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything that the page about the index says."""
+    """The state of the index as shown in the admin."""
 
     space: EmbeddingSpace | None
     types: Sequence[TypeCount]
@@ -93,16 +91,18 @@ class Overview:
     next_model: str
     next_destination: str
     store: str
-    documents: int = field(init=False)
-    private: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "documents", sum(row.documents for row in self.types))
-        object.__setattr__(self, "private", sum(row.private for row in self.types))
+    @property
+    def documents(self) -> int:
+        return sum(row.documents for row in self.types)
+
+    @property
+    def private(self) -> int:
+        return sum(row.private for row in self.types)
 
 
 def overview() -> Overview:
-    """How the index stands now. A dozen queries and one for each type of page."""
+    """The state of the index. 12 queries and one for each page type."""
     space = active_space()
     state = rebuild_state()
     next_model, next_destination = _next()
@@ -123,7 +123,7 @@ def overview() -> Overview:
 
 
 def waiting() -> Waiting:
-    """Changes that are not in the index yet. One query."""
+    """Pending changes. One query."""
     found = PendingUpdate.objects.aggregate(
         count=Count("pk"), failed=Count("pk", filter=~Q(error="")), since=Min("marked_at")
     )
@@ -131,7 +131,7 @@ def waiting() -> Waiting:
 
 
 def failures() -> list[Failure]:
-    """Why changes could not be indexed, what hinders most of them first."""
+    """Reasons of failed changes, the most frequent first."""
     rows = (
         PendingUpdate.objects.exclude(error="")
         .values("error")
@@ -142,7 +142,7 @@ def failures() -> list[Failure]:
 
 
 def rebuild_state() -> Rebuild:
-    """Whether the settings name another embedding model than the index was made by."""
+    """Whether the embedding model in the settings is not that of the index."""
     try:
         if needs_rebuild():
             return Rebuild(is_needed=True)
@@ -153,7 +153,7 @@ def rebuild_state() -> Rebuild:
 
 
 def left_out() -> int:
-    """How many live pages the index shall not hold: by a tick, or by the settings."""
+    """The number of live pages that editors or the settings leave out."""
     model = page_model()
     live: int = model._default_manager.filter(live=True, depth__gt=1).count()
     wanted = sum(count for kind, count in Sources().types() if issubclass(kind, model))
@@ -161,7 +161,7 @@ def left_out() -> int:
 
 
 def destination_of(connection: str) -> str:
-    """In words, where texts go to be embedded over this connection."""
+    """The destination of texts that are embedded with this connection."""
     if not connection:
         return _("this website only")
     try:
@@ -171,52 +171,43 @@ def destination_of(connection: str) -> str:
 
 
 def store_name() -> str:
-    """Where the vectors are searched, as people call it."""
     try:
-        module = type(get_store()).__module__
+        module = type(get_store()).__module__.rpartition(".")[2]
     except ImproperlyConfigured:
-        return _("none that the settings could mean")
+        return _("no known option")
     names = {
         "memory": _("memory of this website's own process"),
         "pgvector": _("PostgreSQL with pgvector"),
     }
-    own = module.rsplit(".", 1)[-1]
-    return names.get(own, own)
+    return names.get(module, module)
 
 
 def model_name(space: EmbeddingSpace) -> str:
-    """The embedding model of an index, as people call it."""
     return space.model_name if space.connection else _("%s (built in)") % space.model_name
 
 
-def last_builds(limit: int = 10) -> list[IndexBuild]:
-    """The newest first."""
-    return list(IndexBuild.objects.select_related("started_by")[:limit])
-
-
 def status_of(build: IndexBuild) -> IndexBuild.Status:
-    """How a build stands: one that runs and is not heard of has failed. Writes nothing."""
+    """The status of a build. Running builds without a recent heartbeat have failed."""
     status = IndexBuild.Status(build.status)
     is_running = status == IndexBuild.Status.RUNNING
-    if is_running and build.heard_of_at < timezone.now() - IndexBuild.SILENCE:
+    if is_running and build.heard_of_at < timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT:
         return IndexBuild.Status.FAILED
     return status
 
 
 def is_at_work(build: IndexBuild | None) -> bool:
-    """Whether a build waits to be run, or runs."""
+    """Whether a build is queued or running."""
     return build is not None and status_of(build) in IndexBuild.OPEN
 
 
 def lacks_worker(build: IndexBuild | None) -> bool:
-    """Whether a build has waited for longer than a worker takes to begin."""
     if build is None or build.status != IndexBuild.Status.QUEUED:
         return False
-    return build.queued_at < timezone.now() - SOON
+    return build.queued_at < timezone.now() - WORKER_TIMEOUT
 
 
 def sentence_of(build: IndexBuild) -> str:
-    """What an editor wants to know of a build."""
+    """The status of a build as a sentence."""
     status = status_of(build)
     if status == IndexBuild.Status.QUEUED:
         if lacks_worker(build):
@@ -224,8 +215,8 @@ def sentence_of(build: IndexBuild) -> str:
         return _("Waiting for a worker to begin…")
     if status == IndexBuild.Status.RUNNING:
         if not build.total:
-            return _("Looking what there is to do…")
-        return _("%(done)d of %(total)d looked at: %(counts)s.") % {
+            return _("Checking what there is to do…")
+        return _("%(done)d of %(total)d done: %(counts)s.") % {
             "done": build.done,
             "total": build.total,
             "counts": counts_of(build),
@@ -236,7 +227,7 @@ def sentence_of(build: IndexBuild) -> str:
 
 
 def counts_of(build: IndexBuild) -> str:
-    """``12 added or changed, 300 kept, 2 removed``; failures where there are any."""
+    """For example ``12 added or changed, 300 kept, 2 removed``; failures if there are any."""
     parts = [
         _("%d added or changed") % build.added,
         _("%d kept") % build.kept,
@@ -248,14 +239,15 @@ def counts_of(build: IndexBuild) -> str:
 
 
 def reason_of(build: IndexBuild) -> str:
-    """Why a build failed."""
-    return build.error or _("It was broken off. Start it again: it goes on where it was.")
+    return build.error or _(
+        "The build was interrupted. Start it again: it resumes where it stopped."
+    )
 
 
 def advice(*, has_other_indexes: bool) -> str:
-    """The most useful thing that can be said of the index in a sentence; empty where all is well.
+    """The most urgent problem of the index as a sentence; empty without a problem.
 
-    A site that asks other indexes only is told nothing of ours as long as it has none.
+    A missing index is not a problem for a site that uses other indexes.
     """
     if active_space() is None:
         return "" if has_other_indexes else _("Nothing is indexed yet.")
@@ -289,15 +281,12 @@ def _types(space: EmbeddingSpace | None) -> list[TypeCount]:
 
 
 def _type_name(label: str) -> str:
-    try:
-        model: Any = apps.get_model(label)
-    except (LookupError, ValueError):
-        return label
-    return str(capfirst(model._meta.verbose_name_plural))
+    model = find_model(label)
+    return label if model is None else str(capfirst(model._meta.verbose_name_plural))
 
 
 def _next() -> tuple[str, str]:
-    """The embedding model that the next build uses, and where it sends texts."""
+    """The embedding model of the next build, and the destination of its texts."""
     wanted = conf.embedding_settings()
     if wanted is not None:
         return wanted.model_name, destination_of(wanted.connection)

@@ -1,4 +1,4 @@
-"""The site's own index, for the register of those that can be asked."""
+"""Registers the site's own index with the adapters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from finetune_switch.models.index import active_space
 
 
 class SiteIndexes:
-    """Gives the site's own index once there is one. One query, and no numpy before that."""
+    """The site's own index, if it is built. One query; numpy is imported only if it is."""
 
     def indexes(self) -> Sequence[SearchableIndex]:
         space = active_space()

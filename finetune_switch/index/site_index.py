@@ -1,4 +1,4 @@
-"""The site's own index as one of those that can be asked."""
+"""Search in the site's own index."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import numpy as np
 from django.db.models import Model
 from django.utils.translation import get_language, gettext_lazy
 
-from finetune_switch import conf
 from finetune_switch.adapters import Scope
 from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import Chunk, EmbeddingSpace
 from finetune_switch.passages import Hit
-from finetune_switch.text.words import content_words, language_name, share
+from finetune_switch.text.words import content_words, language_name, stem_overlap
 
 from .stores import get_store
 from .stores.base import Vector
@@ -26,15 +25,15 @@ VECTOR, TEXT = "vector", "text"
 # "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods", Cormack,
 # Clarke and Büttcher, SIGIR 2009: a score is the sum of 1 / (60 + the rank) in each ranking.
 FUSION_CONSTANT = 60
-# Each ranking is asked for more than is wanted: what one puts tenth the other may put first.
+# Each ranking returns more hits than the limit: the tenth in one may be the first in the other.
 LEAST_CANDIDATES = 20
-# Of the question's words. A chunk with fewer has them by chance: where a question is put in other
-# words than the page's, such chunks drove out a third of what the vectors had found.
+# The least share of the question's words for chunks in the text ranking. Chunks with fewer match by
+# chance: for questions in other words than the page's, they displaced a third of the vector hits.
 LEAST_SHARE = 0.5
 
 
 class SiteIndex:
-    """Every live page, and what else the settings name."""
+    """All live pages, and objects of the models in the settings."""
 
     alias = ALIAS
     label = gettext_lazy("Every page")
@@ -43,9 +42,9 @@ class SiteIndex:
         self.space = space
 
     def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
-        """Found by meaning and by words, the two rankings fused.
+        """Search by vectors and by words, and fuse the two rankings.
 
-        The threshold holds for the cosine similarity, whichever of them found a chunk.
+        ``threshold`` is the least cosine similarity of a hit of either ranking.
         """
         try:
             vector: Vector = embed_question(question, self.space)
@@ -59,15 +58,14 @@ class SiteIndex:
                 found.chunk_id: found.score
                 for found in get_store().search(self.space, vector, limit=candidates, scope=scope)
                 if found.score >= threshold
-            }
+            },
+            TEXT: self._by_text(question, candidates, scope),
         }
-        if conf.text_ranking():
-            rankings[TEXT] = self._by_text(question, candidates, scope)
         fused = fuse([list(ranking) for ranking in rankings.values()])
         return self._hits(fused, rankings, vector, threshold, limit)
 
     def like(self, instance: Model, *, limit: int, scope: Scope) -> list[Hit]:
-        """Chunks that are like an object that is in the index, its own not excluded."""
+        """Chunks similar to an indexed object, including its own."""
         stored = Chunk.objects.filter(
             document__space=self.space,
             document__model=instance._meta.label_lower,
@@ -85,7 +83,7 @@ class SiteIndex:
         return self._hits(list(scores), {VECTOR: scores}, mean / length, -1.0, limit)
 
     def _by_text(self, question: str, limit: int, scope: Scope) -> dict[int, float]:
-        """What shares enough words with the question, with its score, best first."""
+        """Scores of chunks with at least ``LEAST_SHARE`` of the question's words, best first."""
         language = get_language() or ""
         found = get_text_ranking().search(
             question, space_id=self.space.pk, limit=limit, scope=scope, language=language
@@ -95,12 +93,14 @@ class SiteIndex:
         asked = content_words(question, language_name(language))
         languages = {language_name(code) for code in language_codes("default", scope, language)}
         rows = Chunk.objects.filter(pk__in=[one.chunk_id for one in found])
-        telling = {
+        relevant = {
             pk
             for pk, title, text in rows.values_list("pk", "document__title", "text")
-            if any(share(asked, f"{title} {text}", name) >= LEAST_SHARE for name in languages)
+            if any(
+                stem_overlap(asked, f"{title} {text}", name) >= LEAST_SHARE for name in languages
+            )
         }
-        return {one.chunk_id: one.score for one in found if one.chunk_id in telling}
+        return {one.chunk_id: one.score for one in found if one.chunk_id in relevant}
 
     def _hits(
         self,
@@ -120,7 +120,7 @@ class SiteIndex:
             rows = {row[0]: row[1:] for row in chunks}
             for pk in wanted:
                 if pk not in rows:
-                    # Removed since it was found.
+                    # The chunk was removed after the search.
                     continue
                 text, anchor, stored, model, object_id = rows[pk]
                 score = by_vector.get(pk)
@@ -136,9 +136,7 @@ class SiteIndex:
 
 
 def fuse(rankings: Sequence[Sequence[int]]) -> list[int]:
-    """One ranking made of several, by reciprocal rank; best first."""
-    if len(rankings) == 1:
-        return list(rankings[0])
+    """Fuse rankings by reciprocal rank; best first."""
     scores: dict[int, float] = {}
     for ranking in rankings:
         for rank, item in enumerate(ranking, 1):

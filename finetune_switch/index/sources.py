@@ -1,10 +1,12 @@
-"""Which objects of the site are in the index, and what the index keeps of each beside its text."""
+"""The indexed objects and their places in the site."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
@@ -18,15 +20,21 @@ from wagtail.models import (
 
 from finetune_switch import adapters, conf
 from finetune_switch.access import Asker
-from finetune_switch.access.visibility import may_see, page_model, site_ids_of
+from finetune_switch.access.visibility import group_ids, may_see, page_model, site_ids_of
 from finetune_switch.models import Exclusion
 
+logger = logging.getLogger("finetune_switch.index")
+
 BATCH = 200
+PLACE = ("site_id", "locale_id", "path", "is_restricted")
+
+Key: TypeAlias = tuple[str, str]
+"""The lower-case label of an object's model, and its primary key as a string."""
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """An object that is to be in the index, with where it belongs."""
+    """An indexed object and its place in the site."""
 
     instance: Model
     model: str
@@ -37,77 +45,84 @@ class Indexed:
     is_restricted: bool
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         return self.model, self.object_id
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The columns of its document that do not depend on the text."""
+        return {name: getattr(self, name) for name in PLACE}
 
 
 class Sources:
-    """Every object that is to be in the index now.
+    """The indexed objects.
 
-    What does not change while objects are read (restrictions, exclusions, sites) is read once.
+    Restrictions, exclusions and settings are read by the constructor.
     """
 
     def __init__(self) -> None:
         self._restricted = _restricted_paths()
         self._left_out_ids, self._left_out_paths = _exclusions()
-        self._left_out_types = {label.lower() for label in conf.excluded_page_types()}
+        self._left_out_types = left_out_types()
         self._models = indexed_models()
 
     @property
     def labels(self) -> set[str]:
-        """The models that objects may come from, other than pages."""
+        """Labels of the indexed models other than pages."""
         return {model._meta.label_lower for model in self._models}
 
     def count(self) -> int:
-        return sum(queryset.count() for _model, queryset in self._querysets())
+        return sum(count for _model, count in self.types())
 
     def types(self) -> list[tuple[type[Model], int]]:
-        """How many objects there are of each type."""
+        """The number of objects of each type, without types that have none."""
         counted = [(model, queryset.count()) for model, queryset in self._querysets()]
         return [(model, count) for model, count in counted if count]
 
-    def batches(self) -> Iterator[list[Indexed]]:
-        """All of them, some hundreds at a time."""
+    def key_batches(self) -> Iterator[list[Key]]:
+        """The keys of all objects, at most ``BATCH`` at a time."""
         for model, queryset in self._querysets():
-            last: Any = None
-            while True:
-                rows = queryset.order_by("pk")
-                batch = list((rows if last is None else rows.filter(pk__gt=last))[:BATCH])
-                if not batch:
-                    break
-                last = batch[-1].pk
-                if found := [item for row in batch if (item := self._indexed(model, row))]:
-                    yield found
+            pks = queryset.order_by("pk").values_list("pk", flat=True)
+            batch = list(pks[:BATCH])
+            while batch:
+                yield [(model._meta.label_lower, str(pk)) for pk in batch]
+                batch = list(pks.filter(pk__gt=batch[-1])[:BATCH])
 
-    def find(self, keys: Sequence[tuple[str, str]]) -> list[Indexed]:
-        """Those of the keys (model and primary key) that are to be in the index."""
+    def batches(self) -> Iterator[list[Indexed]]:
+        """All objects, at most ``BATCH`` at a time."""
+        for keys in self.key_batches():
+            if found := self.find(keys):
+                yield found
+
+    def find(self, keys: Iterable[Key]) -> list[Indexed]:
+        """The indexed objects with these keys."""
         found: list[Indexed] = []
-        by_model: dict[str, list[str]] = {}
-        for model, object_id in keys:
-            by_model.setdefault(model, []).append(object_id)
-        for model_class, queryset in self._querysets():
-            if ids := by_model.get(model_class._meta.label_lower):
-                rows = queryset.filter(pk__in=ids)
-                found += [item for row in rows if (item := self._indexed(model_class, row))]
+        for label, ids in group_ids(keys).items():
+            model = find_model(label)
+            queryset = None if model is None else self._queryset(model)
+            if model is not None and queryset is not None:
+                rows = queryset.filter(pk__in=ids).order_by("pk")
+                found += [item for row in rows if (item := self._indexed(model, row))]
         return found
 
     def _querysets(self) -> Iterator[tuple[type[Model], QuerySet[Any]]]:
-        base = page_model()
-        kinds = base._default_manager.filter(self._wanted_pages()).values_list("content_type")
-        for kind in ContentType.objects.filter(pk__in=kinds.distinct()).order_by("pk"):
-            model = kind.model_class()
-            if model is None or model._meta.label_lower in self._left_out_types:
-                continue
-            # Of exactly this type: a type that another one inherits from lists those as well.
-            yield (
-                model,
-                model._default_manager.filter(self._wanted_pages(), content_type=kind),
-            )
-        for model in self._models:
-            rows = model._default_manager.all()
-            if issubclass(model, DraftStateMixin):
-                rows = rows.filter(live=True)
-            yield model, rows
+        kinds = page_model()._default_manager.filter(self._wanted_pages()).values("content_type")
+        page_types = ContentType.objects.filter(pk__in=kinds).order_by("pk")
+        for model in [*(kind.model_class() for kind in page_types), *self._models]:
+            if model is not None and (queryset := self._queryset(model)) is not None:
+                yield model, queryset
+
+    def _queryset(self, model: type[Model]) -> QuerySet[Any] | None:
+        if issubclass(model, AbstractPage):
+            if model._meta.label_lower in self._left_out_types:
+                return None
+            # The manager also returns pages of subclasses.
+            kind = ContentType.objects.get_for_model(model)
+            return model._default_manager.filter(self._wanted_pages(), content_type=kind)
+        if model not in self._models:
+            return None
+        rows = model._default_manager.all()
+        return rows.filter(live=True) if issubclass(model, DraftStateMixin) else rows
 
     def _wanted_pages(self) -> Q:
         wanted = Q(live=True, depth__gt=1)
@@ -125,7 +140,7 @@ class Sources:
             return Indexed(row, label, object_id, None, locale_id, "", hidden)
         sites = site_ids_of(row)
         if not sites:
-            # Nobody can reach it: it is beneath no site's root page.
+            # The page is not in the tree of a site, so it has no URL.
             return None
         site_id = sites.pop() if len(sites) == 1 else None
         restricted = any(row.path.startswith(path) for path in self._restricted)
@@ -133,15 +148,44 @@ class Sources:
 
 
 def indexed_models() -> list[type[Model]]:
-    """The models beside pages that are indexed: those of the settings, and of the adapters."""
-    named = [apps.get_model(label) for label in conf.indexed_model_labels()]
+    """The indexed models other than pages, from the settings and from adapters.
+
+    Invalid labels in the settings are logged once and skipped.
+    """
+    named = [model for label in conf.indexed_model_labels() if (model := _named_model(str(label)))]
     return list(dict.fromkeys([*named, *adapters.adapter_models()]))
 
 
+def left_out_types() -> set[str]:
+    """Labels of the page types that the settings exclude."""
+    return {str(label).lower() for label in conf.excluded_page_types()}
+
+
+def find_model(label: str) -> type[Model] | None:
+    """The model with this label; ``None`` if no installed app has it."""
+    try:
+        return apps.get_model(label)
+    except (LookupError, ValueError):
+        return None
+
+
+@lru_cache
+def _named_model(label: str) -> type[Model] | None:
+    model = find_model(label)
+    if model is None or issubclass(model, AbstractPage):
+        logger.error(
+            'FINETUNE_SWITCH["INDEX"]["MODELS"] names "%s", which is not a model that can be '
+            "indexed. It is ignored. manage.py check says more.",
+            label,
+        )
+        return None
+    return model
+
+
 def _restricted_paths() -> list[str]:
-    """Where in the tree everything is private, through aliases of private pages as well."""
+    """Tree paths of private pages and their aliases. Descendants are private as well."""
     guarded = PageViewRestriction.objects.exclude(restriction_type=PageViewRestriction.NONE)
-    # An alias has no restrictions but its source's.
+    # The restrictions of an alias are those of its source.
     pages = page_model()._default_manager.filter(
         pk__in=guarded.values("page_id"), alias_of__isnull=True
     )
@@ -149,16 +193,18 @@ def _restricted_paths() -> list[str]:
 
 
 def _exclusions() -> tuple[list[int], list[str]]:
-    """Pages that are left out by themselves, and the tree paths of those left out with all
-    beneath them; an alias goes with its source."""
-    rows = list(Exclusion.objects.values_list("page_id", "subtree"))
-    alone = [page_id for page_id, subtree in rows if not subtree]
-    whole = [page_id for page_id, subtree in rows if subtree]
+    """Primary keys of excluded pages, and tree paths of pages excluded with their subtree.
+
+    Aliases are excluded with their sources.
+    """
     pages = page_model()._default_manager
-    return (
-        list(_with_aliases(pages.filter(pk__in=alone))),
-        list(_with_aliases(pages.filter(pk__in=whole)).values()),
+    single, whole = (
+        _with_aliases(
+            pages.filter(pk__in=Exclusion.objects.filter(subtree=subtree).values("page_id"))
+        )
+        for subtree in (False, True)
     )
+    return list(single), list(whole.values())
 
 
 def _with_aliases(pages: QuerySet[Any]) -> dict[int, str]:

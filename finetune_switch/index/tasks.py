@@ -1,4 +1,4 @@
-"""Background work: ids in, safe to run twice, tolerant of what is gone meanwhile."""
+"""Background tasks. They may run twice, and ignore deleted rows."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from finetune_switch.models import IndexBuild, PendingUpdate
 
 logger = logging.getLogger("finetune_switch.index")
 
-MOST_ATTEMPTS = 6
-FIRST_PAUSE = timedelta(seconds=30)
+MAX_ATTEMPTS = 6
+FIRST_DELAY = timedelta(seconds=30)
 
 
 @task()
 def update_index(model: str, object_id: str) -> None:
-    """Bring the documents of one object up to date.
+    """Update the documents of an object.
 
-    Where the embedding service fails it is tried again, later and later; the mark stays, with the
-    reason, until it has worked.
+    If the embedding service fails, the task is enqueued again after an increasing delay. The
+    PendingUpdate keeps the reason.
     """
     from .building import process_pending
 
@@ -34,14 +34,14 @@ def update_index(model: str, object_id: str) -> None:
     except BackendError as error:
         attempts = pending[0].attempts + 1
         logger.warning("The index could not be updated (%s): %s", error.code, error)
-        if attempts < MOST_ATTEMPTS and task_backends["default"].supports_defer:
-            later = timezone.now() + FIRST_PAUSE * 2 ** (attempts - 1)
+        if attempts < MAX_ATTEMPTS and task_backends["default"].supports_defer:
+            later = timezone.now() + FIRST_DELAY * 2 ** (attempts - 1)
             update_index.using(run_after=later).enqueue(model, object_id)
 
 
 @task()
 def build_index(build_id: int) -> None:
-    """Run a build that was asked for in the admin."""
+    """Run a build that was started in the admin."""
     from .building import run_build
 
     build = IndexBuild.objects.filter(pk=build_id, status=IndexBuild.Status.QUEUED).first()

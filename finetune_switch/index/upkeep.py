@@ -1,8 +1,7 @@
-"""Keeping the index current: a change leaves a mark, and a task works it off.
+"""Keeping the index current: saves create a PendingUpdate, and a task processes it.
 
-Marks are rows, written with the change itself, so that none is lost with a worker. Under a task
-backend that would do the work inside the request they are all there is: ``manage.py finetune_switch
-index --changed`` works them off.
+The row is saved in the transaction of the change, so no change is lost if a worker is killed. If
+the task backend has no worker, ``manage.py finetune_switch index --changed`` processes the rows.
 """
 
 from __future__ import annotations
@@ -18,19 +17,18 @@ from django.db import DatabaseError, router, transaction
 from django.db.models import Model
 from django.utils import timezone
 from django_tasks import task_backends
-from wagtail.documents import get_document_model_string
-from wagtail.images import get_image_model_string
+from modelcluster.fields import ParentalKey
 from wagtail.models import AbstractPage, PageViewRestriction, Site
 
 from finetune_switch.access.visibility import page_model
 from finetune_switch.models import Exclusion, PendingUpdate
 
-from .sources import indexed_models
+from .content import objects_that_use
 
 logger = logging.getLogger("finetune_switch.index")
 
-# A page's own save of a draft: nothing that visitors see has changed.
-DRAFT_FIELDS = frozenset(
+# Visitors do not see changes of these fields.
+INTERNAL_FIELDS = frozenset(
     {
         "draft_title",
         "has_unpublished_changes",
@@ -41,6 +39,7 @@ DRAFT_FIELDS = frozenset(
         "locked_by",
         "go_live_at",
         "expire_at",
+        "last_login",
     }
 )
 _paused: ContextVar[bool] = ContextVar("finetune_switch_upkeep_paused", default=False)
@@ -48,7 +47,7 @@ _paused: ContextVar[bool] = ContextVar("finetune_switch_upkeep_paused", default=
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Leave no marks: for bulk loads, after which the whole index is built."""
+    """Create no PendingUpdates: for bulk loads, before a build of the whole index."""
     token = _paused.set(True)
     try:
         yield
@@ -57,15 +56,15 @@ def paused() -> Iterator[None]:
 
 
 def runs_inside_the_request() -> bool:
-    """Whether tasks have no worker: they would be done while somebody waits, or not at all."""
+    """Whether the task backend has no worker: tasks run immediately or never."""
     backend = task_backends["default"]
     return backend.__class__.__name__ in ("ImmediateBackend", "DummyBackend")
 
 
 def mark(model: str, object_id: Any, *, subtree: bool = False) -> None:
-    """Note that an object's documents are out of date, and have them updated.
+    """Save a PendingUpdate for an object, and enqueue its task.
 
-    Never raises: publishing goes on, whatever happens to the index.
+    Database errors are logged, not raised: an editor's save must not fail because of the index.
     """
     if _paused.get():
         return
@@ -82,7 +81,7 @@ def mark(model: str, object_id: Any, *, subtree: bool = False) -> None:
                 update_fields=["marked_at", "attempts", "error", *(["subtree"] if subtree else [])],
             )
     except DatabaseError:
-        logger.exception("The index was not told of a change to %s %s.", model, object_id)
+        logger.exception("A change of %s %s could not be marked for the index.", model, object_id)
         return
     if not runs_inside_the_request():
         transaction.on_commit(partial(_enqueue, model, str(object_id)), using=using, robust=True)
@@ -95,37 +94,39 @@ def _enqueue(model: str, object_id: str) -> None:
 
 
 def mark_saved(instance: Model, update_fields: Collection[str] | None = None) -> None:
-    """An object was saved."""
-    if isinstance(instance, AbstractPage):
-        if update_fields is None or not DRAFT_FIELDS.issuperset(update_fields):
-            mark(instance._meta.label_lower, instance.pk)
-    elif isinstance(instance, PageViewRestriction | Exclusion):
+    """Mark a saved object, or its parent if it is an inline child."""
+    if update_fields is not None and INTERNAL_FIELDS.issuperset(update_fields):
+        return
+    parents = [
+        getattr(instance, field.name)
+        for field in instance._meta.concrete_fields
+        if isinstance(field, ParentalKey)
+    ]
+    for changed in [parent for parent in parents if parent is not None] or [instance]:
+        mark_changed(changed)
+
+
+def mark_changed(instance: Model) -> None:
+    """Mark the objects whose documents depend on a changed or deleted object."""
+    if isinstance(instance, PageViewRestriction | Exclusion):
         mark_page(instance.page_id, subtree=True)
     elif isinstance(instance, Site):
-        # It may have had another root before: every page may be on another site now.
+        # A new root page may change the site of every page.
         mark_everything()
-    elif instance._meta.app_label != PendingUpdate._meta.app_label and (
-        instance._meta.label_lower in _other_models()
-    ):
-        # Our own rows are looked at no further: one is written with every question.
-        mark(instance._meta.label_lower, instance.pk)
+    else:
+        mark(label_of(instance), instance.pk)
 
 
 def mark_users(instance: Model) -> None:
-    """Note the objects whose text shows the title of one that is about to go."""
-    label = instance._meta.label_lower
-    if isinstance(instance, AbstractPage) or label in _other_models():
-        from .content import objects_that_use
-
-        for model, object_id in objects_that_use(label, instance.pk):
-            mark(model, object_id)
+    """Mark the objects whose text contains this one's. Call it before deletion."""
+    for model, object_id in objects_that_use(label_of(instance), instance.pk):
+        mark(model, object_id)
 
 
 def mark_page(page_id: int, *, subtree: bool = False) -> None:
-    """A page whose type is not known yet."""
-    page = page_model()._default_manager.filter(pk=page_id).select_related("content_type").first()
-    if page is not None and page.specific_class is not None:
-        mark(page.specific_class._meta.label_lower, page.pk, subtree=subtree)
+    page = page_model()._default_manager.filter(pk=page_id).first()
+    if page is not None:
+        mark(label_of(page), page.pk, subtree=subtree)
 
 
 def mark_everything() -> None:
@@ -133,10 +134,7 @@ def mark_everything() -> None:
         mark_page(root.pk, subtree=True)
 
 
-def _other_models() -> set[str]:
-    """Models that are no pages and whose text may be in the index, by itself or within pages."""
-    from wagtail.snippets.models import get_snippet_models
-
-    used = {get_image_model_string().lower(), get_document_model_string().lower()}
-    used |= {model._meta.label_lower for model in get_snippet_models()}
-    return used | {model._meta.label_lower for model in indexed_models()}
+def label_of(instance: Model) -> str:
+    """The label of an object's most specific type."""
+    specific = instance.specific_class if isinstance(instance, AbstractPage) else None
+    return (specific or instance)._meta.label_lower

@@ -1,4 +1,4 @@
-"""The page about the index: what is in it, what waits, and the buttons that build it."""
+"""The page *Index* in the admin."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import logging
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -22,6 +21,7 @@ from wagtail.permission_policies.pages import PagePermissionPolicy
 
 from finetune_switch.admin import permissions
 from finetune_switch.admin.log_actions import INDEX_ACTION
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.exceptions import IndexBusy
 from finetune_switch.models import Exclusion, IndexBuild
 
@@ -32,23 +32,14 @@ from .upkeep import runs_inside_the_request
 logger = logging.getLogger("finetune_switch.index")
 
 COMMAND = "manage.py finetune_switch index"
+MOST_BUILDS = 10
 MOST_TICKED = 50
 
 
-class IndexMixin:
-    """For those who may build the index, and those who look after a site's switch."""
+class IndexView(PermissionFunctionMixin, WagtailAdminTemplateMixin, TemplateView):
+    """Shows the state of the index, pending changes and builds."""
 
-    request: HttpRequest
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_see_index(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
-
-
-class IndexView(IndexMixin, WagtailAdminTemplateMixin, TemplateView):
-    """What of the site is indexed, since when and by what, and what is to be done about it."""
-
+    has_permission = staticmethod(permissions.may_see_index)
     template_name = "finetune_switch/index/index.html"
     page_title = gettext_lazy("Index")
     header_icon = "list-ul"
@@ -57,7 +48,7 @@ class IndexView(IndexMixin, WagtailAdminTemplateMixin, TemplateView):
         return [*self.breadcrumbs_items, {"url": "", "label": self.get_page_title()}]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        builds = overview.last_builds()
+        builds = list(IndexBuild.objects.select_related("started_by")[:MOST_BUILDS])
         latest = builds[0] if builds else None
         state = overview.overview()
         user = self.request.user
@@ -75,31 +66,28 @@ class IndexView(IndexMixin, WagtailAdminTemplateMixin, TemplateView):
             if latest and overview.status_of(latest) == IndexBuild.Status.FAILED
             else "",
             "ticked": ticked_pages(user),
-            "may_run": user.has_perm(permissions.RUN_INDEX),
+            "may_run": permissions.may_build_index(user),
             "has_worker": not runs_inside_the_request(),
             "command": COMMAND,
             "progress_url": reverse("finetune_index:progress"),
         }
 
 
-class ProgressView(IndexMixin, View):
-    """How the newest build stands, as JSON."""
+class ProgressView(PermissionFunctionMixin, View):
+    """The status of the latest build, as JSON."""
 
+    has_permission = staticmethod(permissions.may_see_index)
     http_method_names = ["get"]
 
     def get(self, request: HttpRequest) -> JsonResponse:
         return JsonResponse(progress_of(IndexBuild.objects.first()))
 
 
-class BuildView(View):
-    """Starts a build: of what has changed, or of everything."""
+class BuildView(PermissionFunctionMixin, View):
+    """Starts a build of the whole index or of pending changes."""
 
+    has_permission = staticmethod(permissions.may_build_index)
     http_method_names = ["post"]
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not request.user.has_perm(permissions.RUN_INDEX):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         changed_only = bool(request.POST.get("changed"))
@@ -112,7 +100,7 @@ class BuildView(View):
         try:
             with transaction.atomic():
                 build = start_build(changed_only=changed_only, user=request.user)
-                # Of one that waits already, somebody may have asked for more.
+                # A queued build of the whole index stays one.
                 changed_only = build.changed_only
                 log(build, INDEX_ACTION, user=request.user, data={"changed_only": changed_only})
         except IndexBusy as error:
@@ -121,7 +109,7 @@ class BuildView(View):
         transaction.on_commit(partial(_enqueue, build))
         messages.success(
             request,
-            _("What was changed is being indexed.")
+            _("Changes are being indexed.")
             if changed_only
             else _("The whole index is being built. Until it is done, the old one answers."),
         )
@@ -131,21 +119,25 @@ class BuildView(View):
 def _enqueue(build: IndexBuild) -> None:
     try:
         tasks.build_index.enqueue(build.pk)
-    except Exception:  # whatever the queue's client raises, nobody will run this build
+    except Exception:  # task backends raise exceptions of their own
         logger.exception("The build of the index could not be given to a worker.")
-        # Unless it was begun: a worker may have it from somebody who asked for it before.
+        # A worker may have started the build because of an earlier request.
         waiting = IndexBuild.objects.filter(pk=build.pk, status=IndexBuild.Status.QUEUED)
         waiting.update(
             status=IndexBuild.Status.FAILED,
             finished_at=timezone.now(),
-            error=_("It could not be given to a worker. The site's log says why."),
+            error=_("The task could not be queued. The site's log says why."),
         )
 
 
 def progress_of(build: IndexBuild | None) -> dict[str, Any]:
-    """What the page and its script show of a build."""
+    """The progress of a build, for the page and its script."""
     if build is None:
-        return {"status": "none", "is_at_work": False, "sentence": _("Nothing was indexed yet.")}
+        return {
+            "status": "none",
+            "is_at_work": False,
+            "sentence": _("Nothing has been indexed yet."),
+        }
     return {
         "build": build.pk,
         "status": overview.status_of(build),
@@ -174,7 +166,7 @@ def _row(build: IndexBuild) -> dict[str, Any]:
 
 
 def ticked_pages(user: Any) -> list[tuple[Any, bool]]:
-    """The pages that editors left out and this user may edit; and whether with all beneath."""
+    """Excluded pages that the user may edit, and whether their descendants are excluded."""
     rows = dict(Exclusion.objects.values_list("page_id", "subtree"))
     pages = PagePermissionPolicy().instances_user_has_permission_for(user, "change")
     found = pages.filter(pk__in=rows).order_by("path")[:MOST_TICKED]

@@ -1,9 +1,9 @@
-"""Writing documents: only what changed is embedded and written again."""
+"""Writing documents. Only changed chunks are embedded and written again."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,26 +13,25 @@ from django.db.models import Model, Q
 from django.utils import timezone
 
 from finetune_switch import conf
+from finetune_switch.access.visibility import group_ids
 from finetune_switch.backends.embeddings.base import Embedder
 from finetune_switch.models import Chunk, Document, EmbeddingSpace, RemovedChunk
 
 from .chunks import ChunkText, split
 from .content import Content, content_of
-from .sources import Indexed, Sources
+from .sources import PLACE, Indexed, Key, Sources
 from .stores import get_store
 from .texts import get_text_ranking
 
-# Part of every digest: raised when texts are cut otherwise, so that all of them are cut anew.
+# Part of every digest. Increase it when texts are split differently, to split all of them again.
 FORMAT = 1
-STATE = ("site_id", "locale_id", "path", "is_restricted", "title")
+STATE = (*PLACE, "title")
 ATTEMPTS = 3
-
-Key = tuple[str, str]
 
 
 @dataclass
 class Counts:
-    """What became of objects: each is counted once. ``added`` are new or changed."""
+    """The numbers of objects by result. ``added`` are new or changed."""
 
     added: int = 0
     kept: int = 0
@@ -49,7 +48,7 @@ class Counts:
 
 @dataclass
 class _Change:
-    """A document to be written: ``stored`` as it was when we looked, ``None`` for a new one."""
+    """A document to write. ``stored`` is the row as it was read, ``None`` for a new document."""
 
     item: Indexed
     stored: Document | None
@@ -61,9 +60,7 @@ class _Change:
 
     @property
     def state(self) -> dict[str, Any]:
-        item = self.item
-        values = (item.site_id, item.locale_id, item.path, item.is_restricted, self.title)
-        return dict(zip(STATE, values, strict=True))
+        return {**self.item.place, "title": self.title}
 
     @property
     def is_needed(self) -> bool:
@@ -73,7 +70,7 @@ class _Change:
 
 
 class DocumentWriter:
-    """Brings the documents of one embedding space up to date."""
+    """Updates the documents of an embedding space."""
 
     def __init__(self, space: EmbeddingSpace, embedder: Embedder) -> None:
         self.space = space
@@ -82,49 +79,49 @@ class DocumentWriter:
         self.store = get_store(self.using)
         self.texts = get_text_ranking(self.using)
 
-    def update(self, items: Sequence[Indexed]) -> Counts:
-        """Write what is new or changed of these objects.
+    def update(self, keys: Iterable[Key]) -> Counts:
+        """Update the documents of these objects.
 
-        Raises :class:`~finetune_switch.exceptions.EmbeddingError` where their texts cannot be
-        embedded; nothing of them is written then.
+        Raises :class:`~finetune_switch.exceptions.EmbeddingError` if texts cannot be embedded.
+        Nothing is written then.
         """
         counts = Counts()
+        keys = list(dict.fromkeys(keys))
         for _attempt in range(ATTEMPTS):
-            changes = [self._compare(item, stored) for item, stored in self._stored(items)]
+            # Documents are read before objects, so that _write() notices documents of newer
+            # versions of the objects.
+            stored = self._stored(keys)
+            items = Sources().find(keys)
+            changes = [self._compare(item, stored.get(item.key)) for item in items]
             needed = [change for change in changes if change.is_needed]
             counts.kept += len(changes) - len(needed)
-            self._cut_and_embed([change for change in needed if change.is_text_changed])
-            overtaken = self._write(needed)
-            counts.added += len(needed) - len(overtaken)
-            if not overtaken:
+            self._embed([change for change in needed if change.is_text_changed])
+            gone = stored.keys() - {item.key for item in items}
+            removed, keys = self._write(needed, gone)
+            counts.removed += removed
+            counts.added += len(needed) + len(gone) - removed - len(keys)
+            if not keys:
                 return counts
-            # Somebody wrote them while we embedded: look again, at the objects as they are now.
-            items = Sources().find(overtaken)
-        counts.failed += len(items)
+        counts.failed += len(keys)
         return counts
 
     def remove(self, documents: Iterable[int]) -> int:
-        """Remove these documents (primary keys); returns how many there were."""
-        ids = list(documents)
-        if not ids:
-            return 0
+        """Remove the documents with these primary keys; returns how many there were."""
         with transaction.atomic(self.using):
-            version = self.space.next_version()
-            chunks = Chunk.objects.using(self.using).filter(document__in=ids)
-            self._remove_chunks(list(chunks.values_list("pk", flat=True)), version)
-            removed, _by_model = Document.objects.using(self.using).filter(pk__in=ids).delete()
-        return removed
+            return self._remove_documents(list(documents), self.space.next_version())
 
-    def _stored(self, items: Sequence[Indexed]) -> list[tuple[Indexed, Document | None]]:
+    def _remove_documents(self, ids: Sequence[int], version: int) -> int:
+        chunks = Chunk.objects.using(self.using).filter(document__in=ids)
+        self._remove_chunks(list(chunks.values_list("pk", flat=True)), version)
+        _rows, by_model = Document.objects.using(self.using).filter(pk__in=ids).delete()
+        return by_model.get(Document._meta.label, 0)
+
+    def _stored(self, keys: Iterable[Key]) -> dict[Key, Document]:
         wanted = Q(pk__in=[])
-        by_model: dict[str, list[str]] = {}
-        for item in items:
-            by_model.setdefault(item.model, []).append(item.object_id)
-        for model, ids in by_model.items():
+        for model, ids in group_ids(keys).items():
             wanted |= Q(model=model, object_id__in=ids)
         rows = Document.objects.using(self.using).filter(wanted, space=self.space)
-        stored = {(row.model, row.object_id): row for row in rows}
-        return [(item, stored.get(item.key)) for item in items]
+        return {(row.model, row.object_id): row for row in rows}
 
     def _compare(self, item: Indexed, stored: Document | None) -> _Change:
         content = text_of(item.instance)
@@ -137,8 +134,8 @@ class DocumentWriter:
             change.chunks = chunks_of(content, self.embedder)
         return change
 
-    def _cut_and_embed(self, changes: Sequence[_Change]) -> None:
-        """Find the vector of every chunk: the stored one, else a new one."""
+    def _embed(self, changes: Sequence[_Change]) -> None:
+        """Set the vectors of all chunks. Only unknown chunks are embedded."""
         stored = [change.stored.pk for change in changes if change.stored is not None]
         rows = Chunk.objects.using(self.using).filter(document__in=stored)
         known: dict[str, bytes] = {
@@ -156,23 +153,33 @@ class DocumentWriter:
         for change in changes:
             change.vectors = known
 
-    def _write(self, changes: Sequence[_Change]) -> list[Key]:
-        """Write them; returns the keys of those that somebody else wrote meanwhile."""
-        if not changes:
-            return []
+    def _write(self, changes: Sequence[_Change], gone: Collection[Key]) -> tuple[int, list[Key]]:
+        """Write the changes and remove the documents of deleted objects.
+
+        Returns the number of removed documents, and the keys of objects that were skipped because
+        they or their documents changed since they were read.
+        """
+        if not changes and not gone:
+            return 0, []
+        keys = [*(change.item.key for change in changes), *gone]
         with transaction.atomic(self.using):
-            # From here on nobody else writes to this space.
+            # Locks the space until the transaction ends.
             version = self.space.next_version()
-            now = self._stored([change.item for change in changes])
-            overtaken = [
-                change.item.key
-                for change, (_item, stored) in zip(changes, now, strict=True)
-                if _moment(stored) != _moment(change.stored)
+            stored = self._stored(keys)
+            places = {item.key: item.place for item in Sources().find(keys)}
+            current = [
+                change
+                for change in changes
+                if places.get(change.item.key) == change.item.place
+                and _moment(stored.get(change.item.key)) == _moment(change.stored)
             ]
-            current = [change for change in changes if change.item.key not in overtaken]
+            removed = self._remove_documents(
+                [stored[key].pk for key in gone if key in stored and key not in places], version
+            )
             self._write_documents(current)
             self._write_chunks(current, version)
-        return overtaken
+        done = {change.item.key for change in current} | (set(gone) - places.keys())
+        return removed, [key for key in keys if key not in done]
 
     def _write_documents(self, changes: Sequence[_Change]) -> None:
         new: list[Document] = []
@@ -208,7 +215,7 @@ class DocumentWriter:
             assert change.stored is not None
             before = old.get(change.stored.pk, [])
             if not change.is_text_changed:
-                # Only where it belongs has changed, not what it says.
+                # The document changed, but not its text.
                 touched += before
                 continue
             by_digest = {row.digest: row for row in before}
@@ -246,14 +253,14 @@ class DocumentWriter:
 
 
 def text_of(instance: Model) -> Content:
-    """What an object says, without what the settings leave out."""
+    """The content of an object without the excluded fields."""
     return content_of(
         instance, excluded_fields=conf.excluded_fields(), block_anchor=conf.block_anchor()
     )
 
 
 def chunks_of(content: Content, embedder: Embedder) -> list[ChunkText]:
-    """Pieces of a text that fit the embedding model."""
+    """The content split into chunks for the embedding model."""
     return split(content, max_tokens=embedder.max_tokens, count_tokens=embedder.count_tokens)
 
 

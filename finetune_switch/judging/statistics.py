@@ -1,15 +1,13 @@
 """Statistics of judgements."""
 
-from __future__ import annotations
-
 import math
 
-# Of a normal distribution, 95 % lies within so many standard deviations of its mean.
+# The 97.5 % quantile of the standard normal distribution.
 Z = 1.959963984540054
 
 
 def wilson_interval(wins: int, trials: int) -> tuple[float, float] | None:
-    """The 95 % score interval of a share, which holds for few trials and at either end.
+    """The 95 % Wilson score interval of a proportion, valid for few trials and extreme shares.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal
     of the American Statistical Association 22 (1927), pages 209-212.

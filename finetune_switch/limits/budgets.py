@@ -1,6 +1,4 @@
-"""What a site's visitors may ask in a day and cost in a month, counted for all of them together."""
-
-from __future__ import annotations
+"""Budgets of a site: questions of all its visitors in a day, and their cost in a month."""
 
 import logging
 import math
@@ -24,17 +22,18 @@ from .counters import cache_key, raise_count, shared_cache, warn
 logger = logging.getLogger("finetune_switch.throttling")
 
 MICRO = 1_000_000
-# Processes that have a cache each sum up the record so often, if it is whole: they then know of
-# each other. A shared count is the better one, with what answers cost that broke off.
+# Processes with a cache each take the sum of the record this often, so that each sees the costs of
+# the others. They do so only if the record is complete. A shared counter is more exact: it includes
+# the cost of answers that broke off.
 SUM_SECONDS = 300
 DAYS_OF_A_MONTH = 31
 
 
 @dataclass(frozen=True)
 class UsedUp:
-    """A budget that is used up: of ``"questions"`` or ``"dollars"``, and how much it was.
+    """A budget that is used up: of ``"questions"`` or of ``"dollars"``.
 
-    ``since`` is when that was noticed, where the cache still knows.
+    ``since`` is when that was noticed, if the cache still knows.
     """
 
     of: str
@@ -44,8 +43,9 @@ class UsedUp:
 
     @property
     def sentence(self) -> str:
-        """What editors are told: which budget it was, and what visitors get instead."""
-        values = {"budget": formats.number_format(self.budget), "since": self._since}
+        """For editors: which budget it was, and what visitors get instead."""
+        since = formats.date_format(self.since, "SHORT_DATETIME_FORMAT") if self.since else ""
+        values = {"budget": formats.number_format(self.budget), "since": since}
         if self.of == "dollars":
             told = (
                 _("This month's budget of $%(budget)s is used up (since %(since)s).")
@@ -64,13 +64,9 @@ class UsedUp:
             instead = _("Visitors get sentences from the pages, and no model is asked.")
         return f"{told % values} {instead}"
 
-    @property
-    def _since(self) -> str:
-        return formats.date_format(self.since, "SHORT_DATETIME_FORMAT") if self.since else ""
-
 
 def count_question(site_id: int) -> UsedUp | None:
-    """Count a question of a visitor; the budget that it finds used up, if any."""
+    """Count a visitor's question, and return the budget that is used up, if any."""
     limits, now = conf.visitors(), local_now()
     if limits.site_questions_a_day is not None:
         seconds = seconds_until_tomorrow(now)
@@ -81,7 +77,7 @@ def count_question(site_id: int) -> UsedUp | None:
 
 
 def used_up(site_id: int) -> UsedUp | None:
-    """The budget that is used up now, if any. Counts nothing."""
+    """The budget that is used up now, if any, without counting."""
     limits, now = conf.visitors(), local_now()
     if limits.site_questions_a_day is not None:
         try:
@@ -95,7 +91,10 @@ def used_up(site_id: int) -> UsedUp | None:
 
 
 def add_cost(site_id: int, cost: Decimal | None, *, is_recorded: bool) -> None:
-    """Count what an answer to a visitor has cost, in US dollars, once it is recorded, if it is."""
+    """Count the cost of an answer to a visitor, in US dollars.
+
+    If the answer is recorded, call this after the record is written.
+    """
     if not cost or conf.visitors().site_dollars_a_month is None:
         return
     now, micro = local_now(), math.ceil(cost * MICRO)
@@ -103,10 +102,10 @@ def add_cost(site_id: int, cost: Decimal | None, *, is_recorded: bool) -> None:
         _dollars_key(site_id, now),
         _sum_seconds(now),
         micro,
-        # What was asked in the last month is not among the recorded ones of this.
+        # The record may include this cost; it does not if the question was asked last month.
         start=lambda: max(0, _recorded(site_id, now) - (micro if is_recorded else 0)),
     )
-    # So that the team reads of it when it happens, and not with the next question.
+    # Logs a used-up budget now, not with the next question.
     _dollars_used_up(site_id, now)
 
 
@@ -118,7 +117,7 @@ def _dollars_used_up(site_id: int, now: datetime) -> UsedUp | None:
 
 
 def _spent(site_id: int, now: datetime) -> int:
-    """Micro-dollars this month. Where the cache fails, those that are recorded."""
+    """Micro-dollars spent this month; if the cache fails, those in the record."""
     count: Callable[[], int] = partial(_recorded, site_id, now)
     try:
         spent = shared_cache().get_or_set(_dollars_key(site_id, now), count, _sum_seconds(now))
@@ -172,7 +171,7 @@ def _dollars_key(site_id: int, now: datetime) -> str:
 
 
 def local_now() -> datetime:
-    """Now by the site's own clock: days and months end where it stands."""
+    """Now in ``TIME_ZONE``, which decides when a day and a month end."""
     return timezone.localtime() if settings.USE_TZ else timezone.now()
 
 

@@ -1,12 +1,10 @@
-"""Counts in Django's cache, which all processes of a site share.
+"""Counters in Django's cache, shared by all processes of a site.
 
-They are raised by ``add`` and ``incr``: throttles that read a list, change it and write it back, as
-Django REST framework's do, lose counts between processes.
+They use ``add`` and ``incr``. Throttles that read a list, change it and write it back, as those of
+Django REST framework do, lose counts between processes.
 
-A cache that fails stops no visitor: what it cannot count is not limited, and the log says so.
+If the cache fails, nothing is limited and a warning is logged.
 """
-
-from __future__ import annotations
 
 import logging
 import secrets
@@ -23,18 +21,19 @@ from finetune_switch import conf
 logger = logging.getLogger("finetune_switch.throttling")
 
 PREFIX = "finetune_switch"
-# A cache that is down is heard of at each question, and written of once in this many seconds.
+# Log cache failures at most once in this time.
 WARNING_SECONDS = 60
-# How long one process waits for another that counts, and how long one that died can hold it up.
+# How long a process waits for the lock of a counter, how long the lock lasts if its process dies,
+# and how often the lock is tried.
 LOCK_WAIT_SECONDS = 0.5
 LOCK_SECONDS = 2
-LOCK_LOOK_SECONDS = 0.005
+LOCK_RETRY_SECONDS = 0.005
 
 _warned_at: float | None = None
 
 
 def shared_cache() -> BaseCache:
-    """The cache that ``FINETUNE_SWITCH["VISITORS"]["CACHE"]`` names."""
+    """The cache named by ``FINETUNE_SWITCH["VISITORS"]["CACHE"]``."""
     return caches[conf.visitors().cache]
 
 
@@ -43,7 +42,7 @@ def cache_key(*parts: Any) -> str:
 
 
 def warn(error: BaseException | str) -> None:
-    """Write to the log that limits are not counted, unless that was written a moment ago."""
+    """Log that requests are not counted, at most once every :data:`WARNING_SECONDS`."""
     global _warned_at
     if _warned_at is None or time.monotonic() - _warned_at > WARNING_SECONDS:
         _warned_at = time.monotonic()
@@ -53,9 +52,10 @@ def warn(error: BaseException | str) -> None:
 def raise_count(
     key: str, seconds: float, by: int = 1, *, start: Callable[[], int] = int
 ) -> int | None:
-    """Raise a count that is kept for so many seconds, and return it; ``None`` if the cache failed.
+    """Add ``by`` to a counter and return it, or ``None`` if the cache failed.
 
-    A count that is new, or that the cache has lost, begins at ``start()``.
+    The counter expires after ``seconds``. A new one, or one that the cache has lost, starts at
+    ``start()``.
     """
     try:
         return _raise_count(shared_cache(), key, max(1, int(seconds)), by, start)
@@ -75,8 +75,8 @@ def _raise_count(
             if not cache.add(key, count, timeout):
                 return cache.incr(key, by)
             return count
-    # Caches in files and in the database read a number and write it back, with another timeout.
-    with _alone(cache, f"{key}:lock"):
+    # The incr() of caches in files and in the database is not atomic, and changes the timeout.
+    with _locked(cache, f"{key}:lock"):
         count = cache.get(key)
         count = (start() if count is None else count) + by
         cache.set(key, count, timeout)
@@ -84,11 +84,12 @@ def _raise_count(
 
 
 @contextmanager
-def _alone(cache: BaseCache, key: str) -> Iterator[None]:
-    patience = time.monotonic() + LOCK_WAIT_SECONDS
+def _locked(cache: BaseCache, key: str) -> Iterator[None]:
+    """Hold a lock, or go on without it after :data:`LOCK_WAIT_SECONDS`."""
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
     is_ours = cache.add(key, 1, LOCK_SECONDS)
-    while not is_ours and time.monotonic() < patience:
-        time.sleep(LOCK_LOOK_SECONDS)
+    while not is_ours and time.monotonic() < deadline:
+        time.sleep(LOCK_RETRY_SECONDS)
         is_ours = cache.add(key, 1, LOCK_SECONDS)
     try:
         yield
@@ -98,45 +99,46 @@ def _alone(cache: BaseCache, key: str) -> Iterator[None]:
 
 
 def take_slot(name: str, slots: int, seconds: float) -> Callable[[], None] | None:
-    """Take one of so many slots, and return what gives it back; ``None`` where all are taken.
+    """Take one of ``slots`` slots, and return the function that releases it.
 
-    A slot comes free by itself after so many seconds: a process that died holds none for ever.
+    Returns ``None`` if all are taken. A slot is released after ``seconds`` at the latest, even if
+    its process has died.
     """
     try:
         return _take_slot(shared_cache(), name, slots, max(1, int(seconds)))
     except Exception as error:
         warn(error)
-        return _nothing
+        return _release_nothing
 
 
 def _take_slot(cache: BaseCache, name: str, slots: int, timeout: int) -> Callable[[], None] | None:
     mine = secrets.token_hex(8)
     first = cache_key(name, secrets.randbelow(slots))
     if cache.add(first, mine, timeout):
-        return _giving_back(cache, first, mine)
+        return _releaser(cache, first, mine)
     keys = [cache_key(name, number) for number in range(slots)]
     taken = cache.get_many(keys)
     free = [key for key in keys if key not in taken]
     for key in sorted(free, key=lambda _key: secrets.randbits(32)):
         if cache.add(key, mine, timeout):
-            return _giving_back(cache, key, mine)
+            return _releaser(cache, key, mine)
     if free and len(cache.get_many(keys)) < slots:
         warn("it takes no more keys")
-        return _nothing
+        return _release_nothing
     return None
 
 
-def _giving_back(cache: BaseCache, key: str, mine: str) -> Callable[[], None]:
-    def give_back() -> None:
+def _releaser(cache: BaseCache, key: str, mine: str) -> Callable[[], None]:
+    def release() -> None:
         try:
-            # After its time it may be somebody else's.
+            # After its timeout the slot may belong to another request.
             if cache.get(key) == mine:
                 cache.delete(key)
         except Exception as error:
             warn(error)
 
-    return give_back
+    return release
 
 
-def _nothing() -> None:
+def _release_nothing() -> None:
     pass

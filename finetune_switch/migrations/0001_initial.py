@@ -317,13 +317,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('correction', 'Corrected answer'), ('fixed', 'Fixed reply')], default='correction', max_length=20, verbose_name='kind')),
-                ('examples', models.TextField(blank=True, help_text='One on each line. A question that is like one of them gets this answer.', verbose_name='questions')),
-                ('threshold', models.FloatField(default=0.85, help_text='From 0 to 1: how like one of them a question has to be.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)], verbose_name='likeness')),
+                ('examples', models.TextField(blank=True, help_text="One on each line. A question similar to one of them gets this answer.", verbose_name='questions')),
+                ('threshold', models.FloatField(default=0.85, help_text="From 0 to 1: how similar a question must be to one of them.", validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)], verbose_name="minimum similarity")),
                 ('words', models.TextField(blank=True, help_text='One word or phrase on each line. A question with one of them gets this answer, whatever else it says.', verbose_name='words')),
                 ('answer', models.TextField(verbose_name='answer')),
                 ('page_id', models.PositiveIntegerField(blank=True, null=True, verbose_name='page')),
                 ('is_on', models.BooleanField(default=True, verbose_name='in use')),
-                ('review_on', models.DateField(blank=True, help_text='The day on which somebody should see whether it is still right.', null=True, verbose_name='review on')),
+                ('review_on', models.DateField(blank=True, help_text="The day on which somebody should check that it is still right.", null=True, verbose_name='review on')),
                 ('embedding_model', models.CharField(blank=True, editable=False, max_length=400)),
                 ('vectors', models.BinaryField(null=True)),
                 ('baseline_similarity', models.FloatField(default=0.0, editable=False)),
@@ -397,9 +397,12 @@ class Migration(migrations.Migration):
                 ('switched_at', models.DateTimeField(editable=False, null=True)),
                 ('indexes', models.JSONField(blank=True, default=list, help_text='Where answers are looked for. None chosen: everywhere.', verbose_name='indexes')),
                 ('passages', models.PositiveSmallIntegerField(default=5, help_text='How many passages of your pages the model is given, 1 to 20.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(20)], verbose_name='passages')),
-                ('similarity_threshold', models.FloatField(default=0.25, help_text='From 0 to 1. Passages less like the question than this are not used; where none is left, no model is asked.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)], verbose_name='similarity threshold')),
+                ('similarity_threshold', models.FloatField(default=0.25, help_text=(
+                    "From 0 to 1. Passages less similar to the question are not used. If "
+                    "none is left, no model is asked."
+                ), validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)], verbose_name='similarity threshold')),
                 ('nothing_found', models.JSONField(blank=True, default=dict, help_text='What to say when the pages hold no answer, in each language.', verbose_name='when nothing is found')),
-                ('answers_visitors', models.BooleanField(default=True, help_text='Untick it to stop all answers to visitors at once. Search goes on.', verbose_name='answer visitors')),
+                ('answers_visitors', models.BooleanField(default=True, help_text="Untick this to stop all answers to visitors at once. Search keeps working.", verbose_name='answer visitors')),
                 ('notice', models.JSONField(blank=True, default=dict, help_text='What visitors are told before they ask, in each language: where their questions go, and what is kept.', verbose_name='notice')),
                 ('active', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='active_on', to='finetune_switch.chatbackend', verbose_name='active backend')),
                 ('previous', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='previous_on', to='finetune_switch.chatbackend', verbose_name='previous backend')),

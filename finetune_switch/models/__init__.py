@@ -15,28 +15,3 @@ from .index import (
 from .judgement import Grade, Preference, Reveal
 from .prepared import PreparedAnswer
 from .switch import Switch
-
-__all__ = [
-    "ChatBackend",
-    "Chunk",
-    "Column",
-    "Comparison",
-    "Document",
-    "EmbeddingSpace",
-    "Exchange",
-    "Exclusion",
-    "Feedback",
-    "Grade",
-    "IndexBuild",
-    "Origin",
-    "Outcome",
-    "PendingUpdate",
-    "Preference",
-    "PreparedAnswer",
-    "Question",
-    "QuestionSet",
-    "RemovedChunk",
-    "Reveal",
-    "Switch",
-    "SystemPrompt",
-]

@@ -1,4 +1,4 @@
-"""What answers: a connection, a model, its system prompt and its parameters."""
+"""Chat backends: a connection, a model, its system prompt and its parameters."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ Give telephone numbers, addresses, prices, dates and times exactly as they are w
 If the passages do not hold the answer, do not guess."""
 
 EXTRACTIVE_ALIAS = "extractive"
+# Options of optional fields.
+SECONDS: dict[str, Any] = {"null": True, "blank": True, "validators": [MinValueValidator(0.1)]}
+DOLLARS: dict[str, Any] = {
+    "max_digits": 10,
+    "decimal_places": 4,
+    "null": True,
+    "blank": True,
+    "validators": [MinValueValidator(0)],
+}
 
 
 def default_system_prompt() -> str:
@@ -39,7 +48,7 @@ def default_system_prompt() -> str:
 
 
 def with_tag(model_name: str) -> str:
-    """A model's name as Ollama has it in full: without a tag it is the latest one."""
+    """The model's full name on Ollama, where a name without a tag means ``:latest``."""
     return model_name if ":" in model_name.rpartition("/")[2] else f"{model_name}:latest"
 
 
@@ -47,15 +56,15 @@ class ChatBackendQuerySet(models.QuerySet["ChatBackend"]):
     def editable(self) -> ChatBackendQuerySet:
         return self.filter(kind=ChatBackend.Kind.CONNECTION)
 
-    def before(self, active: int | None) -> ChatBackend | None:
-        """The backend that was answering while ``active`` was chosen: none means extractive."""
-        if active is None:
+    def answering(self, active_id: int | None) -> ChatBackend | None:
+        """The backend that answers where ``active_id`` is selected: extractive if none is."""
+        if active_id is None:
             return self.filter(kind=ChatBackend.Kind.EXTRACTIVE).first()
-        return self.filter(pk=active).first()
+        return self.filter(pk=active_id).first()
 
 
 class ChatBackend(models.Model):
-    """A chat backend as a row, so that editors can add tomorrow's fine-tune without a deploy."""
+    """A model that can answer questions. A row, so that editors add one without a deploy."""
 
     class Kind(models.TextChoices):
         CONNECTION = "connection", gettext_lazy("A model on a connection")
@@ -113,50 +122,32 @@ class ChatBackend(models.Model):
     parameters = models.JSONField(gettext_lazy("parameters"), default=dict, blank=True)
     first_token_seconds = models.FloatField(
         gettext_lazy("wait for the first word"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0.1)],
+        **SECONDS,
         help_text=gettext_lazy("In seconds. Empty: the connection's own."),
     )
     idle_seconds = models.FloatField(
         gettext_lazy("longest pause"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0.1)],
+        **SECONDS,
         help_text=gettext_lazy("In seconds, between two words. Empty: the connection's own."),
     )
     total_seconds = models.FloatField(
         gettext_lazy("longest answer"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0.1)],
+        **SECONDS,
         help_text=gettext_lazy("In seconds, from the question to the end. Empty: as above."),
     )
     prompt_price = models.DecimalField(
         gettext_lazy("price of what it reads"),
-        max_digits=10,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
+        **DOLLARS,
         help_text=gettext_lazy("US dollars per million prompt tokens."),
     )
     completion_price = models.DecimalField(
         gettext_lazy("price of what it writes"),
-        max_digits=10,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
+        **DOLLARS,
         help_text=gettext_lazy("US dollars per million completion tokens."),
     )
     hourly_price = models.DecimalField(
         gettext_lazy("price of the server"),
-        max_digits=10,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
+        **DOLLARS,
         help_text=gettext_lazy("US dollars an hour, for a server of your own."),
     )
     digest = models.CharField(max_length=100, blank=True, editable=False)
@@ -169,8 +160,8 @@ class ChatBackend(models.Model):
     created_at = models.DateTimeField(gettext_lazy("added"), auto_now_add=True)
     updated_at = models.DateTimeField(gettext_lazy("changed"), auto_now=True)
 
+    # Set before a form calls save(), which takes no author from forms.
     author: Any = None
-    """Who is changing it, where ``save()`` is called by a form, which passes nothing on."""
 
     objects = ChatBackendQuerySet.as_manager()
 
@@ -180,7 +171,7 @@ class ChatBackend(models.Model):
         ordering = ["label"]
 
     def __str__(self) -> str:
-        """Its name for people: in the reader's language, where it was not an editor who gave it."""
+        # Only names given by editors are stored; the others are translated.
         if self.kind == self.Kind.EXTRACTIVE:
             return _("Sentences from the pages (no model)")
         if self.kind == self.Kind.ADAPTER:
@@ -189,15 +180,15 @@ class ChatBackend(models.Model):
 
     @transaction.atomic
     def save(self, *args: Any, author: Any = None, **kwargs: Any) -> None:
-        """Save the row, and the wording of its prompt as a new version where it changed."""
+        """Save the backend, and a new ``SystemPrompt`` if its system prompt has changed."""
         super().save(*args, **kwargs)
         update_fields = kwargs.get("update_fields")
         if update_fields is None or "system_prompt" in update_fields:
-            self._keep_wording(author or self.author)
+            self._save_prompt_version(author or self.author)
 
     @classmethod
     def extractive(cls) -> ChatBackend:
-        """The backend that answers where nothing was chosen: unsaved, and the same everywhere."""
+        """An unsaved instance of the built-in backend, used where none has been selected."""
         return cls(
             alias=EXTRACTIVE_ALIAS,
             label="Sentences from the pages (no model)",
@@ -240,12 +231,12 @@ class ChatBackend(models.Model):
             raise ValidationError(errors)
 
     def forget_check(self) -> None:
-        """What the last check found does not hold any more. To be saved."""
+        """Clear the results of the last check. Does not save."""
         self.checked_at = self.check_passed = self.shutdown_date = None
         self.check_report = []
         self.base_model = self.digest = ""
 
-    def _keep_wording(self, author: Any) -> None:
+    def _save_prompt_version(self, author: Any) -> None:
         latest = self.prompt_versions.order_by("-number").first()
         if latest is None or latest.text != self.system_prompt:
             number = latest.number + 1 if latest else 1
@@ -260,46 +251,42 @@ class ChatBackend(models.Model):
 
     @property
     def is_read_only(self) -> bool:
-        """Backends of the settings and the built-in one are shown, and edited elsewhere."""
+        """Whether the admin only displays it: built-in, or declared in the settings."""
         return self.kind != self.Kind.CONNECTION
 
     @property
     def unavailable_reason(self) -> str:
-        """A sentence that says why it cannot be asked at all, or an empty string."""
+        """Why the backend cannot answer at all, as a sentence; empty if it can."""
         if self.kind == self.Kind.ADAPTER and self.connection not in adapters.declared_backends():
             return _("“%(label)s” is gone: the settings no longer declare “%(alias)s”.") % {
                 "label": self.label,
                 "alias": self.connection,
             }
-        if self.kind == self.Kind.CONNECTION:
-            try:
-                get_connection(self.connection)
-            except ConnectionNotConfigured:
-                return _(
-                    "“%(label)s” is gone: the settings no longer declare the connection "
-                    "“%(alias)s”."
-                ) % {"label": self.label, "alias": self.connection}
+        if self.kind == self.Kind.CONNECTION and self._connection() is None:
+            return _(
+                "“%(label)s” is gone: the settings no longer declare the connection “%(alias)s”."
+            ) % {"label": self.label, "alias": self.connection}
         return ""
 
     @property
     def data_destination(self) -> str:
-        """In words, where a question goes that this backend answers."""
+        """A phrase for editors and visitors that says where questions are sent."""
         if self.kind == self.Kind.EXTRACTIVE:
             return _("this website only; no model is asked")
         if self.kind == self.Kind.ADAPTER:
-            return _("wherever the settings of “%s” say") % self.connection
+            return _("as the settings of “%s” say") % self.connection
         connection = self._connection()
         return connection.data_destination if connection else ""
 
     @property
     def provider(self) -> str:
-        """The provider of its connection, or an empty string where there is none (any more)."""
+        """The provider of its connection; empty if it has none or the settings dropped it."""
         connection = self._connection()
         return connection.provider if connection else ""
 
     @property
     def deadlines(self) -> conf.Deadlines:
-        """Its own deadlines, else its connection's, else the package's."""
+        """Its own deadlines, falling back to the connection's, then to the defaults."""
         connection = self._connection()
         base = connection.deadlines if connection else conf.default_deadlines()
         return base.override(
@@ -309,7 +296,7 @@ class ChatBackend(models.Model):
         )
 
     def _connection(self) -> Connection | None:
-        """Its connection, if it has one: what an adapter calls by the same alias is none."""
+        # For an adapter, ``connection`` holds an alias of another package's settings.
         if self.kind != self.Kind.CONNECTION:
             return None
         try:
@@ -318,7 +305,7 @@ class ChatBackend(models.Model):
             return None
 
     def snapshot(self) -> dict[str, Any]:
-        """What an exchange keeps of the backend as it was when the question was asked."""
+        """The backend's current state, as stored with each exchange."""
         return {
             "alias": self.alias,
             "label": str(self),
@@ -332,7 +319,7 @@ class ChatBackend(models.Model):
         }
 
     def usage(self) -> list[str]:
-        """Sentences that say where this backend is in use; empty where it may be deleted."""
+        """One sentence for each site that uses it; a backend in use cannot be deleted."""
         if self.pk is None:
             return []
         return [
@@ -341,7 +328,7 @@ class ChatBackend(models.Model):
         ]
 
     def base_among(self, backends: Iterable[ChatBackend]) -> ChatBackend | None:
-        """The one of these backends whose model this one was tuned from; ``None`` without one."""
+        """The backend among these that serves the model this one was fine-tuned from."""
         if not self.base_model:
             return None
         wanted = self.kind, self.connection, with_tag(self.base_model)
@@ -351,7 +338,7 @@ class ChatBackend(models.Model):
         return None
 
     def missing_base_model(self) -> str:
-        """The model that this one was tuned from, unless that is a backend already."""
+        """The name of the base model if no backend serves it yet, otherwise empty."""
         others = ChatBackend.objects.filter(connection=self.connection) if self.base_model else []
         return "" if self.base_among(others) else self.base_model
 
@@ -360,7 +347,7 @@ class ChatBackend(models.Model):
 
 
 class SystemPrompt(models.Model):
-    """One wording of a backend's instructions. Never edited: a change is a new number."""
+    """A version of a backend's instructions. Rows are never edited."""
 
     backend = models.ForeignKey(
         ChatBackend, on_delete=models.CASCADE, related_name="prompt_versions"

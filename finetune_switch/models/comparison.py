@@ -1,7 +1,5 @@
 """One question and one frozen list of passages, answered by several backends."""
 
-from __future__ import annotations
-
 import uuid
 from typing import Any
 
@@ -22,11 +20,11 @@ LETTERS = "ABCD"
 
 
 class Comparison(models.Model):
-    """A question as it was put to several backends, and the passages that all of them got.
+    """A question put to several backends, with the passages that all of them are given.
 
-    ``passages`` is written once, before the first backend is asked. ``as_group`` is the group whose
-    member asked; without one it was an anonymous visitor. ``instructions`` were told to all of the
-    backends in place of their own, which each of them was told where they are empty.
+    ``passages`` is written once, before the first backend is asked. Retrieval uses the permissions
+    of a member of ``as_group``, or of an anonymous visitor without one. ``instructions`` replace
+    the backends' own system prompts, unless empty.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -61,20 +59,23 @@ class Comparison(models.Model):
         return self.question[:80]
 
     def get_absolute_url(self) -> str:
-        """Its address in the admin, which can be sent to a colleague."""
         return reverse("finetune_compare:comparison", args=[self.pk])
+
+    def tells_names_to(self, user: Any) -> bool:
+        """Whether the user may know which backend gave which answer."""
+        return not self.is_blind or self.reveals.filter(judge=user).exists()
 
     @property
     def frozen_passages(self) -> list[Passage]:
-        """What every backend is given, best first."""
+        """The passages given to every backend, best first."""
         return [Passage.from_dict(data) for data in self.passages]
 
 
 class Column(models.Model):
-    """One backend's part of a comparison.
+    """One backend's answer in a comparison.
 
-    ``exchange`` is chosen before there is one, so that a request which comes twice asks once; the
-    database holds no constraint on it. Trying again chooses another.
+    The id of ``exchange`` is generated before the exchange exists, so that a repeated request asks
+    the backend only once. The foreign key therefore has no database constraint.
     """
 
     comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="columns")
@@ -82,8 +83,8 @@ class Column(models.Model):
     backend = models.ForeignKey(
         ChatBackend, on_delete=models.SET_NULL, null=True, related_name="columns"
     )
+    # The backend's name when the question was asked; it may be deleted later.
     label = models.CharField(max_length=255)
-    """The backend's name when the question was asked, for when it is gone."""
     exchange = models.ForeignKey(
         Exchange,
         on_delete=models.DO_NOTHING,
@@ -107,11 +108,11 @@ class Column(models.Model):
 
     @property
     def letter(self) -> str:
-        """What it is called as long as nobody may know its name: A, B, C or D."""
+        """A, B, C or D: the column's name while the backend is hidden."""
         return LETTERS[self.position]
 
     def try_again(self, instead_of: uuid.UUID | None) -> bool:
-        """Choose another exchange, unless a colleague did so meanwhile. Returns whether it did."""
+        """Generate a new exchange id, unless somebody else has. Returns whether it did."""
         fresh = uuid.uuid4()
         mine: Any = type(self).objects
         chosen = mine.filter(pk=self.pk, exchange_id=instead_of)

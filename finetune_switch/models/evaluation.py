@@ -1,6 +1,4 @@
-"""Questions that are worth asking again, and the sets that they are kept in."""
-
-from __future__ import annotations
+"""Saved questions and question sets."""
 
 from django.conf import settings
 from django.db import models
@@ -9,7 +7,7 @@ from taggit.managers import TaggableManager
 
 
 class QuestionSet(models.Model):
-    """Questions that belong together: those of a topic, or those that a release must answer."""
+    """A group of questions, such as those on one topic, or those that a release must answer."""
 
     name = models.CharField(gettext_lazy("name"), max_length=255, unique=True)
     description = models.TextField(gettext_lazy("description"), blank=True)
@@ -25,9 +23,9 @@ class QuestionSet(models.Model):
 
 
 class Question(models.Model):
-    """A question with what a good answer says, and the pages that it is to be found on.
+    """A saved question with a reference answer and the pages that contain it.
 
-    ``page_ids`` are primary keys of pages; no foreign key leads there, so that a page can go.
+    ``page_ids`` are primary keys of pages, not foreign keys, so that pages can be deleted.
     """
 
     text = models.TextField(gettext_lazy("question"))

@@ -1,4 +1,4 @@
-"""What a question leaves behind."""
+"""The record of a question and its answer."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from .prepared import PreparedAnswer
 
 # In characters.
 MAX_QUESTION_LENGTH = 20_000
-LEAST_LOAD_SECONDS = 1.0
-LATEST_LOADS = 20
+MIN_LOAD_SECONDS = 1.0
+LOAD_SAMPLE_SIZE = 20
 
 
-def clean_question(text: str, most: int | None = None) -> str:
-    """A question as it is asked, of ``most`` characters.
+def clean_question(text: str, max_length: int | None = None) -> str:
+    """Strip the question. Raises :class:`InvalidQuestion` if it is empty or too long.
 
-    Raises :class:`InvalidQuestion` where it is none, or too long.
+    ``max_length`` is in characters.
     """
-    most = min(most or MAX_QUESTION_LENGTH, MAX_QUESTION_LENGTH)
+    max_length = min(max_length or MAX_QUESTION_LENGTH, MAX_QUESTION_LENGTH)
     text = text.replace("\x00", "").strip()
     if not text:
         raise InvalidQuestion(_("Write a question first."))
-    if len(text) > most:
+    if len(text) > max_length:
         raise InvalidQuestion(
             _("The question has %(length)d characters; at most %(most)d can be asked.")
-            % {"length": len(text), "most": most}
+            % {"length": len(text), "most": max_length}
         )
     return text
 
@@ -54,8 +54,6 @@ class Origin(models.TextChoices):
 
 
 class Outcome(models.TextChoices):
-    """How a question ended."""
-
     OPEN = "open", gettext_lazy("Answering")
     COMPLETE = "complete", gettext_lazy("Answered")
     NO_ANSWER = "no_answer", gettext_lazy("Don't know")
@@ -66,21 +64,20 @@ class Outcome(models.TextChoices):
 
 class ExchangeQuerySet(models.QuerySet["Exchange"]):
     def overdue(self) -> ExchangeQuerySet:
-        """Open past their deadline: whatever was answering them is gone."""
+        """Exchanges still open after their deadline: the process that answered is gone."""
         return self.filter(outcome=Outcome.OPEN, deadline_at__lt=timezone.now())
 
     def asked_today(self) -> ExchangeQuerySet:
-        # localtime() refuses the times of a project with USE_TZ = False.
+        # localtime() fails for the naive times of a project with USE_TZ = False.
         now = timezone.localtime() if settings.USE_TZ else timezone.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         return self.filter(opened_at__gte=midnight)
 
     def of_visitors(self) -> ExchangeQuerySet:
-        """What was asked on the site."""
         return self.filter(origin=Origin.SITE)
 
     def ended_as(self, outcome: str) -> ExchangeQuerySet:
-        """Those whose outcome reads so now; one left open past its deadline was interrupted."""
+        """Filter by :attr:`Exchange.current_outcome`."""
         overdue = Q(outcome=Outcome.OPEN, deadline_at__lt=timezone.now())
         match outcome:
             case Outcome.OPEN:
@@ -90,47 +87,51 @@ class ExchangeQuerySet(models.QuerySet["Exchange"]):
         return self.filter(outcome=outcome)
 
     def unanswered(self) -> ExchangeQuerySet:
-        """Visitors' questions without an answer, or with one that did not help.
+        """Visitors' questions that got no answer, or one rated as not helpful.
 
-        Of those that failed, the ones for which no page was found. What people had prepared an
-        answer for is not among them.
+        Failures count only where retrieval found no passage. Questions with a prepared answer are
+        left out.
         """
         without = Q(outcome=Outcome.NO_ANSWER) | Q(feedback__is_helpful=False)
         not_searched = Q(outcome=Outcome.FAILED, retrieval=True, passages=[])
         return self.of_visitors().filter(without | not_searched, prepared_answer__isnull=True)
 
     def usual_load_seconds(self, backend: ChatBackend) -> float | None:
-        """How long it takes to load this backend's model: the median of the latest times.
+        """The median of the backend's latest model load times; ``None`` without any.
 
-        ``None`` where it was never seen being loaded. A server tells a time for a model that is in
-        memory already, too; that is next to nothing, and does not count.
+        Servers report a few milliseconds for a model that is in memory already. These are ignored.
         """
         loaded = self.filter(
             backend=backend,
             backend_state__model=backend.model_name,
-            load_seconds__gte=LEAST_LOAD_SECONDS,
+            load_seconds__gte=MIN_LOAD_SECONDS,
         )
         latest = loaded.order_by("-opened_at").values_list("load_seconds", flat=True)
-        seconds = list(latest[:LATEST_LOADS])
+        seconds = list(latest[:LOAD_SAMPLE_SIZE])
         return median(seconds) if seconds else None
 
     def expired(self, days: int) -> ExchangeQuerySet:
-        """Visitors' exchanges that are older than their retention."""
-        return self.filter(origin=Origin.SITE, opened_at__lt=timezone.now() - timedelta(days=days))
+        """Visitors' exchanges that are older than their retention, except those to keep."""
+        # Earlier turns of a conversation decide who may read a later one, so they stay together.
+        kept = self.model._default_manager.filter(
+            Q(grades__is_current=True) | Q(columns__isnull=False)
+        )
+        conversations = kept.filter(conversation__isnull=False).values("conversation")
+        old = self.of_visitors().filter(opened_at__lt=timezone.now() - timedelta(days=days))
+        return old.exclude(Q(pk__in=kept.values("pk")) | Q(conversation__in=conversations))
 
 
 class Exchange(models.Model):
-    """Question, passages, answer, the backend as it was, timings, tokens, cost and outcome.
+    """A question with its passages, answer, backend, timings, tokens, cost and outcome.
 
-    Opened before the backend is asked and closed exactly once. The answer is what the model said,
-    ``shown_text`` what the reader was shown of it, and ``withheld_facts`` the facts in it that the
-    fact lock kept from the visitor. Tokens are counts, seconds are seconds, the cost is in US
-    dollars; each is empty where unknown.
+    An exchange is opened before the backend is asked, and closed exactly once. ``answer`` is the
+    model's output, ``shown_text`` the text that the reader saw, and ``withheld_facts`` the facts
+    that the fact lock removed. ``cost`` is in US dollars. Tokens, times and cost are empty where
+    unknown.
 
-    ``conversation`` is shared by a visitor's questions that follow each other, and
-    ``standalone_question`` is what a follow-up was made into before it was searched for.
-    ``visitor`` is no more than a hash, whose salt is forgotten at the end of the day. Where people
-    had prepared the answer, ``prepared_answer`` says which, and no model was asked.
+    The questions of one conversation share ``conversation``. ``standalone_question`` is a
+    follow-up rewritten for retrieval. ``visitor`` is a hash whose salt changes daily. If
+    ``prepared_answer`` is set, no model was asked.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -184,7 +185,7 @@ class Exchange(models.Model):
         return self.question[:80]
 
     def close(self, outcome: Outcome, **values: Any) -> bool:
-        """Record how it ended, once. Returns whether this call was the one that closed it."""
+        """Set the outcome and the end time. Returns ``False`` if it was closed already."""
         changes = {**values, "outcome": outcome, "closed_at": timezone.now()}
         closed = type(self).objects.filter(pk=self.pk, outcome=Outcome.OPEN).update(**changes)
         if closed:
@@ -192,18 +193,19 @@ class Exchange(models.Model):
                 setattr(self, name, value)
         return bool(closed)
 
-    def note(self, *names: str) -> None:
-        """Record what these fields hold by now, as long as it is open."""
+    def save_if_open(self, *names: str) -> None:
+        """Save these fields, unless the exchange has been closed."""
         changes = {name: getattr(self, name) for name in names}
         type(self).objects.filter(pk=self.pk, outcome=Outcome.OPEN).update(**changes)
 
     @property
+    def frozen_passages(self) -> list[Passage]:
+        """The passages that the answer was made from, best first."""
+        return [Passage.from_dict(data) for data in self.passages]
+
+    @property
     def current_outcome(self) -> Outcome:
-        """The outcome as it reads now: one left open past its deadline was interrupted."""
+        """The outcome; interrupted if the exchange is still open after its deadline."""
         if self.outcome == Outcome.OPEN and self.deadline_at < timezone.now():
             return Outcome.INTERRUPTED
         return Outcome(self.outcome)
-
-
-def passages_of(exchange: Exchange) -> list[Passage]:
-    return [Passage.from_dict(data) for data in exchange.passages]

@@ -1,6 +1,4 @@
-"""What a visitor thinks of an answer."""
-
-from __future__ import annotations
+"""Visitors' ratings of answers."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy
@@ -12,7 +10,7 @@ MAX_COMMENT_LENGTH = 500
 
 
 class Feedback(models.Model):
-    """A thumb up or down, with a word where the visitor had one. The last one given counts."""
+    """A thumb up or down with an optional comment. A later one replaces it."""
 
     exchange = models.OneToOneField(Exchange, on_delete=models.CASCADE, related_name="feedback")
     is_helpful = models.BooleanField(gettext_lazy("helpful"))

@@ -1,10 +1,8 @@
-"""What of the site can be found: documents, their chunks, and what is known of their upkeep.
+"""The site's index: documents, their chunks, pending updates and builds.
 
-No foreign key points to a page or to any other model that is indexed: an index is only a hint, and
-an object may be gone before its documents are.
+No foreign key points to a page or to another indexed model, since an object may be deleted before
+its documents are.
 """
-
-from __future__ import annotations
 
 from datetime import timedelta
 
@@ -16,20 +14,20 @@ from django.utils.translation import gettext_lazy
 
 
 class EmbeddingSpace(models.Model):
-    """What made the vectors of an index. Vectors of two spaces are never compared.
+    """The embedding model behind a set of vectors. Vectors of two spaces are never compared.
 
-    ``connection`` is empty for the embedded model. One space is active: it answers. Another one may
-    be in the making, for an embedding model that was changed.
+    ``connection`` is empty for the embedded model. Searches use the one active space. Another may
+    be under construction after the embedding model has changed.
     """
 
     connection = models.CharField(max_length=100, blank=True)
     model_name = models.CharField(max_length=255)
     dimensions = models.PositiveIntegerField()
     is_active = models.BooleanField(default=False)
+    # Incremented with each change to the chunks, so that processes refresh their copies.
     version = models.PositiveBigIntegerField(default=0)
-    """Goes up with each change to its chunks; a process that holds an older one refreshes."""
+    # RemovedChunk rows up to this version are purged. Older copies must be reloaded in full.
     horizon = models.PositiveBigIntegerField(default=0)
-    """Removals up to this version are forgotten: who holds an older one loads everything anew."""
     created_at = models.DateTimeField(auto_now_add=True)
     completed_at = models.DateTimeField(null=True)
 
@@ -53,18 +51,18 @@ class EmbeddingSpace(models.Model):
         return f"{name} ({self.dimensions})"
 
     def next_version(self) -> int:
-        """The number of the next change. In a transaction: the row stays locked until its end."""
+        """Increment and return the version. Locks the row until the transaction ends."""
         type(self).objects.filter(pk=self.pk).update(version=F("version") + 1)
         self.refresh_from_db(fields=["version"])
         return self.version
 
 
 class Document(models.Model):
-    """One object of the site, as it was when it was indexed.
+    """An indexed object, in the state in which it was indexed.
 
-    ``model`` is ``app_label.model_name`` of its most specific class and ``object_id`` the primary
-    key as text. ``path`` is the page's place in the tree, empty for everything else. Without a
-    ``site_id`` or a ``locale_id`` it belongs to each of them.
+    ``model`` is ``app_label.model_name`` of its most specific class, and ``object_id`` the primary
+    key as text. ``path`` is the treebeard path of a page, and empty for other objects. A document
+    without ``site_id`` or ``locale_id`` belongs to all sites or locales.
     """
 
     space = models.ForeignKey(EmbeddingSpace, on_delete=models.CASCADE, related_name="documents")
@@ -74,10 +72,10 @@ class Document(models.Model):
     locale_id = models.IntegerField(null=True)
     path = models.CharField(max_length=255, blank=True)
     title = models.TextField()
+    # Not open to anonymous visitors when indexed. Retrieval checks again.
     is_restricted = models.BooleanField(default=False)
-    """Whether an anonymous visitor may not open it, as far as the index knows."""
+    # Of all the content that the chunks are built from.
     digest = models.CharField(max_length=64)
-    """Of everything that its chunks are made of."""
     updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -97,7 +95,7 @@ class Document(models.Model):
 class Chunk(models.Model):
     """A piece of a document that fits the embedding model, with its vector.
 
-    ``vector`` holds ``space.dimensions`` little-endian float32 numbers, of length 1 together.
+    ``vector`` holds ``space.dimensions`` little-endian float32 values, normalised to length 1.
     """
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="chunks")
@@ -105,8 +103,8 @@ class Chunk(models.Model):
     position = models.PositiveIntegerField()
     text = models.TextField()
     anchor = models.CharField(max_length=255, blank=True)
+    # Of the embedded text.
     digest = models.CharField(max_length=64)
-    """Of the text that was embedded."""
     vector = models.BinaryField()
     version = models.PositiveBigIntegerField()
 
@@ -120,7 +118,7 @@ class Chunk(models.Model):
 
 
 class RemovedChunk(models.Model):
-    """A chunk that is gone, for processes that still hold its vector."""
+    """A deleted chunk, recorded for processes that still hold its vector."""
 
     space = models.ForeignKey(EmbeddingSpace, on_delete=models.CASCADE, related_name="+")
     chunk_id = models.BigIntegerField()
@@ -136,9 +134,10 @@ class RemovedChunk(models.Model):
 
 
 class PendingUpdate(models.Model):
-    """An object whose documents are out of date: written with the change, gone once it is done.
+    """An object whose documents are out of date.
 
-    ``model`` is ``app_label.model_name``. With ``subtree``, everything beneath that page as well.
+    It is created when the object is saved, and deleted once the index is updated. ``model`` is
+    ``app_label.model_name``. With ``subtree``, the page's descendants are out of date as well.
     """
 
     model = models.CharField(max_length=201)
@@ -162,7 +161,7 @@ class PendingUpdate(models.Model):
 
 
 class Exclusion(models.Model):
-    """A page that editors left out of the answers, with or without everything beneath it."""
+    """A page that editors excluded from answers, with its descendants if ``subtree`` is set."""
 
     page_id = models.IntegerField(unique=True)
     subtree = models.BooleanField(default=False)
@@ -176,7 +175,7 @@ class Exclusion(models.Model):
 
 
 class IndexBuild(models.Model):
-    """One pass over the site that brings its index up to date, with its progress."""
+    """A build of the site's index, with its progress."""
 
     class Status(models.TextChoices):
         QUEUED = "queued", gettext_lazy("Waiting to start")
@@ -185,9 +184,9 @@ class IndexBuild(models.Model):
         FAILED = "failed", gettext_lazy("Failed")
 
     OPEN = (Status.QUEUED, Status.RUNNING)
-    # A running build says every few seconds that it is alive (index/heartbeat.py): one that has not
-    # been heard of for so long was killed. One that waits for its worker may wait for days.
-    SILENCE = timedelta(minutes=1)
+    # A running build updates heard_of_at every few seconds (index/heartbeat.py). After this long
+    # without an update it counts as killed. A queued build may wait for a worker for days.
+    HEARTBEAT_TIMEOUT = timedelta(minutes=1)
 
     space = models.ForeignKey(EmbeddingSpace, on_delete=models.SET_NULL, null=True)
     changed_only = models.BooleanField(default=False)
@@ -213,7 +212,7 @@ class IndexBuild(models.Model):
         ordering = ["-queued_at"]
         permissions = [("run_indexbuild", gettext_lazy("Can build the index"))]
         constraints = [
-            # One in all that waits or runs, whichever of the two it does.
+            # At most one build is queued or running.
             models.UniqueConstraint(
                 models.Value(1),
                 condition=Q(status__in=["queued", "running"]),
@@ -226,5 +225,5 @@ class IndexBuild(models.Model):
 
 
 def active_space() -> EmbeddingSpace | None:
-    """What answers: ``None`` where nothing has been indexed yet."""
+    """The space that searches use; ``None`` before the first build completes."""
     return EmbeddingSpace.objects.filter(is_active=True).first()

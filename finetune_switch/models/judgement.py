@@ -1,6 +1,4 @@
-"""What people think of answers: rows of their own, never edited, each judge for themselves."""
-
-from __future__ import annotations
+"""Grades and preferences. Each change adds a row; existing rows keep their values."""
 
 from typing import Any, Self
 
@@ -15,10 +13,11 @@ from .exchange import Exchange
 
 
 class Judgement(models.Model):
-    """One person's word on something, until they change their mind.
+    """Base class for one person's opinion of an answer or a comparison.
 
-    A change is a row of its own, which ``replaces`` the one before. Taking it back makes the one
-    before current again. ``was_blind`` says that the judge did not know who had answered.
+    A changed opinion is a new row, which ``replaces`` the previous one. Undoing it makes the
+    previous one current again. ``was_blind`` is set if the judge did not know which backend
+    answered.
     """
 
     judge = models.ForeignKey(
@@ -32,42 +31,44 @@ class Judgement(models.Model):
     )
     withdrawn_at = models.DateTimeField(null=True)
 
-    ABOUT = ""
-    """The field that names what is judged."""
-    VALUES: tuple[str, ...] = ()
-    """The fields that say what the judge thinks."""
+    SUBJECT_FIELD = ""
+    OPINION_FIELDS: tuple[str, ...] = ()
 
     class Meta:
         abstract = True
 
     @classmethod
-    def record(cls, about: Any, *, judge: Any, was_blind: bool, **values: Any) -> Self:
-        """What the judge thinks from now on; the values that are not given stay as they were."""
+    def record(cls, subject: Any, *, judge: Any, was_blind: bool, **values: Any) -> Self:
+        """Record the judge's opinion. Values not given are copied from the current one."""
         try:
-            return cls._replace(about, judge, was_blind, values)
+            return cls._replace(subject, judge, was_blind, values)
         except IntegrityError:
-            # From another window, at the same moment. There is something to replace now.
-            return cls._replace(about, judge, was_blind, values)
+            # The judge recorded one in another window at the same time. Replace that one.
+            return cls._replace(subject, judge, was_blind, values)
 
     @classmethod
     @transaction.atomic
-    def _replace(cls, about: Any, judge: Any, was_blind: bool, values: dict[str, Any]) -> Self:
-        before = cls._of(about, judge).select_for_update().first()
+    def _replace(cls, subject: Any, judge: Any, was_blind: bool, values: dict[str, Any]) -> Self:
+        before = cls._current(subject, judge).select_for_update().first()
         if before is not None:
-            kept = {name: getattr(before, name) for name in cls.VALUES}
+            kept = {name: getattr(before, name) for name in cls.OPINION_FIELDS}
             if kept == {**kept, **values}:
                 return before
             values = {**kept, **values}
             cls.objects.filter(pk=before.pk).update(is_current=False)  # type: ignore[attr-defined]
         return cls.objects.create(  # type: ignore[attr-defined]
-            **{cls.ABOUT: about}, judge=judge, was_blind=was_blind, replaces=before, **values
+            **{cls.SUBJECT_FIELD: subject},
+            judge=judge,
+            was_blind=was_blind,
+            replaces=before,
+            **values,
         )
 
     @classmethod
     @transaction.atomic
-    def undo(cls, about: Any, *, judge: Any) -> Self | None:
-        """Take the judge's latest word back; returns the one before, which holds again."""
-        latest = cls._of(about, judge).select_for_update().first()
+    def undo(cls, subject: Any, *, judge: Any) -> Self | None:
+        """Withdraw the judge's current opinion. Returns the previous one, now current again."""
+        latest = cls._current(subject, judge).select_for_update().first()
         if latest is None:
             return None
         rows = cls.objects  # type: ignore[attr-defined]
@@ -78,16 +79,16 @@ class Judgement(models.Model):
         return latest.replaces
 
     @classmethod
-    def _of(cls, about: Any, judge: Any) -> Any:
+    def _current(cls, subject: Any, judge: Any) -> Any:
         return cls.objects.filter(  # type: ignore[attr-defined]
-            **{cls.ABOUT: about}, judge=judge, is_current=True
+            **{cls.SUBJECT_FIELD: subject}, judge=judge, is_current=True
         )
 
 
 class Grade(Judgement):
-    """One person's verdict on one answer: is it right, and does it sound like us.
+    """One person's verdict on an answer: is it right, and does it sound like us.
 
-    ``correction`` is the answer as it should have been, kept for training.
+    ``correction`` is the corrected answer, kept for training.
     """
 
     class Value(models.TextChoices):
@@ -101,8 +102,8 @@ class Grade(Judgement):
         NEARLY = "nearly", gettext_lazy("Nearly")
         NO = "no", gettext_lazy("No")
 
-    ABOUT = "exchange"
-    VALUES = ("value", "tone", "note", "correction")
+    SUBJECT_FIELD = "exchange"
+    OPINION_FIELDS = ("value", "tone", "note", "correction")
 
     exchange = models.ForeignKey(Exchange, on_delete=models.CASCADE, related_name="grades")
     value = models.CharField(
@@ -130,15 +131,15 @@ class Grade(Judgement):
 
 
 class Preference(Judgement):
-    """Which answer of a comparison one person prefers: that of a column, or all, or none."""
+    """One person's preference in a comparison: one column, all or none."""
 
     class Outcome(models.TextChoices):
         COLUMN = "column", gettext_lazy("One is better")
         BOTH_GOOD = "both_good", gettext_lazy("Both good")
         BOTH_BAD = "both_bad", gettext_lazy("Both bad")
 
-    ABOUT = "comparison"
-    VALUES = ("outcome", "column")
+    SUBJECT_FIELD = "comparison"
+    OPINION_FIELDS = ("outcome", "column")
 
     comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="preferences")
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
@@ -162,7 +163,7 @@ class Preference(Judgement):
 
 
 class Reveal(models.Model):
-    """That somebody has seen who answered. Nobody can unsee it, so it is never taken back."""
+    """Records that somebody has seen which backends answered. Never withdrawn."""
 
     comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="reveals")
     judge = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")

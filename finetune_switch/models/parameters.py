@@ -1,11 +1,9 @@
-"""What may be set on a model, for each provider. What is not listed here is refused by name.
+"""The model parameters that each provider accepts. Others are rejected by name.
 
-The lists follow what litellm passes on unchanged: Ollama would silently ignore an unknown option,
-and litellm gives some of OpenAI's another meaning there (``frequency_penalty`` becomes
-``repeat_penalty``), so neither can be trusted to refuse one.
+The lists contain the parameters that litellm passes on unchanged. Ollama silently ignores unknown
+options, and litellm maps some of OpenAI's to a different one there (``frequency_penalty`` becomes
+``repeat_penalty``), so neither can be relied on to reject them.
 """
-
-from __future__ import annotations
 
 import math
 import re
@@ -24,8 +22,6 @@ _DURATION = re.compile(r"-?\d+(\.\d+)?(ms|s|m|h)?")
 
 @dataclass(frozen=True)
 class Parameter:
-    """One setting of a model: its type, its bounds and what it does in plain words."""
-
     name: str
     kind: type
     label: str | Promise
@@ -34,7 +30,7 @@ class Parameter:
     maximum: float | None = None
 
     def clean(self, value: Any) -> Any:
-        """The value in its own type. Raises ``ValidationError`` that names it and the bounds."""
+        """Convert the value to the parameter's type. Raises ``ValidationError``."""
         if self.name == "stop":
             items = [value] if isinstance(value, str) else value
             if not isinstance(items, list) or not all(isinstance(i, str) and i for i in items):
@@ -103,7 +99,7 @@ PARAMETERS: Mapping[str, Parameter] = {
             "top_p",
             float,
             gettext_lazy("Top p"),
-            gettext_lazy("Only the likeliest words up to this share are considered."),
+            gettext_lazy("Only the most likely words up to this total probability are considered."),
             0,
             1,
         ),
@@ -164,14 +160,13 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 
 
 def allowed_parameters(provider: str) -> tuple[str, ...]:
-    """Names of the parameters that a provider takes."""
     return ALLOWED.get(provider, _COMMON)
 
 
 def clean_parameters(provider: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters in their own types, checked against what the provider takes.
+    """Validate parameters for a provider and convert them to their types.
 
-    Raises ``ValidationError`` with one sentence for each value that cannot be passed on.
+    Raises ``ValidationError`` with one message for each invalid value.
     """
     if not isinstance(values, Mapping):
         raise ValidationError(_("Parameters must be names with values."))
@@ -197,17 +192,7 @@ def clean_parameters(provider: str, values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def is_cloud_model(provider: str, model_name: str) -> bool:
-    """Whether Ollama would send the question to its own cloud instead of answering it itself."""
+    """Whether Ollama would run this model in its own cloud instead of on the server."""
     return provider in ("ollama", "ollama_chat") and model_name.lower().endswith(
         (":cloud", "-cloud")
     )
-
-
-__all__ = [
-    "PARAMETERS",
-    "REASONING_LEVELS",
-    "Parameter",
-    "allowed_parameters",
-    "clean_parameters",
-    "is_cloud_model",
-]

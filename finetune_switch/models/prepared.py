@@ -1,4 +1,4 @@
-"""Answers that people have prepared, which are given without asking a model."""
+"""Answers written by people, given without asking a model."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 from wagtail.models import Locale, RevisionMixin, Site
 
-# Measured with the embedded model: docs/prepared.md says what it lets through.
+# Measured with the embedded model; docs/prepared.md has the numbers.
 DEFAULT_THRESHOLD = 0.85
 
 
 class PreparedAnswerQuerySet(models.QuerySet["PreparedAnswer"]):
     def overdue(self) -> PreparedAnswerQuerySet:
-        """In use past the day on which somebody wanted to look at them again."""
+        """Answers in use whose review date has passed."""
         return self.filter(is_on=True, review_on__lt=today())
 
 
 class PreparedAnswer(RevisionMixin, models.Model):
-    """What is answered to some questions from now on, in one language, without asking a model.
+    """An answer to certain questions in one language, given without asking a model.
 
-    A correction is for a question that a model got wrong; a fixed reply is for what no model
-    should answer, and is looked for first. ``examples`` has a question on each line; one that is
-    like them is answered. ``words`` has a word or phrase on each line; a question with one of them
-    is answered whatever else it says. ``page_id`` is the primary key of the page that is linked; no
-    foreign key leads there, so that a page can go.
+    A correction is for questions that a model got wrong. A fixed reply is for questions that no
+    model should answer, and takes precedence. ``examples`` has one question per line; similar
+    questions match. ``words`` has one word or phrase per line; any question that contains one of
+    them matches. ``page_id`` is the primary key of the linked page, not a foreign key, so that the
+    page can be deleted.
 
-    ``vectors`` holds those of the examples, one after the other, as float32, and
-    ``embedding_model`` says in words what they were made by: vectors of two models are never
-    compared. ``baseline_similarity`` is the cosine of questions that have nothing in common.
+    ``vectors`` holds the vectors of the examples as concatenated float32 values, and
+    ``embedding_model`` identifies the model that made them: vectors of two models are never
+    compared. ``baseline_similarity`` is the cosine similarity of unrelated questions.
     """
 
     class Kind(models.TextChoices):
         CORRECTION = "correction", gettext_lazy("Corrected answer")
         FIXED = "fixed", gettext_lazy("Fixed reply")
 
-    # What a revision needs not keep: it is made of the rest.
+    # Computed from the other fields, so not stored in revisions.
     DERIVED = ("vectors", "embedding_model", "baseline_similarity")
 
     kind = models.CharField(
@@ -51,14 +51,14 @@ class PreparedAnswer(RevisionMixin, models.Model):
         gettext_lazy("questions"),
         blank=True,
         help_text=gettext_lazy(
-            "One on each line. A question that is like one of them gets this answer."
+            "One on each line. A question similar to one of them gets this answer."
         ),
     )
     threshold = models.FloatField(
-        gettext_lazy("likeness"),
+        gettext_lazy("minimum similarity"),
         default=DEFAULT_THRESHOLD,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text=gettext_lazy("From 0 to 1: how like one of them a question has to be."),
+        help_text=gettext_lazy("From 0 to 1: how similar a question must be to one of them."),
     )
     words = models.TextField(
         gettext_lazy("words"),
@@ -87,7 +87,7 @@ class PreparedAnswer(RevisionMixin, models.Model):
         gettext_lazy("review on"),
         null=True,
         blank=True,
-        help_text=gettext_lazy("The day on which somebody should see whether it is still right."),
+        help_text=gettext_lazy("The day on which somebody should check that it is still right."),
     )
     embedding_model = models.CharField(max_length=400, blank=True, editable=False)
     vectors = models.BinaryField(null=True, editable=False)
@@ -112,8 +112,8 @@ class PreparedAnswer(RevisionMixin, models.Model):
 
     objects = PreparedAnswerQuerySet.as_manager()
 
+    # The examples that ``vectors`` were computed from, if that was on this instance.
     embedded_examples: str | None = None
-    """The examples that ``vectors`` were made of, where that was just now."""
 
     class Meta:
         verbose_name = gettext_lazy("prepared answer")
@@ -128,12 +128,10 @@ class PreparedAnswer(RevisionMixin, models.Model):
 
     @property
     def questions(self) -> list[str]:
-        """The examples, one by one."""
         return split_lines(self.examples)
 
     @property
     def phrases(self) -> list[str]:
-        """The words and phrases, one by one."""
         return split_lines(self.words)
 
     @property
@@ -146,10 +144,10 @@ class PreparedAnswer(RevisionMixin, models.Model):
 
 
 def split_lines(text: str) -> list[str]:
-    """What stands on the lines of a text, each once, without blank ones."""
+    """The distinct non-blank lines, with whitespace collapsed."""
     return list(dict.fromkeys(filter(None, (" ".join(line.split()) for line in text.splitlines()))))
 
 
 def today() -> date:
-    # localdate() refuses the times of a project with USE_TZ = False.
+    # localdate() fails for the naive times of a project with USE_TZ = False.
     return timezone.localdate() if settings.USE_TZ else timezone.now().date()

@@ -1,4 +1,4 @@
-"""Which chat backend answers on a site."""
+"""The site setting that selects the active chat backend."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ SWITCH_ACTION = "finetune_switch.switch"
 
 
 class Switch(BaseSiteSetting):
-    """The switch of one Wagtail site, with how its pages are searched for an answer.
+    """The active chat backend of a site, and its settings for retrieval and visitors.
 
-    ``active`` and ``previous`` change through :meth:`activate` and :meth:`back` alone. An ordinary
-    ``save()`` leaves them as they are in the database, so that a settings form which was open
-    while a colleague switched cannot switch back.
+    ``active`` and ``previous`` only change through :meth:`activate` and :meth:`back`. ``save()``
+    leaves them out, so that a settings form opened before somebody switched does not undo it.
     """
 
-    GUARDED = ("active", "previous", "switched_at", "switched_by")
+    SWITCHED_FIELDS = ("active", "previous", "switched_at", "switched_by")
 
     active = models.ForeignKey(
         ChatBackend,
@@ -76,8 +75,8 @@ class Switch(BaseSiteSetting):
         default=0.25,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text=gettext_lazy(
-            "From 0 to 1. Passages less like the question than this are not used; "
-            "where none is left, no model is asked."
+            "From 0 to 1. Passages less similar to the question are not used. If none is "
+            "left, no model is asked."
         ),
     )
     nothing_found = models.JSONField(
@@ -90,7 +89,7 @@ class Switch(BaseSiteSetting):
         gettext_lazy("answer visitors"),
         default=True,
         help_text=gettext_lazy(
-            "Untick it to stop all answers to visitors at once. Search goes on."
+            "Untick this to stop all answers to visitors at once. Search keeps working."
         ),
     )
     notice = models.JSONField(
@@ -110,10 +109,10 @@ class Switch(BaseSiteSetting):
 
     @classmethod
     def for_question(cls, site: Site | None) -> Switch:
-        """The switch that a question asked on this site obeys. One query; writes nothing.
+        """The switch for a question on this site, in one query and without writing.
 
-        Without a site it is the default site's, which comes with it. A site without a row yet gets
-        an unsaved switch, which means the extractive backend.
+        Without a site, the default site's switch, with the site loaded. A site without a row gets
+        an unsaved switch, whose backend is the extractive one.
         """
         switches = cls.objects.select_related("active")
         if site is None:
@@ -126,16 +125,16 @@ class Switch(BaseSiteSetting):
 
     @property
     def site_or_none(self) -> Site | None:
-        """Its site; ``None`` in a project that has not made one yet."""
+        """The site; ``None`` in a project without sites."""
         return self.site if self.site_id else None
 
     @property
     def backend(self) -> ChatBackend:
-        """What answers: the active backend, or the extractive one where none was chosen."""
+        """The active backend, or the extractive one if none is selected."""
         return self.active or ChatBackend.extractive()
 
     def nothing_found_text(self, locale: str | None = None) -> str:
-        """What to say in this language when the pages hold no answer."""
+        """The reply in this language if the pages hold no answer."""
         language = locale or get_language() or settings.LANGUAGE_CODE
         if text := self.text_in(self.nothing_found, language):
             return text
@@ -144,29 +143,28 @@ class Switch(BaseSiteSetting):
 
     @staticmethod
     def text_in(texts: dict[str, str] | None, language: str) -> str:
-        """The text for this language, or for the one that it is a variant of; empty if none is."""
+        """The text for this language code, or for its base language; empty without either."""
         texts = texts or {}
         return texts.get(language) or texts.get(language.split("-")[0]) or ""
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save everything but the choice of backend, which has verbs of its own."""
         if self.pk and not self._state.adding and kwargs.get("update_fields") is None:
             kwargs["update_fields"] = [
                 field.attname
                 for field in self._meta.concrete_fields
-                if not field.primary_key and field.name not in self.GUARDED
+                if not field.primary_key and field.name not in self.SWITCHED_FIELDS
             ]
         super().save(*args, **kwargs)
 
     def activate(
         self, new: ChatBackend, *, expected: int | None, user: Any = None
     ) -> ChatBackend | None:
-        """Make ``new`` the active backend if ``expected`` still is; returns the one before it.
+        """Make ``new`` the active backend if ``expected`` still is. Returns the previous one.
 
         ``expected`` is the primary key of the backend that the caller believes to be active, or
-        ``None``. Raises :class:`SwitchConflict` where another one is by now, and
-        ``ValidationError`` where ``new`` cannot be asked at all. No permission is checked here:
-        the views do that, and whoever has a shell may switch. ``user`` is who is recorded.
+        ``None``. Raises :class:`SwitchConflict` if another one is active, and ``ValidationError``
+        if ``new`` cannot answer at all. Callers check permissions. ``user`` is recorded and
+        logged.
         """
         return self._change(new, expected=expected, user=user)
 
@@ -178,16 +176,17 @@ class Switch(BaseSiteSetting):
         if new.pk == expected:
             self.refresh_from_db()
             if self.active_id != expected:
-                raise SwitchConflict(self._conflict_sentence())
+                raise SwitchConflict(self._conflict_message())
             raise ValidationError(_("“%s” is active already.") % new)
-        before = ChatBackend.objects.before(expected)
+        before = ChatBackend.objects.answering(expected)
         with transaction.atomic():
             changed = (
                 type(self)
                 .objects.filter(pk=self.pk, active_id=expected, **unchanged)
                 .update(
                     active=new,
-                    # The extractive one, chosen where it answered already, came after nothing.
+                    # Selecting the extractive backend explicitly where it was the default
+                    # leaves nothing to switch back to.
                     previous=None if before == new else before,
                     switched_at=timezone.now(),
                     switched_by=user if getattr(user, "pk", None) else None,
@@ -195,7 +194,7 @@ class Switch(BaseSiteSetting):
             )
             self.refresh_from_db()
             if not changed:
-                raise SwitchConflict(self._conflict_sentence())
+                raise SwitchConflict(self._conflict_message())
             log(
                 instance=self,
                 action=SWITCH_ACTION,
@@ -214,19 +213,19 @@ class Switch(BaseSiteSetting):
     ) -> ChatBackend | None:
         """Swap the active and the previous backend.
 
-        ``to`` is the primary key of the backend that the caller believes to be the previous one,
-        where that is known: after two turns ``expected`` may be active again, and another one the
-        previous.
+        ``to`` is the primary key of the backend that the caller believes to be the previous one.
+        It detects that others have switched twice since: ``expected`` is then active again, with
+        another previous backend.
         """
         if self.previous is None:
             raise ValidationError(_("There is no backend to switch back to."))
         if to is not None and to != self.previous_id:
-            raise SwitchConflict(self._conflict_sentence())
+            raise SwitchConflict(self._conflict_message())
         return self._change(
             self.previous, expected=expected, user=user, previous_id=self.previous_id
         )
 
-    def _conflict_sentence(self) -> str:
+    def _conflict_message(self) -> str:
         return _(
             "Nothing was changed: %(who)s switched to “%(backend)s” while this page was open. "
             "Look again, and switch if you still want to."

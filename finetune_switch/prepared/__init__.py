@@ -1,1 +1,1 @@
-"""Prepared answers: what people wrote in place of a model, and when it is given."""
+"""Prepared answers: answers written by people, and the questions that get them."""

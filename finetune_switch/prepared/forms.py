@@ -1,8 +1,5 @@
-"""What the edit screen of a prepared answer consists of."""
+"""The form and panels of a prepared answer."""
 
-from __future__ import annotations
-
-import logging
 from typing import Any
 
 from django import forms
@@ -25,21 +22,16 @@ from wagtail.models import Locale
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_model
 from finetune_switch.admin.widgets import admin_css
-from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import PreparedAnswer
 from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
 from finetune_switch.models.prepared import split_lines
 
-from .similarity import embed_examples
-
-logger = logging.getLogger("finetune_switch.prepared")
+from .similarity import embed_before_save
 
 MOST_LINES = 200
 
 
 class PreparedAnswerForm(WagtailAdminModelForm):
-    """Something that questions are recognised by, and what is said to them."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance._state.adding and self.instance.created_by_id is None:
@@ -51,7 +43,8 @@ class PreparedAnswerForm(WagtailAdminModelForm):
                 required=False,
                 widget=AdminPageChooser,
                 help_text=_(
-                    "The answer links it. Who may not open it now is not given this answer."
+                    "The answer links to this page. Visitors who may not open it do not "
+                    "get this answer."
                 ),
                 error_messages={
                     "invalid_choice": _("The page is no longer there. Choose another one.")
@@ -95,16 +88,13 @@ class PreparedAnswerForm(WagtailAdminModelForm):
 
     def _post_clean(self) -> None:
         super()._post_clean()
-        # Here, and not while it is saved: no transaction waits for a model on a server.
+        # Before the transaction of saving it, which would wait for a model server.
         if not self.errors:
-            try:
-                embed_examples(self.instance)
-            except EmbeddingError as error:
-                logger.warning("A prepared answer has no vectors of its examples: %s", error)
+            embed_before_save(self.instance)
 
 
 class SimilarityPanel(Panel):
-    """Shows which of the questions that were really asked would get this answer."""
+    """Shows which recorded questions would get this answer."""
 
     class BoundPanel(Panel.BoundPanel):
         template_name = "finetune_switch/prepared/panels/similarity.html"

@@ -1,13 +1,10 @@
-"""A question → the answer that people prepared for it, if there is one."""
-
-from __future__ import annotations
+"""Find the prepared answer to a question."""
 
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 from django.db.models import Q
 from wagtail.models import Site
@@ -21,53 +18,24 @@ from finetune_switch.search.retrieval import locales_for
 from finetune_switch.text.citations import parse_citations
 from finetune_switch.text.words import words
 
-from .similarity import similarity
+from .similarity import Row, similarity
 
 Kind = PreparedAnswer.Kind
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
-# Thai, Lao, Burmese, Japanese and Chinese put no space between words.
+# Thai, Lao, Burmese, Japanese and Chinese are written without spaces between words.
 _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
 class PreparedReply:
-    """The prepared answer that is given, as this asker reads it."""
+    """A prepared answer that this asker may read."""
 
     prepared_answer_id: int
     kind: str
     text: str
     passages: list[Passage]
-    """The page that it links, if any: the one passage that it cites."""
-
-
-class _Row(NamedTuple):
-    pk: int
-    kind: str
-    words: str
-    threshold: float
-    answer: str
-    page_id: int | None
-    locale_id: int
-    language: str
-    embedding_model: str
-    baseline_similarity: float
-    vectors: bytes
-
-
-_COLUMNS = (
-    "pk",
-    "kind",
-    "words",
-    "threshold",
-    "answer",
-    "page_id",
-    "locale_id",
-    "locale__language_code",
-    "embedding_model",
-    "baseline_similarity",
-    "vectors",
-)
+    """The linked page as the only passage; empty without one."""
 
 
 def find_prepared(
@@ -75,12 +43,12 @@ def find_prepared(
 ) -> PreparedReply | None:
     """The prepared answer to this question, on this site and in this language, if there is one.
 
-    Fixed replies are looked for before corrections; of each kind, first by words, then by
-    similarity, the likest first. One whose page this asker may not open now is not for them. One
-    query where nothing was prepared.
+    Fixed replies come before corrections; within each kind, matches by words come before those by
+    similarity, most similar first. Answers whose page this asker may not open are skipped. One
+    query where there are no prepared answers.
     """
     in_use = PreparedAnswer.objects.filter(Q(site=site) | Q(site__isnull=True), is_on=True)
-    rows = map(_Row._make, in_use.values_list(*_COLUMNS))
+    rows = map(Row._make, in_use.values_list(*Row._fields))
     every = [row._replace(vectors=bytes(row.vectors or b"")) for row in rows]
     for row in _fitting(question, _in_language(every, locale)):
         if row.page_id is None:
@@ -100,9 +68,9 @@ def find_prepared(
     return None
 
 
-def _fitting(question: str, rows: Sequence[_Row]) -> Iterator[_Row]:
-    """What answers the question, best first."""
-    # Made when it is needed: a model on a server may have to be asked for a vector.
+def _fitting(question: str, rows: Sequence[Row]) -> Iterator[Row]:
+    """The answers that match the question, best first."""
+    # Lazy, because the vector may need a request to a model server.
     alike = cache(lambda: similarity(question, rows))
     asked = plain(question)
     for kind in (Kind.FIXED, Kind.CORRECTION):
@@ -114,7 +82,7 @@ def _fitting(question: str, rows: Sequence[_Row]) -> Iterator[_Row]:
 
 
 def has_phrase(asked: str, phrases: Sequence[str]) -> bool:
-    """Whether one of the phrases stands in a :func:`plain` text, word for word."""
+    """Whether a :func:`plain` text contains one of the phrases as whole words."""
     return any(_stands_in(asked, plain(phrase)) for phrase in phrases)
 
 
@@ -127,13 +95,13 @@ def _stands_in(text: str, phrase: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """The words of a text with one space between them, without case, accents and punctuation."""
+    """The lower-case words of a text, joined by spaces, without accents or punctuation."""
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
     return " ".join(words(bare))
 
 
-def _in_language(rows: list[_Row], locale: str) -> list[_Row]:
-    if not locale or all(row.language == locale for row in rows):
+def _in_language(rows: list[Row], locale: str) -> list[Row]:
+    if not locale or all(row.locale__language_code == locale for row in rows):
         return rows
     ids = locales_for(locale)
     return rows if ids is None else [row for row in rows if row.locale_id in ids]

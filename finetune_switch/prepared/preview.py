@@ -1,6 +1,4 @@
-"""Which of the questions that were really asked a prepared answer would be given to."""
-
-from __future__ import annotations
+"""The recorded questions that would get a prepared answer."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,16 +9,16 @@ from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import Exchange, Origin, PreparedAnswer, Question
 
 from .matching import has_phrase, plain
-from .similarity import embed_texts, scaled
+from .similarity import similarities
 
-# Of each kind. A model on a server embeds so many in a call or a few.
+# Of each kind. The vectors of both fit into the cache that keeps them.
 LATEST = 500
 SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question with its similarity, at most 1, to the likest example."""
+    """A question with its similarity, at most 1, to the most similar example."""
 
     text: str
     similarity: float
@@ -29,7 +27,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Preview:
-    """What is nearest to the line, likest first, and how many there are on either side of it."""
+    """The questions nearest to the threshold on both sides, most similar first, and counts."""
 
     given: list[Candidate]
     not_given: list[Candidate]
@@ -39,16 +37,16 @@ class Preview:
 
     @property
     def further(self) -> int:
-        """How many would get it and are not shown."""
+        """How many questions would get the answer and are not shown."""
         return self.given_count - len(self.given)
 
 
 def preview(prepared: PreparedAnswer, *, with_visitors: bool) -> Preview:
-    """For a prepared answer that need not be saved: its examples, words and threshold as they are.
+    """The preview of a prepared answer, which may be unsaved.
 
-    The questions are the saved ones and, ``with_visitors``, those that visitors asked last on its
-    site and in its language, as far as they are recorded. What cannot be compared is said in
-    ``problem``.
+    Compares it with the latest saved questions and, ``with_visitors``, with the latest recorded
+    questions of visitors on its site and in its language. ``problem`` says why similarity is
+    missing, if it is.
     """
     own = {plain(question) for question in prepared.questions}
     every = [*(_visitors(prepared) if with_visitors else ()), *_saved()]
@@ -57,13 +55,9 @@ def preview(prepared: PreparedAnswer, *, with_visitors: bool) -> Preview:
     scores = [-1.0] * len(asked)
     if asked and prepared.questions:
         try:
-            made = embed_texts([*prepared.questions, *asked])
+            scores = similarities(asked, prepared.questions)
         except EmbeddingError:
             problem = _("The embedding model did not answer, so only words were looked for.")
-        else:
-            count = len(prepared.questions)
-            best = (made.vectors[count:] @ made.vectors[:count].T).max(axis=1)
-            scores = scaled(best, made.baseline_similarity).tolist()
     found = sorted(
         (
             Candidate(text, score, has_phrase(plain(text), phrases))
@@ -90,6 +84,6 @@ def _saved() -> Iterable[str]:
 
 
 def _each_once(texts: Sequence[str]) -> list[str]:
-    """As it was asked last, whatever its punctuation."""
-    # A question of signs alone has no vector.
+    """The newest text of those with the same words."""
+    # A question without words has no vector.
     return list({words: text for text in reversed(texts) if (words := plain(text))}.values())

@@ -1,7 +1,7 @@
-"""How like the questions of a prepared answer another question is.
+"""The similarity of a question to the examples of prepared answers.
 
-A similarity is 1 for the same words and 0 for questions that have nothing in common, whichever
-model made the vectors. The cosine alone is no measure: some models give any two questions of one
+A similarity is 1 for the same words and 0 for unrelated questions, whichever model made the
+vectors. The cosine alone does not compare between models: some give any two questions of one
 language 0.7 and more.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import EmbeddingSpace, PreparedAnswer
 from finetune_switch.models.index import active_space
+from finetune_switch.search.vectors import vectors_of
 
 if TYPE_CHECKING:
     from finetune_switch.backends.embeddings.base import Vectors
@@ -40,33 +41,20 @@ UNRELATED = (
 MOST_UNLIKENESS = 0.95
 
 
-class Embedded(Protocol):
-    """What has the vectors of its examples, one after the other, as little-endian float32."""
-
-    @property
-    def pk(self) -> int: ...
-    @property
-    def embedding_model(self) -> str: ...
-    @property
-    def vectors(self) -> bytes: ...
-    @property
-    def baseline_similarity(self) -> float: ...
-
-
 class Made(NamedTuple):
-    """Vectors of texts, of shape ``(texts, dimensions)``, and what has to be known of them."""
+    """Vectors of texts, of shape ``(texts, dimensions)``, with their model and baseline."""
 
     vectors: Vectors
     model: str
-    """In words, the space that questions are searched in."""
+    """The name of the embedding space."""
     baseline_similarity: float
-    """The mean cosine of questions that have nothing in common."""
+    """The mean cosine of unrelated questions."""
 
 
 def embed_examples(prepared: PreparedAnswer) -> None:
-    """Make the vectors of its examples, without saving it.
+    """Set the vectors of its examples, without saving it.
 
-    Raises :class:`~finetune_switch.exceptions.EmbeddingError`; it has none then.
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError`; it has no vectors then.
     """
     prepared.vectors, prepared.embedding_model = None, ""
     if questions := prepared.questions:
@@ -80,7 +68,7 @@ def embed_examples(prepared: PreparedAnswer) -> None:
 
 
 def embed_texts(texts: Sequence[str]) -> Made:
-    """The vectors of texts, by the model that questions are searched by.
+    """The vectors of texts, made by the model of the index.
 
     Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
     """
@@ -93,46 +81,69 @@ def embed_texts(texts: Sequence[str]) -> Made:
     )
 
 
+def similarities(questions: Sequence[str], examples: Sequence[str]) -> list[float]:
+    """The similarity of each question to its most similar example; -1 without a vector.
+
+    The vectors that a server made are kept, so that the next call costs only those of new texts.
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
+    """
+    import numpy as np
+
+    vectors = vectors_of([*questions, *examples, *UNRELATED])
+    known = [vectors[example] for example in examples if example in vectors]
+    if not known:
+        return [-1.0] * len(questions)
+    held = np.stack(known)
+    baseline = baseline_similarity_of(np.stack([vectors[text] for text in UNRELATED]))
+    return [
+        float(scaled((held @ vectors[text]).max(), baseline)) if text in vectors else -1.0
+        for text in questions
+    ]
+
+
 def baseline_similarity_of(vectors: Vectors) -> float:
-    """The mean cosine of each two of these; from 0 to just below 1."""
+    """The mean cosine of all pairs, clipped to the range from 0 to just below 1."""
     count = len(vectors)
     mean = (float((vectors @ vectors.T).sum()) - count) / (count * (count - 1))
     return min(max(mean, 0.0), MOST_UNLIKENESS)
 
 
 def scaled(cosine: Any, baseline_similarity: float) -> Any:
-    """A cosine, or an array of them, as a similarity."""
+    """Convert a cosine, or an array of them, to a similarity."""
     return (cosine - baseline_similarity) / (1 - baseline_similarity)
 
 
 def embed_before_save(prepared: PreparedAnswer) -> None:
-    """Keep the vectors in step with the examples, whoever saves them.
+    """Embed the examples of an answer that is about to be saved.
 
-    A form has made them already, outside of its transaction. Where the model does not answer, the
-    answer is saved without: the list of prepared answers says so.
+    The form has done so already, outside of its transaction. Where the model does not answer, the
+    prepared answer is saved without vectors, and the list says so.
     """
     if prepared.embedded_examples == prepared.examples:
         return
+    _embed_or_warn(prepared)
+
+
+def _embed_or_warn(prepared: PreparedAnswer) -> bool:
     try:
         embed_examples(prepared)
     except EmbeddingError as error:
         logger.warning("A prepared answer has no vectors of its examples: %s", error)
+        return False
+    return True
 
 
 def renew_vectors() -> int:
-    """Make the vectors anew that are missing, or were made by another model than the index's.
+    """Embed the examples whose vectors are missing or come from another model than the index's.
 
-    Returns how many prepared answers are left without. One that is edited meanwhile stays as it is.
+    Returns how many are left without vectors. Answers that are edited meanwhile are skipped.
     """
     left = 0
     name = current_model_name()
     for prepared in PreparedAnswer.objects.exclude(examples="").defer("answer", "words"):
         if not is_stale(prepared, name):
             continue
-        try:
-            embed_examples(prepared)
-        except EmbeddingError as error:
-            logger.warning("A prepared answer has no vectors of its examples: %s", error)
+        if not _embed_or_warn(prepared):
             left += 1
             continue
         PreparedAnswer.objects.filter(pk=prepared.pk, examples=prepared.examples).update(
@@ -144,12 +155,12 @@ def renew_vectors() -> int:
 
 
 def is_stale(prepared: PreparedAnswer, name: str) -> bool:
-    """Whether it has examples that no question is compared with, by the model of this name."""
+    """Whether its examples have no vectors of the model with this name."""
     return bool(prepared.questions) and (not prepared.vectors or prepared.embedding_model != name)
 
 
 def current_model_name() -> str:
-    """In words, what questions are embedded by; empty where its server does not say.
+    """The name of the model that embeds questions; empty where its server does not respond.
 
     One query and, where nothing was indexed yet, a model on a server may be asked for a vector.
     """
@@ -161,10 +172,26 @@ def current_model_name() -> str:
         return ""
 
 
-def similarity(question: str, rows: Iterable[Embedded]) -> dict[int, float]:
-    """How like the likest example of each of these the question is, by primary key.
+class Row(NamedTuple):
+    """What is read of a prepared answer. ``vectors`` are those of its examples."""
 
-    What was embedded by another model is left out. Empty where the question cannot be embedded.
+    pk: int
+    kind: str
+    words: str
+    threshold: float
+    answer: str
+    page_id: int | None
+    locale_id: int
+    locale__language_code: str
+    embedding_model: str
+    baseline_similarity: float
+    vectors: bytes
+
+
+def similarity(question: str, rows: Iterable[Row]) -> dict[int, float]:
+    """The similarity of the question to the best example of each row, by primary key.
+
+    Rows embedded by another model are left out. Empty where the question cannot be embedded.
     """
     rows = [row for row in rows if row.vectors]
     if not rows:

@@ -1,6 +1,4 @@
-"""The list of prepared answers, their forms, and what came of their questions."""
-
-from __future__ import annotations
+"""The list of prepared answers, their forms and versions, and the preview."""
 
 import uuid
 from datetime import timedelta
@@ -8,7 +6,6 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -26,9 +23,10 @@ from wagtail.models import Locale, Site
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_id_of
 from finetune_switch.admin import permissions
-from finetune_switch.admin.widgets import admin_css
-from finetune_switch.models import Exchange, PreparedAnswer
-from finetune_switch.models.exchange import passages_of
+from finetune_switch.admin.filters import radio_filter
+from finetune_switch.admin.listings import WIDE
+from finetune_switch.admin.mixins import AdminCSSMixin, PermissionFunctionMixin
+from finetune_switch.models import Comparison, Exchange, Origin, PreparedAnswer
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, PreparedAnswerQuerySet, today
 from finetune_switch.search.readers import QuestionReader, Reader
 from finetune_switch.text.citations import CITATION
@@ -40,12 +38,6 @@ HALF_A_YEAR = timedelta(days=182)
 
 
 class PreparedFilterSet(WagtailFilterSet):
-    kind = django_filters.ChoiceFilter(
-        label=gettext_lazy("Kind"),
-        choices=PreparedAnswer.Kind.choices,
-        widget=forms.RadioSelect,
-        empty_label=gettext_lazy("All"),
-    )
     locale = django_filters.ModelChoiceFilter(
         label=gettext_lazy("Language"),
         queryset=Locale.objects.all(),
@@ -58,21 +50,19 @@ class PreparedFilterSet(WagtailFilterSet):
         widget=forms.RadioSelect,
         empty_label=gettext_lazy("All"),
     )
-    state = django_filters.ChoiceFilter(
-        label=gettext_lazy("State"),
-        choices=[
+    state = radio_filter(
+        gettext_lazy("State"),
+        [
             ("on", gettext_lazy("In use")),
             ("off", gettext_lazy("Not in use")),
             ("overdue", gettext_lazy("To be reviewed")),
         ],
-        method="in_state",
-        widget=forms.RadioSelect,
-        empty_label=gettext_lazy("All"),
+        "in_state",
     )
 
     class Meta:
         model = PreparedAnswer
-        fields: list[str] = []
+        fields = ["kind"]
 
     def in_state(
         self, found: PreparedAnswerQuerySet, name: str, value: str
@@ -82,25 +72,16 @@ class PreparedFilterSet(WagtailFilterSet):
         return found.filter(is_on=value == "on")
 
 
-class KindColumn(Column):
-    def get_value(self, instance: PreparedAnswer) -> str:
-        return instance.get_kind_display()
-
-
-class SiteColumn(Column):
-    def get_value(self, instance: PreparedAnswer) -> str:
-        return site_name(instance.site) if instance.site else _("All sites")
+def site_of(prepared: PreparedAnswer) -> str:
+    return site_name(prepared.site) if prepared.site else _("All sites")
 
 
 class ReviewColumn(DateColumn):
     cell_template_name = "finetune_switch/prepared/review.html"
 
-    def get_value(self, instance: PreparedAnswer) -> Any:
-        return instance.review_on
-
 
 class PreparedStateColumn(Column):
-    """Whether it is given, and what hinders it."""
+    """Whether it is in use, and what prevents that."""
 
     cell_template_name = "finetune_switch/prepared/state.html"
 
@@ -108,22 +89,18 @@ class PreparedStateColumn(Column):
         return _("In use") if instance.is_on else _("Not in use")
 
 
-class PreparedIndexView(generic.IndexView):
+class PreparedIndexView(AdminCSSMixin, generic.IndexView):
     list_display = [
         "__str__",
-        KindColumn("kind", label=gettext_lazy("Kind"), sort_key="kind", classname="finetune-wide"),
-        Column("locale", label=gettext_lazy("Language"), classname="finetune-wide"),
-        SiteColumn("site", label=gettext_lazy("Site"), classname="finetune-wide"),
-        ReviewColumn("review_on", label=gettext_lazy("Review on"), sort_key="review_on"),
         Column(
-            "times_given",
-            label=gettext_lazy("Given"),
-            sort_key="times_given",
-            classname="finetune-wide",
+            "kind", label=gettext_lazy("Kind"), accessor="get_kind_display", sort_key="kind", **WIDE
         ),
+        Column("locale", label=gettext_lazy("Language"), **WIDE),
+        Column("site", label=gettext_lazy("Site"), accessor=site_of, **WIDE),
+        ReviewColumn("review_on", label=gettext_lazy("Review on"), sort_key="review_on"),
+        Column("times_given", label=gettext_lazy("Given"), sort_key="times_given", **WIDE),
         PreparedStateColumn("is_on", label=gettext_lazy("State"), sort_key="is_on"),
     ]
-    search_fields = ["examples", "words", "answer"]
     filterset_class = PreparedFilterSet
     default_ordering = "-created_at"
 
@@ -137,12 +114,11 @@ class PreparedIndexView(generic.IndexView):
         name = current_model_name() if any(row.examples for row in rows) else ""
         for row in rows:
             row.is_stale = is_stale(row, name)
-        context["media"] += admin_css()
         return context
 
 
 class PreparedFormMixin:
-    """Each save is a revision, and goes to the log."""
+    """Save a revision and a log entry with each change."""
 
     request: HttpRequest
     form: Any
@@ -176,7 +152,11 @@ class PreparedFormMixin:
 
 
 class PreparedCreateView(PreparedFormMixin, generic.CreateView):
-    """A new one; with ``?exchange=<uuid>`` it begins as what was answered to that question."""
+    """The form for a new answer.
+
+    With ``?exchange=<uuid>`` it begins with that question and, where the user may read it, with
+    what was answered.
+    """
 
     log_action = "wagtail.create"
 
@@ -186,7 +166,10 @@ class PreparedCreateView(PreparedFormMixin, generic.CreateView):
             pk = uuid.UUID(self.request.GET.get("exchange", ""))
         except ValueError:
             return None
-        return Exchange.objects.select_related("site").filter(pk=pk).first()
+        exchange = Exchange.objects.select_related("site").filter(pk=pk).first()
+        if exchange is None or not permissions.may_see_exchange(self.request.user, exchange):
+            return None
+        return exchange
 
     @property
     def submit_button_label(self) -> str:
@@ -213,16 +196,25 @@ class PreparedCreateView(PreparedFormMixin, generic.CreateView):
         initial["site"] = exchange.site
         if (locale := _locale_of(exchange)) is not None:
             initial["locale"] = locale
-        # What was said may rest on pages that are not for everybody who may write answers.
-        if exchange.pk in QuestionReader(Reader.of(self.request)).may_read([exchange]):
-            passages = passages_of(exchange)
+        if self.may_read_answer(exchange):
+            passages = exchange.frozen_passages
             if exchange.standalone_question:
-                # "And on Sundays?" would be found by nobody who asks it first.
+                # A follow-up such as "And on Sundays?" would match no first question.
                 initial["examples"] = " ".join(exchange.standalone_question.split())
             initial["answer"] = _said_of(exchange)
             cited = [p for p in passages if p.number in exchange.citations[:1]] or passages[:1]
             initial["page_id"] = next((page_id_of(p.source) for p in cited), None)
         return initial
+
+    def may_read_answer(self, exchange: Exchange) -> bool:
+        """Whether the pages that it rests on are open, and a blind comparison was revealed."""
+        reader = Reader.of(self.request)
+        if exchange.origin != Origin.COMPARE:
+            return exchange.pk in QuestionReader(reader).may_read([exchange])
+        compared = Comparison.objects.select_related("site").filter(columns__exchange=exchange)
+        return any(
+            row.tells_names_to(self.request.user) and reader.may_read([row]) for row in compared
+        )
 
 
 def _locale_of(exchange: Exchange) -> Locale | None:
@@ -232,7 +224,7 @@ def _locale_of(exchange: Exchange) -> Locale | None:
 
 
 def _said_of(exchange: Exchange) -> str:
-    """The answer as somebody corrected it already, else as it was; its citations are left out."""
+    """The latest correction of the answer, else the answer, without citations."""
     grades = exchange.grades.filter(is_current=True).exclude(correction="")
     corrected = grades.order_by("-pk").values_list("correction", flat=True).first()
     return CITATION.sub("", corrected or exchange.answer).replace(" .", ".").strip()
@@ -245,35 +237,32 @@ class PreparedEditView(PreparedFormMixin, generic.EditView):
         return super().get_success_message(instance or self.object)
 
     def get_usage_url(self) -> None:
-        """None: what it was given to are no references of Wagtail's."""
+        """None, since exchanges are not in Wagtail's reference index."""
 
 
 class PreparedRevertView(generic.RevisionsRevertMixin, PreparedEditView):
-    """An earlier version in the form, to be saved as the next one."""
+    """The form with an earlier version, to be saved as a new one."""
 
     view_name = "revisions_revert"
     draftstate_enabled = False
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
-        # What warns that it is an old version wants to know which.
+        # The warning about the old version needs the object.
         self.object = self.get_object()
 
 
 class PreparedCompareView(PermissionCheckedMixin, generic.RevisionsCompareView):
-    """Two versions, side by side."""
-
     permission_required = "change"
 
 
-class SimilarityView(View):
-    """Which of the questions that were asked would get the answer, as the form stands."""
+class SimilarityView(PermissionFunctionMixin, View):
+    """The preview of the answer in the form, as HTML."""
 
+    has_permission = staticmethod(permissions.may_prepare_answers)
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        if not permissions.may_prepare_answers(request.user):
-            raise PermissionDenied
         drafted = _drafted(request)
         sees_visitors = permissions.may_see_visitors_questions(request.user)
         context = {
@@ -285,7 +274,7 @@ class SimilarityView(View):
 
 
 def _drafted(request: HttpRequest) -> PreparedAnswer:
-    """What stands in the form, as far as it can be read."""
+    """An unsaved prepared answer with the valid values of the form."""
     try:
         threshold = float(request.POST.get("threshold", "").replace(",", "."))
     except ValueError:

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from typing import Any
 
 from django.urls import URLPattern, path, re_path
@@ -24,7 +22,7 @@ class PreparedAnswerViewSet(ModelViewSet):
     index_view_class = prepared.PreparedIndexView
     add_view_class = prepared.PreparedCreateView
     edit_view_class = prepared.PreparedEditView
-    search_fields = prepared.PreparedIndexView.search_fields
+    search_fields = ["examples", "words", "answer"]
 
     def get_common_view_kwargs(self, **kwargs: Any) -> dict[str, Any]:
         revisions = {

@@ -1,5 +1,15 @@
-"""Search: a question in, the passages that its asker may see out."""
+"""Retrieval of passages and pages that the asker may open."""
 
-from .retrieval import SearchResult, retrieve, search, similar_pages
+from finetune_switch.backends.embeddings.question_vectors import each_vector_once
 
-__all__ = ["SearchResult", "retrieve", "search", "similar_pages"]
+from .retrieval import Retrieval, SearchResult, retrieve, retrieve_for, search, similar_pages
+
+__all__ = [
+    "Retrieval",
+    "SearchResult",
+    "each_vector_once",
+    "retrieve",
+    "retrieve_for",
+    "search",
+    "similar_pages",
+]

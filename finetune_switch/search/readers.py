@@ -1,6 +1,6 @@
-"""What somebody may see of many comparisons, or visitors' questions, at once, in a few queries.
+"""Check in a few queries which of many comparisons or visitors' questions a user may read.
 
-The same rules as those of :mod:`~finetune_switch.comparisons.comparing`, which ask about one.
+A record may be read by those who may open all sources of its passages.
 """
 
 from __future__ import annotations
@@ -16,46 +16,44 @@ from django.db.models.functions import Cast
 from django.http import HttpRequest
 
 from finetune_switch.access import Asker
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.access.visibility import page_id_of, page_model
 from finetune_switch.models import Comparison, Exchange
-from finetune_switch.passages import Passage, Source
+from finetune_switch.passages import Source
 
-from .retrieval import Doors
-
-# Whose pages are offered to filter by.
+# The number of the latest exchanges whose cited pages are offered as filters.
 LATEST = 500
 
 BATCH = 200
 T = TypeVar("T")
 Asked = Comparison | Exchange
-"""What has passages and a site, and was answered from them."""
 
 
 class Reader:
-    """Somebody who looks at what was asked. What they may open is looked up once."""
+    """A user who reads comparisons or exchanges. Each source is looked up once."""
 
     def __init__(self, user: Any, asker: Asker) -> None:
         self.user = user
-        self.doors = Doors(asker)
+        self.access = SourceAccess(asker)
 
     @classmethod
     def of(cls, request: HttpRequest) -> Self:
         return cls(request.user, Asker.from_request(request))
 
     def may_read(self, asked: Sequence[Asked]) -> set[uuid.UUID]:
-        """Which of them: those whose every source is open to the reader now."""
+        """Primary keys of the rows whose sources the reader may all open now."""
         by_site: dict[Any, list[Asked]] = defaultdict(list)
         for one in asked:
             by_site[one.site].append(one)
         readable = set()
         for site, rows in by_site.items():
             sources = {row.pk: _sources_of(row) for row in rows}
-            self.doors.look_at({s for found in sources.values() for s in found}, site)
-            readable |= {pk for pk, found in sources.items() if self.doors.are_open(found, site)}
+            self.access.look_up({s for found in sources.values() for s in found}, site)
+            readable |= {pk for pk, found in sources.items() if self.access.are_open(found, site)}
         return readable
 
     def readable_ids(self, comparisons: QuerySet[Comparison]) -> list[uuid.UUID]:
-        """Primary keys of those that the reader may read, however many there are."""
+        """Primary keys of the comparisons that the reader may read, checked in batches."""
         rows = (
             comparisons.select_related(None)
             .select_related("site")
@@ -72,24 +70,24 @@ class Reader:
 
 
 def batched(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """The rows, as many at a time as one round of queries looks after."""
+    """The rows, in lists of at most ``size``."""
     iterator = iter(rows)
     while batch := list(islice(iterator, size)):
         yield batch
 
 
 def _sources_of(asked: Asked) -> list[Source]:
-    return [Source(**passage["source"]) for passage in asked.passages]
+    return [passage.source for passage in asked.frozen_passages]
 
 
 class QuestionReader:
-    """Somebody who reads what visitors asked."""
+    """A user who reads visitors' questions."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def may_read(self, exchanges: Sequence[Exchange]) -> set[uuid.UUID]:
-        """Of which of them the answer, and all that it was made from, may be read."""
+        """Primary keys of the exchanges that may be read, with all turns of their conversations."""
         conversations = {row.conversation for row in exchanges if row.conversation}
         turns = list(
             Exchange.objects.of_visitors()
@@ -108,9 +106,8 @@ class QuestionReader:
         }
 
     def citing_ids(self, exchanges: QuerySet[Exchange], page_id: int) -> list[uuid.UUID]:
-        """Primary keys of those that may be read and whose answer cites a page."""
-        # No query looks into lists of both databases. As text, both write a key like this; what is
-        # found so is looked at.
+        """Primary keys of the readable exchanges whose answers cite a page."""
+        # SQLite cannot query JSON lists, so rows are preselected by the text of the JSON.
         written = f'"object_id": "{page_id}"'
         rows = (
             exchanges.order_by("pk")
@@ -129,9 +126,9 @@ class QuestionReader:
         return found
 
     def cited_pages(self, wanted: Any = None) -> list[int]:
-        """Primary keys of the pages that the latest answers cite, most cited first.
+        """Primary keys of the pages cited by the latest answers, most cited first.
 
-        Only those that the reader may open; ``wanted`` is one of them wherever it is cited.
+        Only pages that the reader may open. ``wanted`` is a key to include even if not cited.
         """
         latest = Exchange.objects.of_visitors().exclude(citations=[]).order_by("-opened_at")
         counted: Counter[int] = Counter()
@@ -140,19 +137,18 @@ class QuestionReader:
         if str(wanted).isdecimal() and len(str(wanted)) < 10:
             counted.setdefault(int(wanted), 0)
         label = page_model()._meta.label_lower
-        doors = self._reader.doors
+        access = self._reader.access
         sources = {pk: Source("", "", label, str(pk)) for pk, _times in counted.most_common()}
-        doors.look_at(sources.values(), None)
-        return [pk for pk, source in sources.items() if doors.are_open([source], None)]
+        access.look_up(sources.values(), None)
+        return [pk for pk, source in sources.items() if access.get(source, None) is not None]
 
 
 def cited_sources(exchange: Exchange) -> list[Source]:
-    """The sources that an answer cites, each once, in the order of their numbers."""
+    """The sources that an answer cites, each once, in the order of the passages."""
     sources = {
-        (source["model"], source["object_id"]): Source(**source)
-        for passage in exchange.passages
-        if passage["number"] in exchange.citations
-        for source in [passage["source"]]
+        (passage.source.model, passage.source.object_id): passage.source
+        for passage in exchange.frozen_passages
+        if passage.number in exchange.citations
     }
     return list(sources.values())
 
@@ -160,7 +156,3 @@ def cited_sources(exchange: Exchange) -> list[Source]:
 def page_ids(sources: Iterable[Source]) -> set[int]:
     """Primary keys of the pages among these sources."""
     return {pk for source in sources if (pk := page_id_of(source)) is not None}
-
-
-def frozen_passages(exchange: Exchange) -> list[Passage]:
-    return [Passage.from_dict(data) for data in exchange.passages]

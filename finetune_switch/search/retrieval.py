@@ -1,16 +1,14 @@
-"""A question → the passages that this asker may see."""
+"""Search the indexes for passages and pages that the asker may open."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from django.apps import apps
 from django.conf import settings
 from django.core.paginator import Page, Paginator
-from django.db.models import Model
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -18,19 +16,21 @@ from wagtail.models import AbstractPage, Locale, Site
 
 from finetune_switch import adapters
 from finetune_switch.access import Asker
-from finetune_switch.access.visibility import objects_open_to, pages_open_to
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.adapters import Scope, SearchableIndex
+from finetune_switch.backends.embeddings.question_vectors import each_vector_once
 from finetune_switch.exceptions import BackendError
+from finetune_switch.models import Switch
 from finetune_switch.passages import Hit, Passage, Source
 from finetune_switch.text.excerpts import excerpt
 
 logger = logging.getLogger("finetune_switch.retrieval")
 
 OWN_INDEX = "pages"
-# An index is only a hint: some of what it finds may not be shown, so more is asked for than is
-# wanted, and then more again.
+# The asker may not open all hits of an index, so more hits than wanted are requested, in these
+# multiples of the limit, until enough are open.
 SURPLUS = (2, 8, 64)
-# Nobody reads on to the tenth page of a search.
+# The results of a search: ten pages of ten.
 MOST_FOUND = 100
 
 
@@ -45,40 +45,162 @@ def retrieve(
     threshold: float = 0.0,
     each_source_once: bool = False,
 ) -> list[Passage]:
-    """The passages most like a question, best first, at most ``limit`` of them.
+    """The passages most similar to a question, best first, at most ``limit``.
 
-    Each text is there once or, with ``each_source_once``, the best passage of each page.
-    ``indexes`` are aliases, or indexes themselves; without any the site's own index is asked where
-    there is one, else all others. ``threshold`` is a cosine similarity from 0 to 1. What the asker
-    may not open now (not live, private, of another site) is left out whatever an index says, and so
-    are pages in other languages than the question's, where the site has pages in that one.
-    Raises :class:`~finetune_switch.exceptions.BackendError` where an index cannot be searched.
+    Repeated texts are left out; with ``each_source_once``, only the best passage of each page is
+    returned. ``indexes`` are aliases or indexes; by default the site's own index or, without one,
+    all others. ``threshold`` is a cosine similarity from 0 to 1.
+
+    Pages that the asker may not open now (not live, private, of another site) are left out, even if
+    an index returns them. So are pages in other languages than ``locale``, if the site has pages in
+    it. Raises :class:`~finetune_switch.exceptions.BackendError` if an index cannot be searched.
     """
-    locale_ids = locales_for(locale)
-    scope = Scope(
-        site_id=site.pk if site is not None else None,
-        locale_ids=locale_ids,
-        include_restricted=asker != Asker.anonymous(),
+    retrieval = Retrieval(
+        question, asker=asker, site=site, locale=locale, indexes=indexes, threshold=threshold
     )
-    search = _Search(question, _chosen(indexes), scope, threshold)
-    sight = _Sight(asker, site, locale_ids)
-    passages: list[Passage] = []
-    for surplus in SURPLUS:
-        passages = _passages(search.best(limit * surplus), sight, limit, each_source_once)
-        if len(passages) == limit or search.is_exhausted:
-            break
-    return passages
+    return retrieval.passages(limit, each_source_once=each_source_once)
+
+
+def retrieve_for(
+    switch: Switch,
+    question: str,
+    *,
+    asker: Asker,
+    locale: str | None,
+    indexes: Sequence[str | SearchableIndex] | None = None,
+    limit: int | None = None,
+    threshold: float | None = None,
+    each_source_once: bool = False,
+) -> list[Passage]:
+    """Like :func:`retrieve`, with the site and the retrieval settings of a switch.
+
+    ``indexes``, ``limit`` and ``threshold`` override the switch's, unless ``None``.
+    """
+    retrieval = Retrieval.for_switch(
+        switch, question, asker=asker, locale=locale, indexes=indexes, threshold=threshold
+    )
+    return retrieval.passages(limit or switch.passages, each_source_once=each_source_once)
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One page (or other object) of a search, with its best passage."""
+    """A page or other object found by a search."""
 
     source: Source
     score: float
     excerpt: SafeString
-    """The part of its text that the search was about, its words in ``<mark>``; safe HTML."""
+    """The matching part of its best passage as safe HTML, with the words in ``<mark>``."""
     found_by: tuple[str, ...]
+
+
+class Retrieval:
+    """The hits of one question, available as passages and as pages of results.
+
+    The arguments are those of :func:`retrieve`. The indexes are searched on first use, and again
+    only if more hits are needed.
+    """
+
+    def __init__(
+        self,
+        question: str,
+        *,
+        asker: Asker,
+        site: Site | None = None,
+        locale: str | None = None,
+        indexes: Sequence[str | SearchableIndex] = (),
+        threshold: float = 0.0,
+    ) -> None:
+        self.question = question
+        self.locale = locale
+        locale_ids = locales_for(locale)
+        scope = Scope(
+            site_id=site.pk if site is not None else None,
+            locale_ids=locale_ids,
+            include_restricted=asker != Asker.anonymous(),
+        )
+        self._search = _Search(question, _chosen(indexes), scope, threshold)
+        self._site = site
+        self._access = SourceAccess(asker, locale_ids=locale_ids)
+
+    @classmethod
+    def for_switch(
+        cls,
+        switch: Switch,
+        question: str,
+        *,
+        asker: Asker,
+        locale: str | None,
+        indexes: Sequence[str | SearchableIndex] | None = None,
+        threshold: float | None = None,
+    ) -> Self:
+        """The retrieval for a question on the switch's site; see :func:`retrieve_for`."""
+        return cls(
+            question,
+            asker=asker,
+            site=switch.site_or_none,
+            locale=locale,
+            indexes=switch.indexes if indexes is None else indexes,
+            threshold=switch.similarity_threshold if threshold is None else threshold,
+        )
+
+    def passages(self, limit: int, *, each_source_once: bool = False) -> list[Passage]:
+        """The best passages, at most ``limit``; see :func:`retrieve`."""
+        passages: list[Passage] = []
+        with each_vector_once():
+            for surplus in SURPLUS:
+                hits = self._search.best(limit * surplus)
+                passages = self._open_passages(hits, limit, each_source_once)
+                if len(passages) == limit or self._search.is_exhausted:
+                    break
+        return passages
+
+    def _open_passages(
+        self, hits: Sequence[Hit], limit: int, each_source_once: bool
+    ) -> list[Passage]:
+        """Passages of the hits that the asker may open, each text or each source once."""
+        found: dict[str | tuple[str, str], Passage] = {}
+        for some in _by(limit, hits):
+            self._access.look_up(some, self._site)
+            for hit in some:
+                text = hit.text.replace("\x00", "").strip()
+                source = self._access.get(hit, self._site)
+                key = (hit.model, hit.object_id) if each_source_once else text
+                if source is None or key in found:
+                    continue
+                found[key] = Passage(
+                    number=len(found) + 1,
+                    text=text,
+                    score=_score(hit),
+                    source=Source(
+                        title=getattr(source, "title", None) or str(source),
+                        url=_url(source, hit.anchor),
+                        model=hit.model,
+                        object_id=hit.object_id,
+                    ),
+                    index=hit.index,
+                    found_by=hit.found_by,
+                )
+                if len(found) == limit:
+                    return list(found.values())
+        return list(found.values())
+
+    def results(
+        self, page: int | str | None = 1, *, per_page: int = 10, most: int = MOST_FOUND
+    ) -> Page:
+        """One page of :class:`SearchResult`; see :func:`search`."""
+        pages = Paginator(self.passages(most, each_source_once=True), per_page)
+        shown = pages.get_page(page)
+        language = self.locale or get_language() or settings.LANGUAGE_CODE
+        results = [
+            SearchResult(
+                passage.source,
+                passage.score,
+                excerpt(passage.text, self.question, language=language),
+                passage.found_by,
+            )
+            for passage in shown.object_list
+        ]
+        return Page(results, shown.number, pages)
 
 
 def search(
@@ -93,60 +215,47 @@ def search(
     per_page: int = 10,
     most: int = MOST_FOUND,
 ) -> Page:
-    """Ranked sources for a site's search page; no model is asked.
+    """One page of search results, without asking a model.
 
-    Each source comes once, as a :class:`SearchResult`, at most ``most`` in all. What may be
-    found is as in :func:`retrieve`, for an anonymous visitor without an ``asker``. Returns a
-    :class:`django.core.paginator.Page`, the nearest there is to the ``page`` that is asked for.
+    Returns a :class:`django.core.paginator.Page` of :class:`SearchResult`, each source once and at
+    most ``most`` in all. A ``page`` out of range gives the nearest one. The other arguments are
+    those of :func:`retrieve`; ``asker`` defaults to an anonymous visitor.
     """
-    language = locale or get_language() or settings.LANGUAGE_CODE
-    found = (
-        retrieve(
-            question,
-            asker=asker or Asker.anonymous(),
-            site=site,
-            locale=language,
-            indexes=indexes,
-            limit=most,
-            threshold=threshold,
-            each_source_once=True,
-        )
-        if question.strip()
-        else []
+    if not question.strip():
+        return Page([], 1, Paginator([], per_page))
+    retrieval = Retrieval(
+        question,
+        asker=asker or Asker.anonymous(),
+        site=site,
+        locale=locale or get_language() or settings.LANGUAGE_CODE,
+        indexes=indexes,
+        threshold=threshold,
     )
-    pages = Paginator(found, per_page)
-    shown = pages.get_page(page)
-    results = [
-        SearchResult(
-            passage.source,
-            passage.score,
-            excerpt(passage.text, question, language=language),
-            passage.found_by,
-        )
-        for passage in shown.object_list
-    ]
-    return Page(results, shown.number, pages)
+    return retrieval.results(page, per_page=per_page, most=most)
 
 
 def similar_pages(
     page: AbstractPage, *, limit: int = 5, asker: Asker | None = None, site: Site | None = None
 ) -> list[AbstractPage]:
-    """Pages that say much the same as this one, best first; none where it is not in the index.
+    """Pages similar to this one, most similar first; empty if it is not in the index.
 
-    Only what the asker (an anonymous visitor otherwise) may open now, on the same site as the page
-    unless another one is given, and in its language.
+    Only pages in its language that the asker may open now. ``asker`` defaults to an anonymous
+    visitor, and ``site`` to the page's own site.
     """
     index = adapters.indexes().get(OWN_INDEX)
     if index is None or not hasattr(index, "like"):
         return []
     site = site or page.get_site()
     scope = Scope(site.pk if site else None, frozenset({page.locale_id}))
-    sight = _Sight(asker or Asker.anonymous(), site, scope.locale_ids)
+    access = SourceAccess(asker or Asker.anonymous(), locale_ids=scope.locale_ids)
     itself = {page.pk, page.alias_of_id} - {None}
     found: dict[int, AbstractPage] = {}
     for some in _by(4 * limit, index.like(page, limit=MOST_FOUND, scope=scope)):
-        sight.look_at(some)
-        for other in filter(None, map(sight.get, some)):
+        access.look_up(some, site)
+        for hit in some:
+            other: Any = access.get(hit, site)
+            if other is None:
+                continue
             if other.pk not in itself and other.alias_of_id not in itself:
                 found.setdefault(other.pk, other)
         if len(found) >= limit:
@@ -154,38 +263,8 @@ def similar_pages(
     return list(found.values())[:limit]
 
 
-def all_open_to(asker: Asker, sources: Sequence[Source], site: Site | None) -> bool:
-    """Whether the asker may open each of these sources, as they are now."""
-    doors = Doors(asker)
-    doors.look_at(sources, site)
-    return doors.are_open(sources, site)
-
-
-class Doors:
-    """What somebody may open now, each source looked up once; sources of one site together."""
-
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
-        self._sights: dict[Any, _Sight] = {}
-
-    def look_at(self, sources: Iterable[Source], site: Site | None) -> None:
-        if hits := _hits_of(sources):
-            self._sight(site).look_at(hits)
-
-    def are_open(self, sources: Iterable[Source], site: Site | None) -> bool:
-        """Whether all of these, which were looked at, are open."""
-        return all(self._sight(site).get(hit) is not None for hit in _hits_of(sources))
-
-    def _sight(self, site: Site | None) -> _Sight:
-        return self._sights.setdefault(site and site.pk, _Sight(self._asker, site, None))
-
-
-def _hits_of(sources: Iterable[Source]) -> list[Hit]:
-    return [Hit("", 0.0, source.model, source.object_id) for source in sources]
-
-
 class _Search:
-    """One question to several indexes, asked for more as long as each has more."""
+    """The search of several indexes, each until it has no more hits."""
 
     def __init__(
         self, question: str, indexes: Sequence[SearchableIndex], scope: Scope, threshold: float
@@ -201,8 +280,10 @@ class _Search:
         return not self._open
 
     def best(self, limit: int) -> list[Hit]:
-        """The hits of all indexes, best first: as one ranks them, or several by their scores."""
+        """The hits of all indexes, best first. Several indexes are merged by score."""
         for alias, index in list(self._open.items()):
+            if len(self._hits.get(alias, ())) >= limit:
+                continue
             found = self._ask(index, limit)
             self._hits[alias] = useful = [hit for hit in found if _score(hit) >= self.threshold]
             if len(found) < limit or len(useful) < len(found):
@@ -228,76 +309,6 @@ class _Search:
             ) from error
 
 
-class _Sight:
-    """What of the objects that were found the asker may open now, each asked about once."""
-
-    def __init__(self, asker: Asker, site: Site | None, locale_ids: Collection[int] | None) -> None:
-        self.asker = asker
-        self.site = site
-        self.locale_ids = locale_ids
-        self._seen: dict[tuple[str, str], Any] = {}
-
-    def look_at(self, hits: Sequence[Hit]) -> None:
-        page_models: dict[str, list[str]] = {}
-        unseen: dict[type[Model], set[str]] = {}
-        for hit in hits:
-            key = (hit.model, hit.object_id)
-            if key in self._seen:
-                continue
-            self._seen[key] = None
-            model = _model(hit.model)
-            if model is None:
-                continue
-            if issubclass(model, AbstractPage):
-                # One index may know a page by its own type, and another as a page of any type.
-                page_models.setdefault(hit.object_id, []).append(hit.model)
-            else:
-                unseen.setdefault(model, set()).add(hit.object_id)
-        pages = pages_open_to(
-            self.asker, page_models.keys(), site=self.site, locale_ids=self.locale_ids
-        )
-        for pk, page in pages.items():
-            for name in page_models[pk]:
-                self._seen[name, pk] = page
-        for model, ids in unseen.items():
-            for pk, row in objects_open_to(self.asker, model, ids).items():
-                self._seen[model._meta.label_lower, pk] = row
-
-    def get(self, hit: Hit) -> Any:
-        return self._seen.get((hit.model, hit.object_id))
-
-
-def _passages(
-    hits: Sequence[Hit], sight: _Sight, limit: int, each_source_once: bool
-) -> list[Passage]:
-    """What of the hits may be shown, best first, each text or each source once."""
-    found: dict[str | tuple[str, str], Passage] = {}
-    for some in _by(limit, hits):
-        sight.look_at(some)
-        for hit in some:
-            text = hit.text.replace("\x00", "").strip()
-            source = sight.get(hit)
-            key = (hit.model, hit.object_id) if each_source_once else text
-            if source is None or key in found:
-                continue
-            found[key] = Passage(
-                number=len(found) + 1,
-                text=text,
-                score=_score(hit),
-                source=Source(
-                    title=getattr(source, "title", None) or str(source),
-                    url=_url(source, hit.anchor),
-                    model=hit.model,
-                    object_id=hit.object_id,
-                ),
-                index=hit.index,
-                found_by=hit.found_by,
-            )
-            if len(found) == limit:
-                return list(found.values())
-    return list(found.values())
-
-
 def _by(size: int, hits: Sequence[Hit]) -> Iterator[Sequence[Hit]]:
     for start in range(0, len(hits), size):
         yield hits[start : start + size]
@@ -315,16 +326,8 @@ def _url(source: Any, anchor: str) -> str:
     return f"{url}#{anchor}" if url and anchor else url
 
 
-def _model(label: str) -> type[Model] | None:
-    try:
-        return apps.get_model(label)
-    except (LookupError, ValueError):
-        logger.warning("An index names the model %r, which does not exist (any more).", label)
-        return None
-
-
 def _chosen(wanted: Sequence[str | SearchableIndex]) -> list[SearchableIndex]:
-    """These indexes, or those of these aliases; the site's own, else all others, without any."""
+    """The wanted indexes; by default the site's own or, without one, all others."""
     if wanted and not any(isinstance(index, str) for index in wanted):
         return [index for index in wanted if not isinstance(index, str)]
     if not wanted and (own := adapters.index(OWN_INDEX)) is not None:
@@ -341,7 +344,10 @@ def _chosen(wanted: Sequence[str | SearchableIndex]) -> list[SearchableIndex]:
 
 
 def locales_for(language: str | None) -> frozenset[int] | None:
-    """The content locales of a language ("en-gb" is also asked of "en"); ``None`` means any."""
+    """Primary keys of the locales of a language; ``None`` means any locale.
+
+    Without an exact match, all locales of the same base language: those of "en" for "en-gb".
+    """
     if not language:
         return None
     codes = dict(Locale.objects.values_list("pk", "language_code"))

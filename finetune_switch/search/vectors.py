@@ -1,4 +1,4 @@
-"""Vectors of many questions at once, by the model of the index."""
+"""Embed many texts at once with the model of the index."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from finetune_switch.models.index import active_space
 if TYPE_CHECKING:
     from finetune_switch.backends.embeddings.base import Embedder, Vectors
 
-# Longer questions are known by their beginning.
+# Longer texts are cut.
 EMBEDDED_CHARACTERS = 1000
 
 
 def vectors_of(texts: Sequence[str]) -> dict[str, Any]:
-    """A unit vector for each text that has a meaning."""
+    """A unit vector for each text. Texts that the model cannot embed are left out."""
     if not texts:
         return {}
     from finetune_switch.backends.embeddings.cache import KeptVectors
@@ -25,7 +25,7 @@ def vectors_of(texts: Sequence[str]) -> dict[str, Any]:
     space = active_space()
     embedder = get_embedder(space)
     if not embedder.connection:
-        # In this process a thousand take less time than to ask a cache for them.
+        # Embedding a thousand texts in the process is faster than reading the cache.
         return _embed(embedder, texts)
     dimensions = space.dimensions if space is not None else embedder.dimensions
     kept = KeptVectors(f"{embedder.connection}\n{embedder.model_name}\n{dimensions}")
@@ -36,7 +36,7 @@ def vectors_of(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _embed(embedder: Embedder, texts: Sequence[str]) -> dict[str, Any]:
-    """In one batch; where one of them has no meaning, in halves until that one stands alone."""
+    """Embed the texts in one batch, or in halves to isolate texts that cannot be embedded."""
     if not texts:
         return {}
     try:

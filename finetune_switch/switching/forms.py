@@ -1,13 +1,10 @@
-"""The forms of the admin."""
-
-from __future__ import annotations
+"""The forms of chat backends and of the switch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
@@ -36,7 +33,7 @@ REASONING_LABELS: Mapping[str, Promise] = {
 
 
 class LinesField(forms.CharField):
-    """Texts, one on each line. Browsers end a line with CRLF, whatever it ended with before."""
+    """Texts, one per line. Browsers send CRLF at the end of each line."""
 
     widget = forms.Textarea
 
@@ -52,7 +49,7 @@ def nonblank_lines(text: str | None) -> list[str]:
 
 
 def parameter_field(parameter: Parameter) -> forms.Field:
-    """The form field in which one parameter is set. Empty means: left to the server."""
+    """The form field of one parameter. Empty means the server's default."""
     options: dict[str, Any] = {
         "label": parameter.label,
         "help_text": parameter.help_text,
@@ -73,7 +70,7 @@ def parameter_field(parameter: Parameter) -> forms.Field:
     return forms.CharField(**options)
 
 
-# Declared on a class, because a panel can only show fields that its form class has.
+# Panels can only show fields that are declared on the form class.
 ParameterFields: Any = type(
     "ParameterFields",
     (forms.Form,),
@@ -110,11 +107,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
             )
         if "model_name" in self.fields:
             self.fields["model_name"].required = True
-            self.fields["model_name"].widget = ModelNameInput(
-                attrs={
-                    "data-finetune-models-url-value": reverse("finetune_backends:models"),
-                }
-            )
+            self.fields["model_name"].widget = ModelNameInput()
 
     def _connection_choices(self) -> list[tuple[str, str]]:
         choices = [
@@ -127,7 +120,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
         return choices
 
     def clean_system_prompt(self) -> str:
-        # As it was written, whatever the browser made of the ends of its lines.
+        # Browsers send CRLF at the end of each line.
         return self.cleaned_data["system_prompt"].replace("\r\n", "\n")
 
     def clean(self) -> dict[str, Any]:
@@ -139,14 +132,14 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
             for name in PARAMETERS
             if (value := self._parameter(cleaned, name)) not in (None, "", [])
         }
-        provider = self._provider(cleaned.get("connection", ""))
+        connection = connections().get(cleaned.get("connection", ""))
         parameters: dict[str, Any] = {}
         for name, value in given.items():
             try:
-                # Without a connection nobody knows what may be set; its own field says so.
+                # Without a connection the allowed parameters are unknown.
                 parameters |= (
-                    clean_parameters(provider, {name: value})
-                    if provider
+                    clean_parameters(connection.provider, {name: value})
+                    if connection
                     else {name: PARAMETERS[name].clean(value)}
                 )
             except ValidationError as error:
@@ -157,7 +150,7 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
         return cleaned
 
     def _is_another_model(self) -> bool:
-        """Whether what an earlier check found says nothing any more. A copy comes with one."""
+        """Whether the last check no longer applies. A copy starts with that of its original."""
         return not self.instance.pk or any(
             name in ("connection", "model_name") or name.startswith(PARAMETER_PREFIX)
             for name in self.changed_data
@@ -169,13 +162,9 @@ class ChatBackendForm(ParameterFields, WagtailAdminModelForm):
             return nonblank_lines(value)
         return value
 
-    def _provider(self, alias: str) -> str:
-        connection = connections().get(alias)
-        return connection.provider if connection else ""
-
 
 class LocaleTextsField(forms.MultiValueField):
-    """A text for each language, kept as ``{language code: text}``."""
+    """A text for each language, stored as ``{language code: text}``."""
 
     def __init__(self, languages: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         self.languages = languages
@@ -199,7 +188,7 @@ class LocaleTextsField(forms.MultiValueField):
 
 
 class SwitchForm(WagtailAdminModelForm):
-    """How a site's pages are searched for an answer. What answers is not part of it."""
+    """The settings of a site's answers, except the active backend."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -221,7 +210,7 @@ class SwitchForm(WagtailAdminModelForm):
 
     @staticmethod
     def _languages() -> list[tuple[str, str]]:
-        """The site's own language first, as the settings list them."""
+        """The languages of the pages, in the order of the settings."""
         order = list(get_content_languages())
         return sorted(
             ((locale.language_code, str(locale)) for locale in Locale.objects.all()),
@@ -239,7 +228,7 @@ class SwitchForm(WagtailAdminModelForm):
 
 
 class SwitchChoiceForm(forms.Form):
-    """What is posted to turn the switch: the new backend, and the one the page showed as active."""
+    """The new backend, and the one that the page showed as active."""
 
     backend = forms.IntegerField(min_value=1)
     expected = forms.IntegerField(min_value=1, required=False)

@@ -1,7 +1,5 @@
 """The panel on the admin's home page."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +22,7 @@ from finetune_switch.models import ChatBackend, Exchange, Outcome, PreparedAnswe
 
 
 class ActiveBackendHomePanel(Component):
-    """What answers, how it stands, questions today, and the next thing worth doing."""
+    """The active backend, its state, today's questions, and a suggestion what to do next."""
 
     name = "finetune_active_backend"
     template_name = "finetune_switch/switching/home_panel.html"
@@ -59,7 +57,7 @@ class ActiveBackendHomePanel(Component):
         }
 
     def _unanswered_this_week(self) -> int:
-        """How many of visitors' questions, for those who may read them."""
+        """The number of unanswered questions of visitors, or 0 where the user may not read them."""
         if not permissions.may_see_visitors_questions(self.user):
             return 0
         since = timezone.now() - timedelta(days=7)
@@ -67,14 +65,14 @@ class ActiveBackendHomePanel(Component):
         return rows.filter(site=self.site, opened_at__gte=since).count()
 
     def _overdue(self) -> int:
-        """How many prepared answers wait for this user to look at them again."""
+        """The number of prepared answers to review, or 0 where the user may not edit them."""
         if not permissions.may_prepare_answers(self.user):
             return 0
         return PreparedAnswer.objects.overdue().filter(Q(site=self.site) | Q(site=None)).count()
 
 
 def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str] | None:
-    """The most useful thing that this user could do now, as a sentence with a link."""
+    """A suggestion for this user: a sentence and a link. ``None`` where there is none."""
     here = reverse("finetune_switch:site", args=[switch.site_id])
     check = backend.get_check_url() if backend.pk and permissions.may_see_backends(user) else here
     if backend.unavailable_reason:
@@ -83,11 +81,11 @@ def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str
         return {"text": _("Its last check failed. See why."), "url": check}
     if backend.shutdown_date:
         return {
-            "text": _("It shuts down on %s. Choose what comes after it.")
+            "text": _("It shuts down on %s. Choose a successor.")
             % backend.shutdown_date.isoformat(),
             "url": here,
         }
-    if user.has_perm(permissions.ADD_BACKEND) and not ChatBackend.objects.editable().exists():
+    if permissions.may_add_backends(user) and not ChatBackend.objects.editable().exists():
         return {
             "text": _("Add a model: yours, or a hosted one."),
             "url": reverse("finetune_backends:add"),
@@ -102,10 +100,5 @@ def next_thing(switch: Switch, backend: ChatBackend, user: Any) -> dict[str, str
 
 
 def add_home_panel(request: HttpRequest, panels: list[Component]) -> None:
-    """Show the panel of the current site to those who may open its switch."""
-    sites = permissions.editable_sites(request.user)
-    site = Site.find_for_request(request)
-    if site is None or not sites.filter(pk=site.pk).exists():
-        site = sites.first()
-    if site is not None:
+    if site := permissions.site_to_open(request):
         panels.append(ActiveBackendHomePanel(site, request.user))

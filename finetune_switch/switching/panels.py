@@ -1,6 +1,4 @@
-"""What the edit screens consist of."""
-
-from __future__ import annotations
+"""The panels of the forms of chat backends and of the switch."""
 
 from typing import Any
 
@@ -8,7 +6,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.panels import FieldPanel, FieldRowPanel, MultiFieldPanel, ObjectList, Panel
 
-from finetune_switch.admin.permissions import ADD_BACKEND
+from finetune_switch.admin.permissions import may_add_backends
 from finetune_switch.models import ChatBackend, Switch
 from finetune_switch.models.parameters import PARAMETERS
 
@@ -16,7 +14,7 @@ from .forms import PARAMETER_PREFIX, ChatBackendForm, SwitchForm
 
 
 class ActiveBackendPanel(Panel):
-    """Says, above the settings of a site's answers, what answers there, and leads to the switch."""
+    """Shows the active backend above the settings, with a link to the switch."""
 
     class BoundPanel(Panel.BoundPanel):
         template_name = "finetune_switch/switching/panels/active_backend.html"
@@ -32,7 +30,7 @@ class ActiveBackendPanel(Panel):
 
 
 class BaseModelPanel(Panel):
-    """Offers to add the model that a fine-tune came from, where its server tells."""
+    """Offers to add the base model of a fine-tune, where the last check found it."""
 
     class BoundPanel(Panel.BoundPanel):
         template_name = "finetune_switch/switching/panels/base_model.html"
@@ -41,7 +39,7 @@ class BaseModelPanel(Panel):
         def is_shown(self) -> bool:
             return bool(
                 self.instance.pk and self.instance.missing_base_model()
-            ) and self.request.user.has_perm(ADD_BACKEND)
+            ) and may_add_backends(self.request.user)
 
 
 switch_edit_handler = ObjectList(

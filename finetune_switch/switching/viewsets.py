@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from typing import Any
-
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy
 from wagtail.admin.viewsets.base import ViewSet
@@ -64,6 +60,7 @@ class ChatBackendViewSet(ModelViewSet):
     copy_view_class = backends.BackendCopyView
     delete_view_class = backends.BackendDeleteView
     inspect_view_class = backends.BackendInspectView
+    search_fields = ["label", "alias", "model_name"]
     delete_template_name = "finetune_switch/switching/delete_backend.html"
     inspect_view_fields = [
         "label",
@@ -80,11 +77,6 @@ class ChatBackendViewSet(ModelViewSet):
         "checked_at",
         "unavailable_reason",
     ]
-
-    def get_index_view_kwargs(self, **kwargs: Any) -> dict[str, Any]:
-        # The view says itself what it lists, since its columns know who is active.
-        given = super().get_index_view_kwargs(**kwargs)
-        return {name: value for name, value in given.items() if name != "search_fields"}
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [

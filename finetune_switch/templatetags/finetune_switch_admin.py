@@ -1,4 +1,4 @@
-"""``{% load finetune_switch_admin %}``: how the admin's tables write numbers."""
+"""``{% load finetune_switch_admin %}``: number formats of the admin's tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def percent(share: float | None) -> str:
 
 @register.filter
 def seconds(value: float | None) -> str:
-    """Seconds, with as many digits as say something."""
+    """1.23 as “1.2 s”, 0.123 as “0.12 s”."""
     if value is None:
         return "–"
     return _("%s s") % floatformat(value, 1 if value >= 1 else 2)
@@ -25,5 +25,5 @@ def seconds(value: float | None) -> str:
 
 @register.filter
 def dollars(value: float | None) -> str:
-    """What a thousand answers cost, in US dollars; one costs too little to read."""
+    """The cost of one answer as that of a thousand, in US dollars."""
     return "–" if value is None else f"$ {floatformat(1000 * value, 2)}"

@@ -14,7 +14,7 @@ from wagtail.models import AbstractPage, Site
 from finetune_switch.access import Asker
 from finetune_switch.search import similar_pages as find_similar_pages
 
-# What the widget asks, by the names of the addresses.
+# The names of the URLs that the widget uses.
 ADDRESSES = ("ask", "conversation", "feedback", "results", "search", "about")
 
 register = template.Library()
@@ -22,9 +22,9 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def similar_pages(context: dict[str, Any], page: AbstractPage, limit: int = 5) -> list[Any]:
-    """``{% similar_pages page limit=3 as pages %}``: what the reader might want to read next.
+    """``{% similar_pages page limit=3 as pages %}``: pages similar to this one.
 
-    Only pages that whoever sends the request may open.
+    Only pages that the request's user may open.
     """
     request = context.get("request")
     if request is None:
@@ -37,12 +37,11 @@ def similar_pages(context: dict[str, Any], page: AbstractPage, limit: int = 5) -
 def finetune_chat(
     *, dialog: bool = False, mode: str = "", question: str = "", heading_level: int = 2
 ) -> dict[str, Any]:
-    """``{% finetune_chat %}``: questions and their answers, in the place where it stands.
+    """``{% finetune_chat %}``: the chat widget.
 
-    With ``dialog=True``, or ``mode="dialog"``, it is a button that opens a dialog. A ``question``
-    is asked at once. ``heading_level`` is that of the questions, where the page around wants
-    another one. Nothing in it belongs to one visitor, so that a page with it can be cached for
-    everybody.
+    With ``dialog=True`` or ``mode="dialog"``, a button opens it in a dialog. A ``question`` is
+    asked when the page loads. ``heading_level`` is the level of the questions' headings. The
+    output contains nothing about the current visitor, so the page can be cached publicly.
     """
     return {
         "addresses": {name: reverse(f"finetune_visitors:{name}") for name in ADDRESSES},
@@ -56,7 +55,7 @@ def finetune_chat(
 
 
 def _chat_texts() -> dict[str, str]:
-    """What the widget says, by the names that its script has for it."""
+    """The widget's texts, by their names in its script."""
     return {
         "label": _("Your question"),
         "follow": _("Ask a follow-up question"),
@@ -75,7 +74,7 @@ def _chat_texts() -> dict[str, str]:
         "destination": _("Your question was sent to:"),
         "copy": _("Copy"),
         "copied": _("Copied."),
-        "uncopied": _("It could not be copied. Mark the text, and copy it yourself."),
+        "uncopied": _("It could not be copied. Select the text and copy it yourself."),
         "helpful": _("Helpful"),
         "unhelpful": _("Not helpful"),
         "good": _("What was good about it? (optional)"),

@@ -1,1 +1,1 @@
-"""Language without a database: words, citations, excerpts, facts, grounding and masking."""
+"""Text processing without a database: words, citations, excerpts, facts, grounding, masking."""

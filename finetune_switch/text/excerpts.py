@@ -1,6 +1,4 @@
-"""The part of a text that a search was about, with its words marked."""
-
-from __future__ import annotations
+"""Excerpts of texts with the search terms highlighted."""
 
 import re
 
@@ -14,9 +12,9 @@ _WORD = re.compile(r"\w+")
 
 
 def excerpt(text: str, question: str, *, language: str = "") -> SafeString:
-    """About 240 characters around the question's words, which stand in ``<mark>``; escaped.
+    """About 240 characters around the question's words, escaped, with these in ``<mark>``.
 
-    Words are compared without their endings, as the search compares them.
+    Words are compared by their stems, as in text search.
     """
     name = language_name(language)
     wanted = set(stems(content_words(question, name), name))
@@ -37,7 +35,7 @@ def _stem(word: str, name: str) -> str:
 
 
 def _window(text: str, found: list[tuple[int, int]]) -> tuple[int, int]:
-    """Where the most of the words stand close together, cut between words."""
+    """The span of the excerpt with the most matches. It starts and ends between words."""
     if len(text) <= EXCERPT_CHARACTERS:
         return 0, len(text)
     best = max(

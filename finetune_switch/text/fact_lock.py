@@ -1,15 +1,12 @@
-"""The fact lock: no detail reaches a visitor that stands in none of the passages.
+"""The fact lock: withholds sentences with facts that are in none of the passages.
 
-A telephone number, an e-mail or postal address, a URL, a price, a date, an hour or a figure that a
-model made up sends people to closed doors. So an answer is released sentence by sentence, each as
-soon as its facts were looked up in the passages; one with a fact that stands in none of them is
-left out, and a reference to the best page comes in its place.
+Facts are telephone numbers, e-mail and postal addresses, URLs, prices, dates, times and other
+numbers. An answer is released sentence by sentence, once the facts of the sentence have been
+checked. A sentence with a fact that is in no passage is replaced by a reference to the best page.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -20,58 +17,58 @@ from .citations import parse_citations
 from .facts import Fact, find_facts, read_passages
 from .grounding import sentence_spans
 
-# A sentence is over when the next one has begun: "£5." may become "£5.50", and "[1]" may follow.
-_MAY_BE_OVER = re.compile(r"[.!?…][^\w\s]*\s+\S+\s|[。！？\n]")
-# What follows an end mark before the next word does: quotation marks, citations.
-_LOOK_AGAIN = 60
+# A sentence ends where the next one begins: "£5." may become "£5.50", and "[1]" may follow.
+_MAYBE_SENTENCE_END = re.compile(r"[.!?…][^\w\s]*\s+\S+\s|[。！？\n]")
+# The end mark may be followed by quotation marks and citations before the next word.
+_RESCAN_CHARACTERS = 60
 _HAS_A_WORD = re.compile(r"\S\s")
-_LEAD = re.compile(r"\s*(?:(?:[-*•]|(?:[1-9]|1\d|20)[.)])[ \t]+)?")
+_LIST_MARK = re.compile(r"\s*(?:(?:[-*•]|(?:[1-9]|1\d|20)[.)])[ \t]+)?")
 
 
 class FactLock:
-    """Holds an answer that arrives in pieces back until it is checked, sentence by sentence.
+    """Checks a streamed answer and releases it sentence by sentence.
 
-    ``own_words`` are texts of the site's that need no passage, such as what it says where nothing
-    was found. The sentence in place of another is in the language that is active when it is made.
+    Facts in ``trusted_texts`` are allowed as well, such as those in the site's own reply when
+    nothing was found. Replacements are in the active language.
     """
 
     def __init__(
-        self, passages: Sequence[Passage], language: str, own_words: Iterable[str] = ()
+        self, passages: Sequence[Passage], language: str, trusted_texts: Iterable[str] = ()
     ) -> None:
+        # For editors: ``kind``, ``text``, and ``start`` and ``end`` in the model's answer.
         self.withheld_facts: list[dict[str, Any]] = []
-        """The facts that stood in no passage, for the editors: where in the answer, and which."""
         self._passages = passages
         self._language = language
-        self._founded = read_passages(
-            [*(f"{p.source.title}\n{p.text}\n{p.source.url}" for p in passages), *own_words],
+        self._known_facts = read_passages(
+            [*(f"{p.source.title}\n{p.text}\n{p.source.url}" for p in passages), *trusted_texts],
             language,
         )
         self._buffer = ""
-        self._judged = 0
+        self._scanned = 0
         self._released = 0
-        self._previous: str | None = None
+        self._last_replacement: str | None = None
 
     def feed(self, text: str) -> str:
-        """What may be shown now: the sentences that are over, as they passed the check."""
+        """Add text and return the sentences that are complete and checked."""
         self._buffer += text
-        # Each token would read the whole sentence anew, and most of them end none.
-        if not _MAY_BE_OVER.search(self._buffer, self._judged):
+        # Finding facts is slow, and most tokens end no sentence.
+        if not _MAYBE_SENTENCE_END.search(self._buffer, self._scanned):
             return ""
         facts = find_facts(self._buffer, self._language)
         spans = list(sentence_spans(self._buffer, facts, self._language))
-        self._judged = max(0, len(self._buffer) - _LOOK_AGAIN)
-        return self._release(self._over(spans), facts)
+        self._scanned = max(0, len(self._buffer) - _RESCAN_CHARACTERS)
+        return self._release(self._complete(spans), facts)
 
     def finish(self) -> str:
-        """The rest of an answer that was said to its end.
+        """Return the rest of a complete answer.
 
-        Of one that broke off, the rest is not asked for: "£1" may be the beginning of "£15".
+        Do not call it for an interrupted one: "£1" may be the beginning of "£15".
         """
         facts = find_facts(self._buffer, self._language)
         return self._release(list(sentence_spans(self._buffer, facts, self._language)), facts)
 
-    def _over(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Those of the sentences that nothing which is still to come can change."""
+    def _complete(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The sentences that later text cannot change."""
         last_start, last_end = spans[-1]
         if self._buffer[last_start:last_end].endswith("\n"):
             return spans
@@ -84,20 +81,20 @@ class FactLock:
     def _release(self, spans: list[tuple[int, int]], facts: Sequence[Fact]) -> str:
         if not spans:
             return ""
-        said = "".join(self._checked(start, end, facts) for start, end in spans)
+        released = "".join(self._check_sentence(start, end, facts) for start, end in spans)
         end = spans[-1][1]
         self._buffer = self._buffer[end:]
         self._released += end
-        self._judged = max(0, self._judged - end)
-        return said
+        self._scanned = max(0, self._scanned - end)
+        return released
 
-    def _checked(self, start: int, end: int, facts: Sequence[Fact]) -> str:
-        """A sentence as the visitor may read it."""
+    def _check_sentence(self, start: int, end: int, facts: Sequence[Fact]) -> str:
         text = self._buffer[start:end]
-        unfounded = list(self._unfounded(fact for fact in facts if start <= fact.start < end))
+        in_sentence = (fact for fact in facts if start <= fact.start < end)
+        unfounded = [fact for fact in in_sentence if fact not in self._known_facts]
         if not unfounded:
             if text.strip():
-                self._previous = None
+                self._last_replacement = None
             return text
         self.withheld_facts += [
             {
@@ -108,30 +105,25 @@ class FactLock:
             }
             for fact in unfounded
         ]
-        return self._instead_of(text)
+        return self._replacement(text)
 
-    def _unfounded(self, facts: Iterable[Fact]) -> Iterator[Fact]:
-        for fact in facts:
-            if fact not in self._founded:
-                yield fact
-
-    def _instead_of(self, text: str) -> str:
-        """Where to look instead; of sentences that follow each other, said once."""
-        number = self._best_page(text)
-        instead = (
+    def _replacement(self, text: str) -> str:
+        """A reference to the best page, given once for consecutive sentences."""
+        number = self._passage_number(text)
+        replacement = (
             _("Please look this up on the page itself. [%(number)d]") % {"number": number}
             if number
             else _("This could not be checked, and is left out.")
         )
         trailing = text[len(text.rstrip()) :]
-        if instead == self._previous:
+        if replacement == self._last_replacement:
             return ""
-        self._previous = instead
-        lead = _LEAD.match(text)
-        return f"{lead[0] if lead else ''}{instead}{trailing}"
+        self._last_replacement = replacement
+        list_mark = _LIST_MARK.match(text)
+        return f"{list_mark[0] if list_mark else ''}{replacement}{trailing}"
 
-    def _best_page(self, text: str) -> int | None:
-        """The passage that the sentence cites itself, else the first one, which is likest."""
+    def _passage_number(self, text: str) -> int | None:
+        """The first passage that the sentence cites, or else the best one."""
         cited = parse_citations(text, self._passages)
         numbers = [*cited, *(passage.number for passage in self._passages)]
         return numbers[0] if numbers else None

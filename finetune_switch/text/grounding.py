@@ -1,12 +1,9 @@
-"""Which passage each sentence of an answer rests on, and which of its facts stand in none.
+"""Find the passage that supports each sentence of an answer, and its unfounded facts.
 
-A sentence rests on a passage that has enough of its content words, whatever their endings, and of
-its facts. That shows similarity and proves nothing: "the café is not open on Mondays" is as similar
-to the page as its contrary. Whether a fact (a price, a date, a telephone number …) stands in a
-passage is exact, see :mod:`finetune_switch.text.facts`.
+A passage supports a sentence if it contains enough of its content words (compared by stem) and of
+its facts. This measures similarity and is no proof: "the café is not open on Mondays" is as similar
+to the page as the opposite. Facts are compared exactly, see :mod:`finetune_switch.text.facts`.
 """
-
-from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
@@ -16,14 +13,13 @@ from dataclasses import dataclass, replace
 from finetune_switch.passages import Passage
 
 from .citations import CITATION, parse_citations
-from .facts import REGIONS, Fact, find_facts, read_passages
+from .facts import Fact, find_facts, read_passages
 from .facts.base import blank_out
 from .words import language_name, stems, stop_words, words
 
-# Of the 75 sentences of tests/text/grounding.toml, English and German, many of the unsupported
-# ones in the pages' own words, this judges 70 as their reader did: it takes 2 of 32 for supported
-# that are not, and misses 3 of 33 that are. 0.4 takes 5 and misses 1, 0.65 takes none and misses
-# 6.
+# On the 75 labelled sentences of tests/text/grounding.toml, this agrees with the labels on 70: it
+# accepts 2 of 32 unsupported sentences and misses 3 of 33 supported ones. 0.4 accepts 5 and misses
+# 1; 0.65 accepts none and misses 6.
 MIN_SHARE = 0.5
 
 _END = re.compile(
@@ -31,15 +27,17 @@ _END = re.compile(
     rf"(?:[ \t]?{CITATION.pattern})*+(?:\s++|\Z)|[。！？]++\s*+|\n\s*+)"
 )
 _WORD_BEFORE = re.compile(r"\w+\Z")
-_HALF_OF_DAY = re.compile(r"\d ?[ap]\. ?m\Z", re.IGNORECASE)
+_TWELVE_HOUR_TIME = re.compile(r"\d ?[ap]\. ?m\Z", re.IGNORECASE)
 _LINE_START = re.compile(r"(?:\A|\n)[ \t*#>-]{0,20}\Z")
-_SHORT = "dr mr mrs ms prof st str bzw ca inkl zzgl vgl evtl ggf geb hr fr vs approx incl dept"
-_ABBREVIATIONS = frozenset(_SHORT.split())
-_SHORT_BEFORE_NUMBERS = "no nr tel fax art abs kap fig vol pp min max mobil"
-_BEFORE_NUMBERS = frozenset(_SHORT_BEFORE_NUMBERS.split())
+_ABBREVIATION_LIST = (
+    "dr mr mrs ms prof st str bzw ca inkl zzgl vgl evtl ggf geb hr fr vs approx incl dept"
+)
+_ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
+_BEFORE_NUMBERS_LIST = "no nr tel fax art abs kap fig vol pp min max mobil"
+_BEFORE_NUMBERS = frozenset(_BEFORE_NUMBERS_LIST.split())
 
-# What answers say about themselves and to the visitor, beside the stop words.
-_COURTESIES = """
+# Words that answers use about themselves and to the visitor, ignored like stop words.
+_FILLER_WORD_LIST = """
     hello hi hey dear welcome good morning afternoon evening thank thanks please sorry unfortunately
     afraid apologies yes no ok okay sure certainly course glad happy pleased help hope enjoy visit
     know sure answer answers question questions ask asked asking say says said tell information
@@ -50,17 +48,16 @@ _COURTESIES = """
     information informationen website webseite seite seiten passage passagen textstelle textstellen
     angaben angegeben enthalten enthält erwähnt finden steht hinweis freue freuen besuch viel spaß
 """
-_COURTESY = frozenset(_COURTESIES.split())
+_FILLER_WORDS = frozenset(_FILLER_WORD_LIST.split())
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence as it stands in the answer, with the blanks behind it.
+    """A sentence of an answer, with trailing whitespace.
 
-    ``passage`` is the number of the passage that supports it best, None where none does.
-    ``neutral`` sentences claim nothing ("Hello!", "I don't know."): there is nothing to support.
-    ``start`` and ``end`` are offsets into the answer, and so are those of the facts, each of which
-    lies inside its sentence.
+    ``passage`` is the number of the passage that supports it best, or ``None``. ``neutral``
+    sentences make no claim ("Hello!", "I don't know."). The offsets of the sentence and of its
+    facts are relative to the answer.
     """
 
     text: str
@@ -75,54 +72,52 @@ class Sentence:
         return self.neutral or self.passage is not None
 
 
-def assess(
-    answer: str,
-    passages: Sequence[Passage],
-    language: str,
-    *,
-    regions: Sequence[str] = REGIONS,
-) -> list[Sentence]:
-    """The sentences of an answer, in order and without gaps, each with what it rests on.
+def assess(answer: str, passages: Sequence[Passage], language: str) -> list[Sentence]:
+    """Split an answer into sentences, without gaps, each with the passage that supports it.
 
-    Of the passages that support a sentence those that it cites go first, then the likest one. A
-    passage's title and address count as parts of it.
+    Among several passages, cited ones take precedence, then the most similar one. The title and
+    the URL of a passage count as part of its text.
     """
     name = language_name(language)
-    left_out = stop_words(name) | _COURTESY
-    facts = find_facts(answer, language, regions)
+    ignored = stop_words(name) | _FILLER_WORDS
+    facts = find_facts(answer, language)
     texts = [f"{p.source.title}\n{p.text}\n{p.source.url}" for p in passages]
-    founded = read_passages(texts, language, regions)
-    stands_in = [founded.passages(fact) for fact in facts]
-    known = [set(stems(words(text), name)) for text in texts]
+    known_facts = read_passages(texts, language)
+    supporting = [known_facts.passages(fact) for fact in facts]
+    passage_stems = [set(stems(words(text), name)) for text in texts]
     starts = [fact.start for fact in facts]
 
-    plain: dict[str, Sentence] = {}
+    # Models may repeat a sentence many times. Those without facts are only assessed once.
+    assessed: dict[str, Sentence] = {}
 
-    def judge(start: int, end: int) -> Sentence:
+    def assess_sentence(start: int, end: int) -> Sentence:
         text = answer[start:end]
         first, last = bisect_left(starts, start), bisect_left(starts, end)
-        if first == last and text in plain:
-            return replace(plain[text], start=start, end=end)
-        said = [(fact.start - start, fact.end - start) for fact in facts[first:last]]
-        said += [match.span() for match in CITATION.finditer(text)] if "[" in text else []
-        spoken = (word for word in words(blank_out(text, said)) if word not in left_out)
-        wanted, where = set(stems(spoken, name)), stands_in[first:last]
+        if first == last and text in assessed:
+            return replace(assessed[text], start=start, end=end)
+        spans = [(fact.start - start, fact.end - start) for fact in facts[first:last]]
+        spans += [match.span() for match in CITATION.finditer(text)] if "[" in text else []
+        content = (word for word in words(blank_out(text, spans)) if word not in ignored)
+        wanted, fact_support = set(stems(content, name)), supporting[first:last]
         unfounded = tuple(
-            fact for fact, found in zip(facts[first:last], where, strict=True) if not found
+            fact for fact, found in zip(facts[first:last], fact_support, strict=True) if not found
         )
-        if not wanted and not where:
-            return plain.setdefault(text, Sentence(text, start, end, None, neutral=True))
-        hits = [0] * len(known)
-        for found in where:
+        if not wanted and not fact_support:
+            return assessed.setdefault(text, Sentence(text, start, end, None, neutral=True))
+        hits = [0] * len(passages)
+        for found in fact_support:
             for index in found:
                 hits[index] += 1
-        total = len(wanted) + len(where)
-        shares = [(len(wanted & has) + hit) / total for has, hit in zip(known, hits, strict=True)]
+        total = len(wanted) + len(fact_support)
+        shares = [
+            (len(wanted & known) + hit) / total
+            for known, hit in zip(passage_stems, hits, strict=True)
+        ]
         cited = parse_citations(text, passages) if "[" in text else []
-        judged = Sentence(text, start, end, _best(shares, passages, cited), unfounded)
-        return judged if where else plain.setdefault(text, judged)
+        sentence = Sentence(text, start, end, _best(shares, passages, cited), unfounded)
+        return sentence if fact_support else assessed.setdefault(text, sentence)
 
-    return [judge(start, end) for start, end in sentence_spans(answer, facts, language)]
+    return [assess_sentence(start, end) for start, end in sentence_spans(answer, facts, language)]
 
 
 def _best(shares: list[float], passages: Sequence[Passage], cited: list[int]) -> int | None:
@@ -135,9 +130,9 @@ def _best(shares: list[float], passages: Sequence[Passage], cited: list[int]) ->
 
 
 def sentence_spans(answer: str, facts: Sequence[Fact], language: str) -> Iterator[tuple[int, int]]:
-    """Where sentences begin and end, none of them inside one of the answer's facts.
+    """The start and end of each sentence. No sentence ends inside one of the facts.
 
-    Lines end them too: lists and tables have no full stops.
+    Line ends also end sentences, since lists and tables have no full stops.
     """
     fact_starts = [fact.start for fact in facts]
     start = 0
@@ -154,7 +149,7 @@ def sentence_spans(answer: str, facts: Sequence[Fact], language: str) -> Iterato
 
 
 def _is_end(answer: str, match: re.Match[str], language: str) -> bool:
-    """Whether a mark ends a sentence, not an abbreviation, an ordinal or the number of a list."""
+    """Whether a mark ends a sentence, and not an abbreviation, ordinal or list number."""
     if match["mark"] != "." or "\n" in match[0] or match.end() == len(answer):
         return True
     follows = answer[match.end()]
@@ -165,7 +160,7 @@ def _is_end(answer: str, match: re.Match[str], language: str) -> bool:
     if word in _BEFORE_NUMBERS:
         return not follows.isdecimal() and follows != "+"
     if len(word) == 1 and word.isalpha():
-        return bool(_HALF_OF_DAY.search(answer, max(0, match.start() - 8), match.start()))
+        return bool(_TWELVE_HOUR_TIME.search(answer, max(0, match.start() - 8), match.start()))
     if word.isdecimal() and len(word) <= 2:
         begin = match.start() - len(word)
         is_list = _LINE_START.search(answer, max(0, begin - 22), begin)

@@ -1,6 +1,4 @@
-"""Words of a text, in the form in which two of them are compared."""
-
-from __future__ import annotations
+"""Words, stop words and stems."""
 
 import re
 import threading
@@ -11,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+# Language codes → names as used by Snowball, PostgreSQL and bm25s.
 LANGUAGES = {
     "ar": "arabic",
     "ca": "catalan",
@@ -50,51 +49,49 @@ LANGUAGES = {
     "yi": "yiddish",
     "zh": "chinese",
 }
-"""Snowball's name of a language, which PostgreSQL and the lists of stop words use as well."""
 
 MAX_QUESTION_WORDS = 32
 MAX_WORD_CHARACTERS = 100
 
-# Letters and digits with the marks that belong to them, which \w leaves out: it would cut words of
-# Hindi or Thai to pieces.
+# Includes combining marks, which \w leaves out. It would split words of Hindi or Thai.
 _WORD = re.compile(
     r"[\w\u0300-\u036f\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670"
     r"\u0900-\u0963\u0966-\u109f]+"
 )
 
-# A stemmer keeps the word that it is at, so each thread has its own.
+# Stemmers are not thread-safe.
 _stemmers = threading.local()
 
 
 def language_name(code: str) -> str:
-    """Snowball's name of a language code (``en-gb``), empty where it has none.
+    """Snowball's name for a language code such as ``en-gb``; empty if it has no such language.
 
-    The project's own language stands in where the code is empty.
+    An empty code means ``LANGUAGE_CODE``.
     """
     return LANGUAGES.get(re.split("[-_]", (code or settings.LANGUAGE_CODE).lower())[0], "")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, without what no reader would call a word."""
+    """The words of a text in lower case, without those of over 100 characters."""
     plain = unicodedata.normalize("NFC", text).lower().replace("_", " ")
     return [word for word in _WORD.findall(plain) if len(word) <= MAX_WORD_CHARACTERS]
 
 
 def content_words(question: str, language: str) -> list[str]:
-    """The question's first words without repetitions and its language's stop words."""
-    left_out = stop_words(language)
-    return list(dict.fromkeys(word for word in words(question) if word not in left_out))[
+    """The first 32 distinct words of a question that are not stop words."""
+    ignored = stop_words(language)
+    return list(dict.fromkeys(word for word in words(question) if word not in ignored))[
         :MAX_QUESTION_WORDS
     ]
 
 
-def content_runs(question: str, language: str) -> list[str]:
-    """The same, as the question has them: ``9.30`` stays what it is, for a parser of its own."""
-    left_out = stop_words(language)
+def content_tokens(question: str, language: str) -> list[str]:
+    """Like :func:`content_words`, but split at whitespace only: ``9.30`` is one token."""
+    ignored = stop_words(language)
     found: dict[str, None] = {}
-    for run in question.replace("\0", " ").split():
-        if any(word not in left_out for word in words(run)) and len(run) <= MAX_WORD_CHARACTERS:
-            found[run] = None
+    for token in question.replace("\0", " ").split():
+        if any(word not in ignored for word in words(token)) and len(token) <= MAX_WORD_CHARACTERS:
+            found[token] = None
         if len(found) == MAX_QUESTION_WORDS:
             break
     return list(found)
@@ -102,21 +99,20 @@ def content_runs(question: str, language: str) -> list[str]:
 
 @cache
 def stop_words(language: str) -> frozenset[str]:
-    """Words that say nothing about what is asked. Those of Snowball, as PostgreSQL has them."""
+    """Snowball's stop words, which PostgreSQL uses as well."""
     from bm25s import stopwords
 
     name = "STOPWORDS_EN_PLUS" if language == "english" else f"STOPWORDS_{language.upper()}"
-    # A list may have "don't", which is "don" and "t" here.
+    # words() splits "don't" into "don" and "t".
     return frozenset(word for entry in getattr(stopwords, name, ()) for word in words(entry))
 
 
 def stems(found: Iterable[str], language: str) -> Iterator[str]:
-    """Each word without its endings, so that "openings" finds "opening"."""
     return (_stem(language, word) for word in found)
 
 
-def share(asked: Iterable[str], text: str, language: str) -> float:
-    """How much of these words a text has, from 0 to 1, whatever their endings."""
+def stem_overlap(asked: Iterable[str], text: str, language: str) -> float:
+    """The share of these words that a text contains, from 0 to 1, compared by stem."""
     wanted = set(stems(asked, language))
     return len(wanted.intersection(stems(words(text), language))) / len(wanted) if wanted else 0.0
 

@@ -1,6 +1,6 @@
-"""The adapter to wagtail-vector-index, and the only place that imports it.
+"""The adapter to wagtail-vector-index. No other module imports that package.
 
-Add ``"finetune_switch.vector_index"`` to ``INSTALLED_APPS`` in a project that has the package.
+To use it, add ``"finetune_switch.vector_index"`` to ``INSTALLED_APPS``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["SwitchedChatBackend"]
 
 
 def __getattr__(name: str) -> Any:
-    # Settings name this path, and apps are set up before its models can be imported.
+    # Imported lazily, since .chat needs models, which are not loaded when the app is imported.
     if name == "SwitchedChatBackend":
         from .chat import SwitchedChatBackend
 

@@ -7,8 +7,8 @@ class VectorIndexAdapterConfig(AppConfig):
     label = "finetune_switch_vector_index"
     verbose_name = gettext_lazy("AI answers: wagtail-vector-index")
 
+    # Reported by a system check. Raising it in ready() would prevent `manage.py check`.
     import_error: ImportError | None = None
-    """Why the adapter is idle. Raised from here, it would keep `manage.py check` from saying so."""
 
     def ready(self) -> None:
         if not apps.is_installed("wagtail_vector_index"):

@@ -1,4 +1,4 @@
-"""The switch as a chat backend of wagtail-vector-index: ``index.query()`` follows it."""
+"""A wagtail-vector-index chat backend that uses the active backend of the switch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from wagtail_vector_index.ai_utils.types import (
 from finetune_switch.answers import Answer, AsyncAnswer, aanswer, answer
 from finetune_switch.answers.events import TextEvent
 
-# Of no consequence: the prompt is fitted to whichever backend is active. It keeps the package from
-# asking litellm about a model that does not exist.
+# Unused, since the prompt is fitted to the active backend. Without a value, wagtail-vector-index
+# asks litellm about a model that does not exist.
 TOKEN_LIMIT = 4096
 
 
@@ -28,11 +28,11 @@ class SwitchedChatConfig(BaseChatConfig):
 
 
 class SwitchedChatBackend(BaseChatBackend[SwitchedChatConfig]):
-    """Hands each question to the backend that the site's switch says is active.
+    """Passes messages on to the active backend of the current request's site.
 
-    The site is that of the current request, or the default site. The messages go out as they come,
-    with wagtail-vector-index's own prompt. Raises
-    :class:`~finetune_switch.exceptions.BackendError`, whose message is safe to show.
+    Without a request, the default site's. The messages, with wagtail-vector-index's own prompt,
+    are sent unchanged. Raises :class:`~finetune_switch.exceptions.BackendError`, whose message is
+    safe to show.
     """
 
     config_cls = SwitchedChatConfig
@@ -40,26 +40,28 @@ class SwitchedChatBackend(BaseChatBackend[SwitchedChatConfig]):
     def chat(
         self, *, messages: Sequence[ChatMessage], stream: bool = False, **kwargs: Any
     ) -> AIResponse | AIStreamingResponse:
-        _refuse(kwargs)
-        pending = answer(_question(messages), messages=_plain(messages))
-        return SwitchedStream(pending) if stream else AIResponse(choices=[pending.text])
+        _reject_parameters(kwargs)
+        pending_answer = answer(_question(messages), messages=_without_extra_keys(messages))
+        return (
+            SwitchedStream(pending_answer) if stream else AIResponse(choices=[pending_answer.text])
+        )
 
     async def achat(
         self, *, messages: Sequence[ChatMessage], stream: bool = False, **kwargs: Any
     ) -> AIResponse | AsyncSwitchedStream:
-        _refuse(kwargs)
-        pending = aanswer(_question(messages), messages=_plain(messages))
+        _reject_parameters(kwargs)
+        pending_answer = aanswer(_question(messages), messages=_without_extra_keys(messages))
         return (
-            AsyncSwitchedStream(pending) if stream else AIResponse(choices=[await pending.text()])
+            AsyncSwitchedStream(pending_answer)
+            if stream
+            else AIResponse(choices=[await pending_answer.text()])
         )
 
 
 class SwitchedStream(AIStreamingResponse):
-    """The parts of a streamed answer, for ``for``."""
-
-    def __init__(self, pending: Answer) -> None:
-        self.answer = pending
-        self._events = iter(pending)
+    def __init__(self, pending_answer: Answer) -> None:
+        self.answer = pending_answer
+        self._events = iter(pending_answer)
 
     def __iter__(self) -> Iterator[AIResponseStreamingPart]:
         return self
@@ -72,16 +74,14 @@ class SwitchedStream(AIStreamingResponse):
         raise StopIteration
 
     def close(self) -> None:
-        """Stop reading, and with it the model."""
+        """Stop reading, which also stops the model."""
         self._events.close()
 
 
 class AsyncSwitchedStream:
-    """The parts of a streamed answer, for ``async for``."""
-
-    def __init__(self, pending: AsyncAnswer) -> None:
-        self.answer = pending
-        self._events = aiter(pending)
+    def __init__(self, pending_answer: AsyncAnswer) -> None:
+        self.answer = pending_answer
+        self._events = aiter(pending_answer)
 
     def __aiter__(self) -> AsyncIterator[AIResponseStreamingPart]:
         return self
@@ -94,7 +94,7 @@ class AsyncSwitchedStream:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Stop reading, and with it the model."""
+        """Stop reading, which also stops the model."""
         await self._events.aclose()
 
 
@@ -102,11 +102,11 @@ def _question(messages: Sequence[ChatMessage]) -> str:
     return next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")
 
 
-def _plain(messages: Sequence[ChatMessage]) -> list[Any]:
+def _without_extra_keys(messages: Sequence[ChatMessage]) -> list[Any]:
     return [{"role": m["role"], "content": m["content"]} for m in messages]
 
 
-def _refuse(parameters: dict[str, Any]) -> None:
+def _reject_parameters(parameters: dict[str, Any]) -> None:
     if parameters:
         raise TypeError(
             "The switched chat backend takes its parameters from the active backend's page in the "

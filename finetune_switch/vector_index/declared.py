@@ -1,4 +1,4 @@
-"""The chat backends of ``WAGTAIL_VECTOR_INDEX["CHAT_BACKENDS"]``, whatever their class."""
+"""The chat backends declared in ``WAGTAIL_VECTOR_INDEX["CHAT_BACKENDS"]``."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _new_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=32, thread_name_prefix="finetune-switch-declared")
 
 
-# Threads of their own: a class that hangs must not hold up anything else.
+# A pool of their own, so that a backend that hangs does not block other work.
 _threads = _new_threads()
 
 
 def _forget_threads_after_fork() -> None:
-    # They do not exist in the child, which would wait for them.
+    # The parent's threads do not exist in the child, which would wait for them.
     global _threads
     _threads = _new_threads()
 
@@ -46,7 +46,7 @@ def chat_backend_settings() -> Mapping[str, Any]:
 
 
 class DeclaredBackends:
-    """Every alias but the switch itself, as something that can be switched to."""
+    """The declared chat backends, except the switch itself."""
 
     def declared(self) -> Mapping[str, DeclaredBackend]:
         return {
@@ -65,10 +65,10 @@ class DeclaredBackends:
 
 
 class DeclaredChatBackend(BaseChatBackend):
-    """Any chat backend of wagtail-vector-index behind our contract.
+    """Wraps any chat backend of wagtail-vector-index.
 
-    Their streams cannot be relied on (0.10's litellm class ends each in an ``AssertionError``, some
-    classes have none), so the answer comes in one piece.
+    The answer is not streamed. In wagtail-vector-index 0.10 the streams of the litellm backend end
+    in an ``AssertionError``, and some backends have none.
     """
 
     streams = False
@@ -81,7 +81,7 @@ class DeclaredChatBackend(BaseChatBackend):
         seconds = self.config.deadlines.total
         try:
             async with asyncio.timeout(seconds):
-                # In a thread: only ``chat()`` is implemented by every class.
+                # Only the synchronous ``chat()`` is implemented by all backends.
                 loop = asyncio.get_running_loop()
                 text = await loop.run_in_executor(_threads, self._chat, messages)
         except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""wagtail-vector-index's ``Document``: whatever touches one is in here and in ``indexes``."""
+"""Conversion between wagtail-vector-index's ``Document`` and our keys and passages."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from finetune_switch.passages import Passage
 
 
 def keys_of(documents: Iterable[Document]) -> Iterator[Key]:
-    """The objects that documents come from."""
+    """The keys of the objects that the documents were made from."""
     for document in documents:
         kind = ContentType.objects.get_for_id(int(document.metadata["content_type_id"]))
         yield f"{kind.app_label}.{kind.model}", str(document.metadata["object_id"])
 
 
 def documents_of(passages: Sequence[Passage], space: EmbeddingSpace) -> Iterator[Document]:
-    """What was found, as documents. Their primary keys are those of our chunks."""
+    """Passages as documents. ``embedding_pk`` is the primary key of our chunk."""
     columns = ("pk", "vector", "text", "document__model", "document__object_id")
     rows = Chunk.objects.filter(
         space=space,
@@ -37,7 +37,7 @@ def documents_of(passages: Sequence[Passage], space: EmbeddingSpace) -> Iterator
         source = passage.source
         found = chunks.get((source.model, source.object_id, passage.text))
         if found is None:
-            # Written anew since it was found.
+            # The chunk was replaced after the search.
             continue
         pk, vector = found
         kind = ContentType.objects.get_for_model(

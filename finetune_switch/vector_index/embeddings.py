@@ -10,11 +10,10 @@ from wagtail_vector_index.ai_utils.backends.base import BaseEmbeddingBackend, Ba
 from finetune_switch.backends.embeddings import embedded, get_embedder
 from finetune_switch.backends.embeddings.base import Embedder, Vectors
 
-# Of an embedding model whose vectors nobody has seen yet.
-UNKNOWN = 0
+UNKNOWN_DIMENSIONS = 0
 
+# Seen in the vectors of a model, by connection and model name.
 _dimensions: dict[tuple[str, str], int] = {}
-"""Of the vectors that came, by connection and model."""
 
 
 class EmbeddedEmbeddingConfig(BaseEmbeddingConfig):
@@ -28,7 +27,7 @@ class EmbeddedEmbeddingConfig(BaseEmbeddingConfig):
 
 
 class EmbeddedEmbeddingBackend(BaseEmbeddingBackend[EmbeddedEmbeddingConfig]):
-    """Needs no service and no download. ``MODEL_ID`` is only a name."""
+    """The embedded model, which needs no service and no download. ``MODEL_ID`` is ignored."""
 
     config_cls = EmbeddedEmbeddingConfig
 
@@ -40,42 +39,42 @@ class EmbeddedEmbeddingBackend(BaseEmbeddingBackend[EmbeddedEmbeddingConfig]):
 
 
 class SiteEmbeddingConfig(BaseEmbeddingConfig):
-    """What ``FINETUNE_SWITCH["INDEX"]["EMBEDDINGS"]`` says; a ``TOKEN_LIMIT`` may be lower."""
+    """Configured by ``FINETUNE_SWITCH["INDEX"]["EMBEDDINGS"]``. ``TOKEN_LIMIT`` can be lower."""
 
     @classmethod
     def get_token_limit(cls, *, model_id: str, custom_value: int | None) -> int:
-        most = get_embedder().max_tokens
+        limit = get_embedder().max_tokens
         if custom_value is None:
-            return most
-        return min(most, super().get_token_limit(model_id=model_id, custom_value=custom_value))
+            return limit
+        return min(limit, super().get_token_limit(model_id=model_id, custom_value=custom_value))
 
     @classmethod
     def get_embedding_output_dimensions(cls, *, model_id: str, custom_value: int | None) -> int:
-        return _known_dimensions(get_embedder()) or UNKNOWN
+        return _known_dimensions(get_embedder()) or UNKNOWN_DIMENSIONS
 
 
 class SiteEmbeddingBackend(BaseEmbeddingBackend[SiteEmbeddingConfig]):
-    """The embedding model of the site's own index, whichever the settings name.
+    """The embedding model of the site's own index.
 
-    ``MODEL_ID`` is only a name. Texts are sent in the batches that the settings allow, with the
-    connection's address and key. Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
+    ``MODEL_ID`` is ignored. Batch size, address and key come from ``FINETUNE_SWITCH``. Raises
+    :class:`~finetune_switch.exceptions.EmbeddingError`.
     """
 
     config_cls = SiteEmbeddingConfig
 
     def embed(self, inputs: Iterable[str], **kwargs: Any) -> Iterator[list[float]]:
-        _refuse(kwargs)
+        _reject_parameters(kwargs)
         embedder = get_embedder()
         return _rows(embedder, embedder.embed(list(inputs)))
 
     async def aembed(self, inputs: Iterable[str], **kwargs: Any) -> Iterator[list[float]]:
-        _refuse(kwargs)
+        _reject_parameters(kwargs)
         embedder = get_embedder()
         return _rows(embedder, await embedder.aembed(list(inputs)))
 
     @property
     def embedding_output_dimensions(self) -> int:
-        """Where neither the settings nor an earlier vector tell, the model is asked once."""
+        """From the settings or an earlier vector; otherwise a short text is embedded once."""
         if not (known := _known_dimensions(get_embedder())):
             known = len(next(self.embed(["How many numbers?"])))
         return known
@@ -91,7 +90,7 @@ def _rows(embedder: Embedder, vectors: Vectors) -> Iterator[list[float]]:
     return iter(vectors.tolist())
 
 
-def _refuse(parameters: dict[str, Any]) -> None:
+def _reject_parameters(parameters: dict[str, Any]) -> None:
     if parameters:
         raise TypeError(
             'The site\'s embedding backend takes its parameters from FINETUNE_SWITCH["INDEX"]'

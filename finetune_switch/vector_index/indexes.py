@@ -1,7 +1,7 @@
-"""The indexes that a site registered with wagtail-vector-index, searched without writing.
+"""The indexes registered with wagtail-vector-index, searched without writing.
 
-Those that our storage provider keeps are parts of the site's own index; the others are searched
-where they are.
+Those with our storage provider are parts of the site's own index. The others are searched in their
+own storage.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from wagtail_vector_index.storage.numpy.provider import NumpyIndexMixin
 from finetune_switch.adapters import Scope, SearchableIndex
 from finetune_switch.passages import Hit
 
-from .part_search import Asked, PartOfSite
+from .part_search import PartIndex, QueryContext
 from .parts import label_of
 from .storage import SiteIndexMixin
 
 
 class QuestionVectors:
-    """The vectors of one question, each embedding backend asked once."""
+    """Embeds a question once for each embedding backend."""
 
     def __init__(self) -> None:
         self._vectors: dict[tuple[str, str], list[float]] = {}
@@ -39,7 +39,7 @@ class QuestionVectors:
 
 
 class RegisteredIndex:
-    """One of wagtail-vector-index's indexes."""
+    """An index of wagtail-vector-index that does not use our storage provider."""
 
     def __init__(self, alias: str, index: Any, vectors: QuestionVectors) -> None:
         self.alias = alias
@@ -50,7 +50,7 @@ class RegisteredIndex:
     def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
         vector = self._vectors.get(self._index, question)
         if isinstance(self._index, NumpyIndexMixin):
-            # Its own search would embed and save every document anew.
+            # Its own search embeds and saves every document again.
             candidates: Iterable[Any] = self._stored_documents()
         else:
             candidates = self._index.get_similar_documents(vector, limit=limit)
@@ -60,16 +60,15 @@ class RegisteredIndex:
         return [self._hit(documents[position], float(scores[position])) for position in best]
 
     def rebuild(self) -> None:
-        """Embed all of it anew, as wagtail-vector-index does it."""
         self._index.rebuild_index()
 
     def _stored_documents(self) -> list[Any]:
-        """The documents of what its querysets hold: another index may hold the rest of a model."""
+        """The documents of the objects in its querysets. Indexes share one table."""
         content_types = ContentType.objects.get_for_models(
             *(queryset.model for queryset in self._index.querysets)
         )
-        # None is all of a model. Keys are compared as the texts that they are stored as, which a
-        # database would make in ways of its own.
+        # None means all objects of a model. Keys are stored as text, and compared in Python, since
+        # databases convert them to text in different ways.
         held: dict[int, set[str] | None] = {}
         for queryset in self._index.querysets:
             kind = content_types[queryset.model].pk
@@ -98,9 +97,9 @@ class RegisteredIndex:
 
 class RegisteredIndexes:
     def indexes(self) -> Sequence[SearchableIndex]:
-        vectors, asked = QuestionVectors(), Asked()
+        vectors, context = QuestionVectors(), QueryContext()
         return [
-            PartOfSite(index, asked)
+            PartIndex(index, context)
             if isinstance(index, SiteIndexMixin)
             else RegisteredIndex(alias, index, vectors)
             for alias, index in registry
@@ -108,7 +107,7 @@ class RegisteredIndexes:
 
 
 def models_in_our_index() -> list[type[Model]]:
-    """The models of the indexes that our storage provider keeps. Pages are indexed anyway."""
+    """The models of indexes with our storage provider, without pages, which are always indexed."""
     return [
         queryset.model
         for _alias, index in registry
@@ -119,10 +118,10 @@ def models_in_our_index() -> list[type[Model]]:
 
 
 def _cosine(vector: Sequence[float], others: Sequence[Sequence[float]]) -> np.ndarray:
-    """Cosine similarity of one vector with each of the others; 0 for a vector of zeros."""
+    """The cosine similarity of a vector with each of the others; 0 for zero vectors."""
     if not others:
         return np.zeros(0, dtype=np.float32)
     matrix = np.asarray(others, dtype=np.float32)
-    asked = np.asarray(vector, dtype=np.float32)
-    norms = np.linalg.norm(matrix, axis=1) * np.linalg.norm(asked)
-    return np.divide(matrix @ asked, norms, out=np.zeros(len(matrix), np.float32), where=norms > 0)
+    query = np.asarray(vector, dtype=np.float32)
+    norms = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
+    return np.divide(matrix @ query, norms, out=np.zeros(len(matrix), np.float32), where=norms > 0)

@@ -1,4 +1,4 @@
-"""Searching a part of the site's own index."""
+"""Search within a part of the site's own index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from django.db.models import Q
 from django.utils.functional import Promise
 from numpy.typing import NDArray
 
-from finetune_switch import conf
 from finetune_switch.adapters import Scope
 from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
@@ -24,23 +23,24 @@ from finetune_switch.models import Chunk, EmbeddingSpace
 from finetune_switch.models.index import active_space
 from finetune_switch.passages import Hit
 
-from .parts import FEW, Part, label_of
+from .parts import EXACT_SEARCH_LIMIT, Part, label_of
 
-# What is asked of the whole index grows until enough of it belongs to the part.
-SURPLUS = 4
-# Every text match of a large index would be looked at otherwise.
-MOST_OF_TEXT = 64
-# Databases take so many parameters.
+# The whole index is searched with a limit that grows by this factor, until enough hits are in the
+# part.
+OVERFETCH_FACTOR = 4
+# Otherwise every text match of a large index could be examined.
+MAX_TEXT_OVERFETCH = 64
+# Databases limit the number of query parameters.
 BATCH = 10_000
 
 
 def current_space() -> EmbeddingSpace | None:
-    """What answers. Until the whole site has been indexed once, what has been so far."""
+    """The active space. Before the first complete build, the latest one."""
     return active_space() or EmbeddingSpace.objects.order_by("pk").last()
 
 
-class Asked:
-    """What the parts that are asked one question share."""
+class QueryContext:
+    """The space and the question vectors, shared by all parts searched for one question."""
 
     def __init__(self) -> None:
         self._vectors: dict[str, Vector | None] = {}
@@ -50,7 +50,7 @@ class Asked:
         return current_space()
 
     def vector(self, question: str) -> Vector | None:
-        """Of the question; ``None`` where the model makes nothing of it."""
+        """The question's vector; ``None`` if the text has no meaning to the model."""
         if question not in self._vectors:
             try:
                 found = embed_question(question, self.space)
@@ -62,92 +62,94 @@ class Asked:
         return self._vectors[question]
 
 
-class PartOfSite(SiteIndex):
-    """One of wagtail-vector-index's indexes, searched as the site's own is."""
+class PartIndex(SiteIndex):
+    """An index of wagtail-vector-index, searched like the site's own."""
 
     label: str | Promise  # type: ignore[assignment]
 
-    def __init__(self, index: Any, asked: Asked) -> None:
+    def __init__(self, index: Any, context: QueryContext) -> None:
         self.alias = type(index).__name__
         self.label = label_of(index) or self.alias
-        self.asked = asked
+        self.context = context
         self._index = index
         self._searches: dict[Scope, _PartSearch] = {}
 
     @cached_property
     def part(self) -> Part:
-        """Which objects it is about. Raises ``ImproperlyConfigured``; see :meth:`.Part.of`."""
         return Part.of(self._index)
 
     def rebuild(self) -> None:
-        """Bring its objects in the site's index up to date."""
         self._index.rebuild_index()
 
     def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
-        """By meaning and by words, the two rankings fused, as the site's own index does it."""
-        if (search := self._search_in(scope)) is None or search.is_empty:
+        """Fuse the vector and the text ranking, as the site's own index does."""
+        if (search := self._search_in(scope)) is None or search.has_no_chunks:
             return []
-        if (vector := self.asked.vector(question)) is None:
+        if (vector := self.context.vector(question)) is None:
             return []
         candidates = max(2 * limit, LEAST_CANDIDATES)
         by_vector = search.by_vector(vector, candidates)
-        rankings = {VECTOR: {pk: score for pk, score in by_vector.items() if score >= threshold}}
-        if conf.text_ranking():
-            rankings[TEXT] = search.by_text(question, candidates)
+        rankings = {
+            VECTOR: {pk: score for pk, score in by_vector.items() if score >= threshold},
+            TEXT: search.by_text(question, candidates),
+        }
         fused = fuse([list(ranking) for ranking in rankings.values()])
-        return self._named(self._hits(fused, rankings, vector, threshold, limit))
+        return self._with_alias(self._hits(fused, rankings, vector, threshold, limit))
 
     def _search_in(self, scope: Scope) -> _PartSearch | None:
-        if (space := self.asked.space) is None:
+        if (space := self.context.space) is None:
             return None
         self.space = space
         if scope not in self._searches:
             self._searches[scope] = _PartSearch(self.part, space, scope)
         return self._searches[scope]
 
-    def _named(self, hits: Sequence[Hit]) -> list[Hit]:
+    def _with_alias(self, hits: Sequence[Hit]) -> list[Hit]:
         return [replace(hit, index=self.alias) for hit in hits]
 
 
-class AlikeInPart(PartOfSite):
-    """The same, asked with a vector in place of a question."""
+class VectorPartIndex(PartIndex):
+    """Searches a part with a vector instead of a question."""
 
-    def __init__(self, index: Any, asked: Asked, vector: Vector) -> None:
-        super().__init__(index, asked)
+    def __init__(self, index: Any, context: QueryContext, vector: Vector) -> None:
+        super().__init__(index, context)
         self.vector = vector
 
     def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
-        if (search := self._search_in(scope)) is None or search.is_empty:
+        if (search := self._search_in(scope)) is None or search.has_no_chunks:
             return []
         found = search.by_vector(self.vector, limit)
         ids = [pk for pk, score in found.items() if score >= threshold]
-        return self._named(self._hits(ids, {VECTOR: found}, self.vector, threshold, limit))
+        return self._with_alias(self._hits(ids, {VECTOR: found}, self.vector, threshold, limit))
 
 
 @dataclass(frozen=True)
 class _Chunks:
-    """All chunks of a part, where these are few."""
+    """All chunks of a small part."""
 
     ids: NDArray[np.int64]
     vectors: NDArray[np.float32]
 
 
 class _PartSearch:
-    """The two rankings within a part and a scope."""
+    """The vector and the text ranking within a part and a scope."""
 
     def __init__(self, part: Part, space: EmbeddingSpace, scope: Scope) -> None:
         self.part = part
         self.space = space
         self.scope = scope
-        self._belongs: dict[int, bool] = {}
+        self._is_in_part: dict[int, bool] = {}
 
     @cached_property
-    def few(self) -> _Chunks | None:
-        """The chunks of the part, or ``None`` where there are many."""
+    def chunks(self) -> _Chunks | None:
+        """The chunks of the part, or ``None`` if there are more than EXACT_SEARCH_LIMIT."""
         if (wanted := self.part.documents()) is None:
             return None
         rows = Chunk.objects.filter(wanted & _in_scope(self.scope), space=self.space)
-        if len(ids := list(rows.values_list("pk", flat=True)[: FEW + 1])) > FEW:
+        if (
+            len(ids := list(rows.values_list("pk", flat=True)[: EXACT_SEARCH_LIMIT + 1]))
+            > EXACT_SEARCH_LIMIT
+        ):
             return None
         found = list(Chunk.objects.filter(pk__in=ids).values_list("pk", "vector")) if ids else []
         vectors = np.frombuffer(b"".join(bytes(vector) for _pk, vector in found), "<f4")
@@ -157,56 +159,56 @@ class _PartSearch:
         )
 
     @property
-    def is_empty(self) -> bool:
-        return self.few is not None and not len(self.few.ids)
+    def has_no_chunks(self) -> bool:
+        return self.chunks is not None and not len(self.chunks.ids)
 
     def by_vector(self, vector: Vector, limit: int) -> dict[int, float]:
-        """Chunks with their cosine similarity, best first."""
-        if self.few is not None:
-            scores = self.few.vectors @ vector
+        """Chunk ids with their cosine similarity, best first."""
+        if self.chunks is not None:
+            scores = self.chunks.vectors @ vector
             best = np.argsort(-scores, kind="stable")[:limit]
-            return {int(self.few.ids[at]): float(scores[at]) for at in best}
+            return {int(self.chunks.ids[at]): float(scores[at]) for at in best}
         store = get_store()
 
         def rank(most: int) -> list[Found]:
             return store.search(self.space, vector, limit=most, scope=self.scope)
 
-        return self._filled(rank, limit)
+        return self._fetch_until_enough(rank, limit)
 
     def by_text(self, question: str, limit: int) -> dict[int, float]:
-        """Chunks that share words with a question, best first."""
+        """Ids of chunks that share words with the question, with their scores, best first."""
         ranking = get_text_ranking()
 
         def rank(most: int) -> list[Found]:
             return ranking.search(question, space_id=self.space.pk, limit=most, scope=self.scope)
 
-        return self._filled(rank, limit, most=limit * MOST_OF_TEXT)
+        return self._fetch_until_enough(rank, limit, most=limit * MAX_TEXT_OVERFETCH)
 
-    def _filled(
+    def _fetch_until_enough(
         self, rank: Callable[[int], list[Found]], limit: int, most: int | None = None
     ) -> dict[int, float]:
-        asked = limit
+        requested = limit
         while True:
-            asked *= SURPLUS
-            found = rank(asked)
-            belonging = self._belonging([one.chunk_id for one in found])
-            kept = [(one.chunk_id, one.score) for one in found if one.chunk_id in belonging]
-            if len(kept) >= limit or len(found) < asked or (most is not None and asked >= most):
+            requested *= OVERFETCH_FACTOR
+            found = rank(requested)
+            in_part = self._in_part([one.chunk_id for one in found])
+            kept = [(one.chunk_id, one.score) for one in found if one.chunk_id in in_part]
+            is_exhausted = len(found) < requested or (most is not None and requested >= most)
+            if len(kept) >= limit or is_exhausted:
                 return dict(kept[:limit])
 
-    def _belonging(self, ids: Sequence[int]) -> set[int]:
-        """Those of the chunks that are of the part."""
-        if self.few is not None:
-            return set(self.few.ids.tolist()).intersection(ids)
-        unknown = [pk for pk in ids if pk not in self._belongs]
+    def _in_part(self, ids: Sequence[int]) -> set[int]:
+        if self.chunks is not None:
+            return set(self.chunks.ids.tolist()).intersection(ids)
+        unknown = [pk for pk in ids if pk not in self._is_in_part]
         columns = ("pk", "document__model", "document__object_id")
         for start in range(0, len(unknown), BATCH):
             some = unknown[start : start + BATCH]
             rows = list(Chunk.objects.filter(pk__in=some).values_list(*columns))
             keys = self.part.only({(model, object_id) for _pk, model, object_id in rows})
-            self._belongs |= dict.fromkeys(some, False)
-            self._belongs |= {pk: (model, object_id) in keys for pk, model, object_id in rows}
-        return {pk for pk in ids if self._belongs[pk]}
+            self._is_in_part |= dict.fromkeys(some, False)
+            self._is_in_part |= {pk: (model, object_id) in keys for pk, model, object_id in rows}
+        return {pk for pk in ids if self._is_in_part[pk]}
 
 
 def _in_scope(scope: Scope) -> Q:

@@ -1,4 +1,4 @@
-"""Which objects of the site's own index belong to an index of wagtail-vector-index."""
+"""The part of the site's own index that belongs to an index of wagtail-vector-index."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from wagtail.models import AbstractPage
 from finetune_switch.access.visibility import group_ids
 from finetune_switch.index.writing import Key
 
-# A part of so few objects, or of so few chunks, is searched exactly, without the store.
-FEW = 1_000
+# Parts with at most this many objects and chunks are searched exactly, without the store.
+EXACT_SEARCH_LIMIT = 1_000
 
 
 class Part:
-    """The objects of some querysets, as documents of the site's own index know them.
+    """The objects of some querysets, mapped to documents of the site's own index.
 
-    A queryset is asked when a question is: what has left it since is not found any more.
+    The querysets are evaluated for each search, so that objects that no longer match are not found.
     """
 
     def __init__(self, querysets: Iterable[Any]) -> None:
-        # A manager is as good as a queryset, and comes without a result that it remembers.
+        # Accepts managers too, and drops cached results.
         self.querysets: list[QuerySet[Any]] = [queryset.all() for queryset in querysets]
         self._labels = [labels_of(queryset.model) for queryset in self.querysets]
 
     @classmethod
     def of(cls, index: Any) -> Part:
-        """That of an index. Raises ``ImproperlyConfigured`` where it has no querysets."""
+        """The part of an index. Raises ``ImproperlyConfigured`` if it has no querysets."""
         querysets = getattr(index, "querysets", None)
-        # Of pages it gives the live ones, but a slice or a union cannot be filtered any further.
+        # This filters pages by live(), which fails for slices and unions.
         with suppress(AttributeError, TypeError, NotSupportedError):
             querysets = index._get_querysets()
         if querysets is None:
@@ -55,11 +55,10 @@ class Part:
 
     @property
     def labels(self) -> set[str]:
-        """The types of its objects."""
         return set().union(*self._labels)
 
     def keys(self) -> Iterator[Key]:
-        """All of its objects, of their most specific type."""
+        """The keys of all objects, with their most specific type."""
         for queryset in self.querysets:
             model = queryset.model
             if issubclass(model, AbstractPage):
@@ -70,31 +69,31 @@ class Part:
                     yield model._meta.label_lower, str(pk)
 
     def documents(self) -> Q | None:
-        """What documents have to be for it; ``None`` where that would name too many of them."""
+        """A filter for the part's documents; ``None`` if it would list too many objects."""
         wanted = Q(pk__in=[])
         for queryset, labels in zip(self.querysets, self._labels, strict=True):
             of_type = Q(document__model__in=labels)
-            if is_narrow(queryset):
-                pks = list(queryset.values_list("pk", flat=True)[: FEW + 1])
-                if len(pks) > FEW:
+            if is_filtered(queryset):
+                pks = list(queryset.values_list("pk", flat=True)[: EXACT_SEARCH_LIMIT + 1])
+                if len(pks) > EXACT_SEARCH_LIMIT:
                     return None
                 of_type &= Q(document__object_id__in=list(map(str, pks)))
             wanted |= of_type
         return wanted
 
     def only(self, keys: Collection[Key]) -> set[Key]:
-        """Those of the keys that belong to it."""
+        """The keys that belong to the part."""
         found: set[Key] = set()
         for queryset, labels in zip(self.querysets, self._labels, strict=True):
             asked = {key for key in keys if key[0] in labels and key not in found}
-            if asked and is_narrow(queryset):
-                there = _among(queryset, {object_id for _label, object_id in asked})
+            if asked and is_filtered(queryset):
+                there = _keys_in(queryset, {object_id for _label, object_id in asked})
                 asked = {key for key in asked if key[1] in there}
             found |= asked
         return found
 
     def fetch(self, keys: Iterable[Key]) -> list[Model]:
-        """The objects of these keys in their order, of the querysets' models; without any gone."""
+        """The existing objects with these keys, in order, as instances of the querysets' models."""
         wanted = list(keys)
         rows: dict[Key, Model] = {}
         for label, ids in group_ids(wanted).items():
@@ -109,42 +108,40 @@ class Part:
 
 
 def label_of(index: Any) -> str:
-    """What an index holds, in the words of its models: "Stories", "Article pages"."""
+    """The plural names of an index's models, such as "Stories" or "Article pages"."""
     models = dict.fromkeys(queryset.model for queryset in getattr(index, "querysets", ()))
     return capfirst(", ".join(str(model._meta.verbose_name_plural) for model in models))
 
 
 def labels_of(model: type[Model]) -> set[str]:
-    """The types whose objects are of this model: itself, and what inherits from it."""
+    """The labels of a model and its subclasses."""
     return {known._meta.label_lower for known in apps.get_models() if issubclass(known, model)}
 
 
 def document_key(instance: Model) -> Key:
-    """How the site's own index knows an object."""
+    """The key of an object in the site's own index."""
     if isinstance(instance, AbstractPage):
         model = instance.specific_class or type(instance)
         return model._meta.label_lower, str(instance.pk)
     return instance._meta.label_lower, str(instance.pk)
 
 
-def is_narrow(queryset: QuerySet[Any]) -> bool:
-    """Whether it leaves out any object of its model that is live."""
-    query = queryset.query
-    return _is_fixed(queryset) or not _says_live(query.where)
+def is_filtered(queryset: QuerySet[Any]) -> bool:
+    """Whether the queryset excludes any live object of its model."""
+    return _cannot_be_filtered(queryset) or not _only_filters_live(queryset.query.where)
 
 
-def _is_fixed(queryset: QuerySet[Any]) -> bool:
-    """Whether it cannot be filtered any further."""
+def _cannot_be_filtered(queryset: QuerySet[Any]) -> bool:
     query = queryset.query
     return bool(query.is_sliced or query.combinator or query.distinct_fields)
 
 
-def _says_live(where: WhereNode) -> bool:
-    """Whether it asks for nothing, or for no more than what our index asks for as well."""
+def _only_filters_live(where: WhereNode) -> bool:
+    """Whether the only conditions are ``live=True``, which our index requires as well."""
     if where.negated or where.connector != "AND":
         return not where.children
     return all(
-        _says_live(child)
+        _only_filters_live(child)
         if isinstance(child, WhereNode)
         else isinstance(child, Exact)
         and getattr(getattr(child.lhs, "target", None), "name", "") == "live"
@@ -153,8 +150,8 @@ def _says_live(where: WhereNode) -> bool:
     )
 
 
-def _among(queryset: QuerySet[Any], ids: Collection[str]) -> set[str]:
-    if not _is_fixed(queryset):
+def _keys_in(queryset: QuerySet[Any], ids: Collection[str]) -> set[str]:
+    if not _cannot_be_filtered(queryset):
         queryset = queryset.filter(pk__in=ids)
     return {str(pk) for pk in queryset.values_list("pk", flat=True)}
 

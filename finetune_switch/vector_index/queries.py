@@ -1,4 +1,4 @@
-"""What wagtail-vector-index asks of an index, answered by our retrieval and our answering."""
+"""The queries of wagtail-vector-index's API, answered by our retrieval and answers."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ from finetune_switch.index.stores.base import Vector
 from finetune_switch.index.writing import Key, chunks_of, text_of
 from finetune_switch.models import ChatBackend, Chunk, EmbeddingSpace, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.search import retrieve
+from finetune_switch.search import retrieve_for
 
 from .declared import SWITCH_CLASSES, chat_backend_settings
 from .documents import documents_of
-from .part_search import AlikeInPart, Asked, PartOfSite
+from .part_search import PartIndex, QueryContext, VectorPartIndex
 from .parts import Part, document_key
 
 __all__ = ["aquery", "find_similar", "in_thread", "query", "search", "similar_documents"]
 
-# The nearest, however far they are.
-ANYTHING = -1.0
+# The lowest cosine similarity.
+NO_THRESHOLD = -1.0
 
 
 @dataclass
 class SiteQueryResponse(QueryResponse):
-    """The response and its sources, and the answer behind them: passages, citations, exchange."""
+    """Adds the answer, with its passages, citations and exchange, to the response."""
 
     answer: Answer | AsyncAnswer | None = field(default=None, repr=False)
 
 
 def search(index: Any, question: str, *, limit: int) -> list[Model]:
     """See :meth:`~.storage.SiteIndexMixin.search`."""
-    searched = PartOfSite(index, Asked())
+    searched = PartIndex(index, QueryContext())
     found = _retrieve(searched, question, limit=limit, each_source_once=True)
     return searched.part.fetch(map(_key, found))
 
 
 def find_similar(index: Any, instance: Model, *, include_self: bool, limit: int) -> list[Model]:
     """See :meth:`~.storage.SiteIndexMixin.find_similar`."""
-    asked = Asked()
-    if asked.space is None or (vector := _vector_of(instance, asked.space)) is None:
+    context = QueryContext()
+    if context.space is None or (vector := _vector_of(instance, context.space)) is None:
         return []
-    searched = AlikeInPart(index, asked, vector)
+    searched = VectorPartIndex(index, context, vector)
     found = _retrieve(
         searched,
         locale=_language_of(instance),
@@ -68,28 +68,28 @@ def find_similar(index: Any, instance: Model, *, include_self: bool, limit: int)
 
 def similar_documents(index: Any, vector: Sequence[float], *, limit: int) -> Iterator[Document]:
     """See :meth:`~.storage.SiteIndexMixin.get_similar_documents`."""
-    asked = Asked()
-    if (space := asked.space) is None:
+    context = QueryContext()
+    if (space := context.space) is None:
         return
     unit = check_vectors([list(vector)], 1, space.dimensions)[0]
-    yield from documents_of(_retrieve(AlikeInPart(index, asked, unit), limit=limit), space)
+    yield from documents_of(_retrieve(VectorPartIndex(index, context, unit), limit=limit), space)
 
 
 def query(
     index: Any, question: str, *, sources_limit: int, chat_backend_alias: str
 ) -> SiteQueryResponse:
     """See :meth:`~.storage.SiteIndexMixin.query`."""
-    asked = answer(question, **_options(index, question, sources_limit, chat_backend_alias))
-    return SiteQueryResponse(asked.text, _sources(index, asked.passages), asked)
+    response = answer(question, **_options(index, question, sources_limit, chat_backend_alias))
+    return SiteQueryResponse(response.text, _sources(index, response.passages), response)
 
 
 async def aquery(
     index: Any, question: str, *, sources_limit: int, chat_backend_alias: str
 ) -> SiteQueryResponse:
     options = await in_thread(_options, index, question, sources_limit, chat_backend_alias)
-    asked = aanswer(question, **options)
-    text = await asked.text()
-    return SiteQueryResponse(text, await in_thread(_sources, index, asked.passages), asked)
+    response = aanswer(question, **options)
+    text = await response.text()
+    return SiteQueryResponse(text, await in_thread(_sources, index, response.passages), response)
 
 
 def _options(index: Any, question: str, limit: int, chat_backend_alias: str) -> dict[str, Any]:
@@ -104,14 +104,15 @@ def _options(index: Any, question: str, limit: int, chat_backend_alias: str) -> 
 
 
 def _passages(index: Any, question: str, limit: int, switch: Switch) -> list[Passage]:
-    """The best passages, of at most so many sources, and one of each where there are so many."""
-    searched = PartOfSite(index, Asked())
-    most = max(limit, switch.passages)
-    found = _retrieve(searched, question, limit=most, switch=switch)
+    """The best passages from ``limit`` sources, or from fewer if no more are found."""
+    searched = PartIndex(index, QueryContext())
+    passage_limit = max(limit, switch.passages)
+    found = _retrieve(searched, question, limit=passage_limit, switch=switch)
     sources = dict.fromkeys(map(_key, found))
-    if len(sources) < limit and len(found) == most:
-        further = _retrieve(searched, question, limit=limit, switch=switch, each_source_once=True)
-        found += [passage for passage in further if _key(passage) not in sources]
+    if len(sources) < limit and len(found) == passage_limit:
+        # A few sources have used up the limit. Add the best passage of each further source.
+        more = _retrieve(searched, question, limit=limit, switch=switch, each_source_once=True)
+        found += [passage for passage in more if _key(passage) not in sources]
         sources = dict.fromkeys(map(_key, found))
     wanted = list(sources)[:limit]
     kept = [passage for passage in found if _key(passage) in wanted]
@@ -119,7 +120,7 @@ def _passages(index: Any, question: str, limit: int, switch: Switch) -> list[Pas
 
 
 def _retrieve(
-    searched: PartOfSite,
+    searched: PartIndex,
     question: str = "",
     *,
     limit: int,
@@ -127,23 +128,23 @@ def _retrieve(
     locale: str | None = None,
     each_source_once: bool = False,
 ) -> list[Passage]:
-    """What the asker of the moment may see; with ``switch``, only what is like the question."""
+    """Passages for the current asker; with ``switch``, above its similarity threshold only."""
     if limit < 1:
         return []
-    return retrieve(
+    return retrieve_for(
+        switch or _switch(),
         question,
         asker=current_asker(),
-        site=(switch or _switch()).site_or_none,
         locale=locale or get_language(),
         indexes=[searched],
         limit=limit,
-        threshold=switch.similarity_threshold if switch is not None else ANYTHING,
+        threshold=NO_THRESHOLD if switch is None else None,
         each_source_once=each_source_once,
     )
 
 
 def _switch() -> Switch:
-    """That of the current request's site, or of the default site."""
+    """The switch of the current request's site, or of the default site."""
     request = current_request()
     return Switch.for_question(site_for(request) if request is not None else None)
 
@@ -157,9 +158,9 @@ def _sources(index: Any, passages: Sequence[Passage]) -> list[Model]:
 
 
 def _backend(alias: str) -> ChatBackend | None:
-    """The chat backend of an alias of theirs; ``None`` is what the switch says.
+    """The chat backend of a wagtail-vector-index alias; ``None`` for the switch.
 
-    Raises :class:`KeyError` for an unknown one, as wagtail-vector-index does.
+    Raises :class:`KeyError` for an unknown alias, as wagtail-vector-index does.
     """
     declared = chat_backend_settings()
     if not declared and alias == "default":
@@ -169,7 +170,7 @@ def _backend(alias: str) -> ChatBackend | None:
     row = ChatBackend.objects.filter(kind=ChatBackend.Kind.ADAPTER, connection=alias).first()
     if row is not None:
         return row
-    # Declared since the last `migrate`, which gives it its row.
+    # Declared after the last `migrate`, which creates the row.
     config = declared[alias].get("CONFIG") or {}
     return ChatBackend(
         kind=ChatBackend.Kind.ADAPTER,
@@ -188,7 +189,7 @@ def _language_of(instance: Model) -> str | None:
 
 
 def _vector_of(instance: Model, space: EmbeddingSpace) -> Vector | None:
-    """Of all that an object says now. Vectors that the index has are taken from there."""
+    """The mean vector of an object's current text. Unchanged chunks are not embedded again."""
     embedder = get_embedder(space)
     texts = {chunk.digest: chunk.embedded_text for chunk in chunks_of(text_of(instance), embedder)}
     model, object_id = document_key(instance)

@@ -1,7 +1,7 @@
 """The site's own index as a storage provider of wagtail-vector-index.
 
-wagtail-vector-index imports this module while models are still being loaded, so nothing that needs
-one is imported before a call.
+wagtail-vector-index imports this module while models are being loaded, so modules that need models
+are imported in the methods.
 """
 
 from __future__ import annotations
@@ -18,107 +18,107 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class SiteStorageConfig:
-    """There is nothing to configure here: ``FINETUNE_SWITCH["INDEX"]`` says it all."""
+    """Without options. The index is configured in ``FINETUNE_SWITCH["INDEX"]``."""
 
 
 class SiteIndexMixin:
-    """An index of wagtail-vector-index as a part of the site's own: the objects of its querysets.
+    """An index of wagtail-vector-index as a part of the site's own index.
 
-    What is found is what retrieval finds: of the current site, in the language of the moment, what
-    an anonymous visitor may open, or whom ``with asking_as(asker)`` names. Searching never writes.
-    What is in the site's index, and as which text, is for that to say: objects that it leaves out
-    (drafts, excluded pages) are not in here either.
+    The part consists of the objects of its querysets. Searches return what retrieval returns:
+    content of the current site, in the active language, that an anonymous visitor may open, or the
+    asker of ``with asking_as(asker)``. They never write. Objects that the site's index leaves out
+    (drafts, excluded pages) are not found either.
     """
 
     def rebuild_index(self) -> None:
-        """Bring the documents of its objects up to date; only texts that changed are embedded.
+        """Update the documents of its objects, embedding only changed texts.
 
-        The whole of the site's index is built where the embedding model has changed: vectors of two
-        models are never compared. Raises :class:`~finetune_switch.exceptions.BackendError` where
-        texts cannot be embedded; the documents stay as they were.
+        If the embedding model has changed, the whole index of the site is built. Raises
+        :class:`~finetune_switch.exceptions.BackendError` if texts cannot be embedded. The documents
+        are unchanged in this case.
         """
-        from . import updates as writing
+        from . import updates
 
-        writing.rebuild(self)
+        updates.rebuild(self)
 
     def upsert(self, *, documents: Iterable[Document]) -> None:
-        """Bring the objects that these documents come from up to date, as they are now."""
-        from . import updates as writing
+        """Index the objects that these documents were made from, in their current state."""
+        from . import updates
 
-        writing.update(self, documents)
+        updates.update(self, documents)
 
     def delete(self, *, document_ids: Sequence[str]) -> None:
         """Remove the objects that these documents belong to, until they are indexed again."""
-        from . import updates as writing
+        from . import updates
 
-        writing.delete(self, document_ids)
+        updates.delete(self, document_ids)
 
     def clear(self) -> None:
         """Remove all of its objects from the site's index, until they are indexed again."""
-        from . import updates as writing
+        from . import updates
 
-        writing.clear(self)
+        updates.clear(self)
 
     def get_similar_documents(
         self, query_vector: Sequence[float], *, limit: int = 5
     ) -> Generator[Document, None, None]:
-        """The texts whose vectors are most like this one, which the asker may see."""
-        from . import queries as asking
+        """The documents with the most similar vectors that the asker may see."""
+        from . import queries
 
-        yield from asking.similar_documents(self, query_vector, limit=limit)
+        yield from queries.similar_documents(self, query_vector, limit=limit)
 
     def search(self, query: str, *, limit: int = 5) -> list[Any]:
-        """The objects most like a question, best first, each once: ``limit``, if there are."""
-        from . import queries as asking
+        """The distinct objects most similar to a question, best first."""
+        from . import queries
 
-        return asking.search(self, query, limit=limit)
+        return queries.search(self, query, limit=limit)
 
     async def asearch(self, query: str, *, limit: int = 5) -> list[Any]:
-        from . import queries as asking
+        from . import queries
 
-        return await asking.in_thread(asking.search, self, query, limit=limit)
+        return await queries.in_thread(queries.search, self, query, limit=limit)
 
     def find_similar(self, object: Any, *, include_self: bool = False, limit: int = 5) -> list[Any]:
-        """The objects most like this one, whether it is in the index or not."""
-        from . import queries as asking
+        """The objects most similar to this one, which need not be in the index."""
+        from . import queries
 
-        return asking.find_similar(self, object, include_self=include_self, limit=limit)
+        return queries.find_similar(self, object, include_self=include_self, limit=limit)
 
     async def afind_similar(
         self, object: Any, *, include_self: bool = False, limit: int = 5
     ) -> list[Any]:
-        from . import queries as asking
+        from . import queries
 
-        return await asking.in_thread(
-            asking.find_similar, self, object, include_self=include_self, limit=limit
+        return await queries.in_thread(
+            queries.find_similar, self, object, include_self=include_self, limit=limit
         )
 
     def query(
         self, query: str, *, sources_limit: int = 5, chat_backend_alias: str = "default"
     ) -> SiteQueryResponse:
-        """What the site's switch, or another chat backend, answers from at most so many objects.
+        """Answer a question from at most ``sources_limit`` objects, by the switch by default.
 
         The prompt is the chat backend's own. The exchange is recorded. Raises
         :class:`~finetune_switch.exceptions.BackendError`, whose message is safe to show.
         """
-        from . import queries as asking
+        from . import queries
 
-        return asking.query(
+        return queries.query(
             self, query, sources_limit=sources_limit, chat_backend_alias=chat_backend_alias
         )
 
     async def aquery(
         self, query: str, *, sources_limit: int = 5, chat_backend_alias: str = "default"
     ) -> SiteQueryResponse:
-        from . import queries as asking
+        from . import queries
 
-        return await asking.aquery(
+        return await queries.aquery(
             self, query, sources_limit=sources_limit, chat_backend_alias=chat_backend_alias
         )
 
 
 class SiteStorageProvider(StorageProvider[SiteStorageConfig, SiteIndexMixin]):
-    """Keeps an index of wagtail-vector-index in the site's own. It takes no options."""
+    """Stores indexes of wagtail-vector-index in the site's own index. It takes no options."""
 
     config_class = SiteStorageConfig
     index_mixin = SiteIndexMixin

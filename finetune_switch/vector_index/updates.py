@@ -1,4 +1,4 @@
-"""What wagtail-vector-index writes to an index, written to the site's own."""
+"""The write operations of wagtail-vector-index, applied to the site's own index."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ BATCH = 500
 
 def rebuild(index: Any) -> None:
     """See :meth:`~.storage.SiteIndexMixin.rebuild_index`."""
-    part = _part_of(index)
+    part = _indexed_part(index)
     if needs_rebuild():
         build = run_build(start_build())
         if build.status == IndexBuild.Status.FAILED:
             raise BackendError(build.error, code="index_failed")
         return
-    _make_space()
+    _ensure_space()
     rows = Document.objects.filter(model__in=part.labels).values_list("model", "object_id")
-    # What is indexed and has left the site's index, or was deleted, goes as well.
+    # Includes indexed objects that were deleted or excluded since, so that they are removed.
     update_objects(dict.fromkeys([*rows.distinct(), *part.keys()]))
 
 
 def update(index: Any, documents: Iterable[Any]) -> None:
     """See :meth:`~.storage.SiteIndexMixin.upsert`."""
-    part = _part_of(index)
-    _make_space()
+    part = _indexed_part(index)
+    _ensure_space()
     keys: dict[Key, None] = {}
     for key in keys_of(documents):
         if key not in keys and key[0] in part.labels:
@@ -78,7 +78,8 @@ def _remove(documents: QuerySet[Document]) -> None:
         DocumentWriter(space, get_embedder(space)).remove(by_space[space.pk])
 
 
-def _part_of(index: Any) -> Part:
+def _indexed_part(index: Any) -> Part:
+    """The part of an index. Raises ``ImproperlyConfigured`` if its models are not indexed."""
     part = Part.of(index)
     known = Sources().labels
     for model in part.models:
@@ -91,8 +92,7 @@ def _part_of(index: Any) -> Part:
     return part
 
 
-def _make_space() -> None:
-    """Somewhere to write to, where nothing has been indexed yet."""
+def _ensure_space() -> None:
     known = set(EmbeddingSpace.objects.values_list("pk", flat=True))
     space = wanted_space(get_embedder())
     if space.pk not in known:

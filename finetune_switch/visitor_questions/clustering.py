@@ -1,17 +1,15 @@
-"""Vectors that lie close to each other, together."""
-
-from __future__ import annotations
+"""Hierarchical clustering of vectors."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def average_linkage(vectors: NDArray[np.float32], least: float) -> list[list[int]]:
-    """Row numbers in clusters, whatever the order of the rows.
+    """Row numbers in clusters, by average linkage. Independent of the order of the rows.
 
-    ``vectors`` has the shape ``(count, dimensions)``, each row of length 1. The two clusters whose
-    members are likest each other on average become one, as long as that average, a cosine
-    similarity, is ``least`` or more. 1,000 rows take 0.2 s.
+    ``vectors`` has the shape ``(count, dimensions)``, each row of length 1. The two clusters with
+    the highest average cosine similarity are merged while it is at least ``least``. 1,000 rows
+    take 0.2 s.
     """
     count = len(vectors)
     members = [[row] for row in range(count)]
@@ -20,7 +18,7 @@ def average_linkage(vectors: NDArray[np.float32], least: float) -> list[list[int
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -1)
     sizes = np.ones(count, dtype=np.float32)
-    # Of each cluster the likest other one, so that a merger looks at one row and not at all.
+    # The nearest neighbour of each cluster, so that a merge updates one row instead of all.
     nearest = similarity.argmax(axis=1)
     highest = similarity[np.arange(count), nearest]
     while highest.max() >= least:

@@ -1,11 +1,9 @@
 """The filters of what visitors asked."""
 
-from __future__ import annotations
-
+from operator import methodcaller
 from typing import Any
 
 import django_filters
-from django import forms
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
@@ -15,7 +13,7 @@ from wagtail.models import Site
 
 from finetune_switch.access.sites import site_name
 from finetune_switch.access.visibility import page_model
-from finetune_switch.admin.filters import DaysWidget
+from finetune_switch.admin.filters import DaysWidget, LabelledFilter, radio_filter
 from finetune_switch.models import ChatBackend, Exchange, Outcome
 from finetune_switch.search.readers import LATEST, QuestionReader, Reader
 
@@ -23,53 +21,29 @@ DAYS = 30
 YES_OR_NO = [("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No"))]
 
 
-class SiteChoiceField(django_filters.fields.ModelChoiceField):
-    def label_from_instance(self, obj: Any) -> str:
-        return site_name(obj)
-
-
-class SiteFilter(django_filters.ModelChoiceFilter):
-    field_class = SiteChoiceField
-
-
-class PageChoiceField(django_filters.fields.ModelChoiceField):
-    def label_from_instance(self, obj: Any) -> str:
-        return obj.get_admin_display_title()
-
-
-class PageFilter(django_filters.ModelChoiceFilter):
-    field_class = PageChoiceField
-
-
 def cited_pages(request: Any) -> QuerySet[Any]:
-    """The pages that the latest answers cite, as far as whoever looks may open them."""
+    """The pages that the latest answers cite and the user may open."""
     reader = QuestionReader(Reader.of(request))
     found = reader.cited_pages(wanted=request.GET.get("cited"))
     return page_model()._default_manager.filter(pk__in=found).order_by("title")
 
 
 def languages() -> list[tuple[str, str]]:
-    """Those of the pages, and what else visitors have asked in lately, by their names."""
+    """The languages of the pages and of the latest questions, sorted by code."""
     names = dict(get_content_languages())
     latest = Exchange.objects.of_visitors().exclude(locale="").order_by("-opened_at")
     codes = set(latest.values_list("locale", flat=True)[:LATEST])
     return sorted((code, names.get(code, code)) for code in codes | set(names))
 
 
-def radio(label: Any, choices: Any, method: str, empty_label: Any = None) -> Any:
-    return django_filters.ChoiceFilter(
-        label=label,
-        choices=choices,
-        method=method,
-        widget=forms.RadioSelect,
-        empty_label=empty_label or gettext_lazy("All"),
-    )
-
-
 class PlaceFilterSet(WagtailFilterSet):
-    """Where a question was asked; by site, where there are several."""
+    """Filters by site, where there are several, and by language."""
 
-    site = SiteFilter(label=gettext_lazy("Site"), queryset=Site.objects.order_by("hostname"))
+    site = LabelledFilter(
+        label=gettext_lazy("Site"),
+        queryset=Site.objects.order_by("hostname"),
+        label_of=site_name,
+    )
     locale = django_filters.ChoiceFilter(label=gettext_lazy("Language"), choices=languages)
 
     class Meta:
@@ -83,8 +57,8 @@ class PlaceFilterSet(WagtailFilterSet):
 
 
 class VisitorQuestionFilterSet(PlaceFilterSet):
-    outcome = radio(gettext_lazy("Outcome"), Outcome.choices, "ended_as")
-    thumb = radio(
+    outcome = radio_filter(gettext_lazy("Outcome"), Outcome.choices, "ended_as")
+    thumb = radio_filter(
         gettext_lazy("Thumb"),
         [
             ("up", gettext_lazy("Up")),
@@ -93,7 +67,7 @@ class VisitorQuestionFilterSet(PlaceFilterSet):
         ],
         "with_thumb",
     )
-    slow = radio(
+    slow = radio_filter(
         gettext_lazy("First word after"),
         [
             (2, gettext_lazy("more than 2 seconds")),
@@ -102,14 +76,19 @@ class VisitorQuestionFilterSet(PlaceFilterSet):
         ],
         "slower_than",
     )
-    withheld_facts = radio(
-        gettext_lazy("Fact lock held something back"), YES_OR_NO, "with_withheld_facts"
+    withheld_facts = radio_filter(
+        gettext_lazy("Fact lock withheld something"), YES_OR_NO, "with_withheld_facts"
     )
-    prepared = radio(gettext_lazy("Prepared answer"), YES_OR_NO, "with_prepared")
+    prepared = radio_filter(gettext_lazy("Prepared answer"), YES_OR_NO, "with_prepared")
     backend = django_filters.ModelChoiceFilter(
         label=gettext_lazy("Backend"), queryset=ChatBackend.objects.order_by("label")
     )
-    cited = PageFilter(label=gettext_lazy("Page cited"), queryset=cited_pages, method="citing")
+    cited = LabelledFilter(
+        label=gettext_lazy("Page cited"),
+        queryset=cited_pages,
+        method="citing",
+        label_of=methodcaller("get_admin_display_title"),
+    )
     opened_at = django_filters.DateFromToRangeFilter(label=gettext_lazy("Asked"), widget=DaysWidget)
 
     @cached_property
@@ -140,7 +119,7 @@ class VisitorQuestionFilterSet(PlaceFilterSet):
 
 
 class UnansweredFilterSet(PlaceFilterSet):
-    days = radio(
+    days = radio_filter(
         gettext_lazy("Asked"),
         [
             (7, gettext_lazy("in the last 7 days")),
@@ -157,5 +136,5 @@ class UnansweredFilterSet(PlaceFilterSet):
         return int(chosen or DAYS)
 
     def since(self, found: Any, name: str, value: str) -> Any:
-        # The view does it, also where no days were chosen.
+        # The view filters by date, since it has a default.
         return found

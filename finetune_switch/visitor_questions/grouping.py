@@ -1,12 +1,10 @@
-"""What visitors asked and got no answer to: grouped by similarity, and what each group lacked."""
-
-from __future__ import annotations
+"""Unanswered questions of visitors, grouped by similarity, and why each had no answer."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -18,26 +16,22 @@ from finetune_switch.access import Asker
 from finetune_switch.exceptions import BackendError, EmbeddingError
 from finetune_switch.models import Exchange, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.search import retrieve
-from finetune_switch.search.readers import frozen_passages
+from finetune_switch.search import retrieve_for
 from finetune_switch.search.vectors import vectors_of
-from finetune_switch.text.words import content_words, language_name, share, words
+from finetune_switch.text.words import content_words, language_name, stem_overlap, words
 
-if TYPE_CHECKING:
-    pass
-
-# As many as are read and compared with each other for one page: newest first.
+# The newest unanswered questions that one page reads and compares.
 MOST_QUESTIONS = 1000
-# The cosine similarity of two groups' questions on average. Of the pairs of questions to one end in
-# tests/visitor_questions/test_grouping.py, two thirds come together so, and none of the others; at
-# 0.5, three quarters do, and "Are dogs allowed?" with "Are dogs allowed on the boat?".
+# The least average cosine similarity of two groups that are merged. It joins two thirds of the
+# pairs with the same meaning in tests/visitor_questions/test_grouping.py and none of the others.
+# 0.5 joins three quarters, and "Are dogs allowed?" with "Are dogs allowed on the boat?".
 ALIKE = 0.55
-# Of a group, so many are looked at to say what was missing.
+# The questions of a group that are examined for what was missing.
 LOOKED_AT = 20
 BROADER = 10
 ANYTHING = -1.0
-# The share of the question's words that a passage has, and its cosine similarity, added up: those
-# that answer a question reach it, those that have a word by chance do not. Or the second alone.
+# A passage is about a question if the share of the question's words in it plus its cosine
+# similarity reaches SPEAKS_OF, or if the similarity alone reaches MEANS_THE_SAME.
 SPEAKS_OF = 0.85
 MEANS_THE_SAME = 0.6
 
@@ -53,14 +47,14 @@ class Missing(models.TextChoices):
 
 @dataclass
 class Group:
-    """Questions that mean much the same, newest first."""
+    """Questions with nearly the same meaning, newest first."""
 
     site: Site | None
     exchanges: list[Exchange]
 
     @property
     def wordings(self) -> list[tuple[Exchange, int]]:
-        """Each wording with how often it came, most often first: the newest that has it."""
+        """The newest exchange of each wording, and how often it was asked, most frequent first."""
         counted: Counter[str] = Counter()
         newest: dict[str, Exchange] = {}
         for exchange in self.exchanges:
@@ -68,12 +62,12 @@ class Group:
             counted[plain] += 1
             newest.setdefault(plain, exchange)
         found = [(newest[plain], times) for plain, times in counted.items()]
-        # Of those that came as often, whole questions rather than a search's words.
+        # Among equally frequent wordings, questions come before search terms.
         return sorted(found, key=lambda one: (-one[1], not asked(one[0]).endswith("?")))
 
     @property
     def typical(self) -> Exchange:
-        """The newest with the commonest wording."""
+        """The newest exchange with the most frequent wording."""
         return self.wordings[0][0]
 
     @property
@@ -91,32 +85,29 @@ class Grouping:
     questions: int
     """How many are in the groups."""
     left_out: int
-    """How many older ones are not, since there are too many."""
+    """How many older ones exceed :data:`MOST_QUESTIONS`."""
     error: str = ""
-    """Why they are grouped by their words alone, where they are."""
+    """Why they are grouped only by identical words, if so."""
 
 
 @dataclass
 class Lack:
-    """What one group lacked."""
-
     kinds: Counter[Missing] = field(default_factory=Counter)
     pages: dict[Missing, Passage] = field(default_factory=dict)
-    """By what was missing, the passage that speaks of the question most."""
+    """For each kind, the passage that is most about the question."""
     nearest: Passage | None = None
-    """What is likest the question, whether it speaks of it or not."""
+    """The most similar passage, even if it is not about the question."""
 
 
 def asked(exchange: Exchange) -> str:
-    """The question by itself: what a follow-up was made into."""
+    """The question, or the standalone question that a follow-up was rewritten to."""
     return exchange.standalone_question or exchange.question
 
 
 def group_unanswered(exchanges: QuerySet[Exchange]) -> Grouping:
-    """These exchanges in groups of those that are alike, the largest group first.
+    """Group exchanges with similar questions, separately for each site; the largest first.
 
-    At most :data:`MOST_QUESTIONS`, those of each site by themselves. Where no vectors can be made,
-    only those with the same words are together.
+    At most :data:`MOST_QUESTIONS`. Where embedding fails, only identical words are grouped.
     """
     rows = list(
         exchanges.order_by("-opened_at", "pk")
@@ -145,10 +136,10 @@ def group_unanswered(exchanges: QuerySet[Exchange]) -> Grouping:
 
 
 def what_was_missing(group: Group) -> Lack:
-    """What the newest of a group lacked, by the passages that were recorded and those of today.
+    """Why the newest questions of a group had no answer.
 
-    Today's are looked for once, for the group's commonest question, without any threshold, and as
-    an anonymous visitor.
+    Compares the recorded passages with those found today for the group's most frequent question,
+    without a threshold, as an anonymous visitor.
     """
     ids = [exchange.pk for exchange in group.exchanges[:LOOKED_AT]]
     rows = Exchange.objects.filter(pk__in=ids).only(
@@ -163,7 +154,7 @@ def what_was_missing(group: Group) -> Lack:
     speaking = most_telling(typical, today or ())
     lack.nearest = today[0] if today else None
     for row in rows:
-        given = frozen_passages(row)
+        given = row.frozen_passages
         sources = {(p.source.model, p.source.object_id) for p in given}
         page = most_telling(row, given)
         if page is not None:
@@ -183,17 +174,16 @@ def what_was_missing(group: Group) -> Lack:
 
 
 def find_broadly(exchange: Exchange) -> list[Passage]:
-    """What an anonymous visitor could find for a question today, however unlike it is.
+    """What an anonymous visitor would find for a question today, without a threshold.
 
     Raises :class:`~finetune_switch.exceptions.BackendError`.
     """
     with override(exchange.locale or settings.LANGUAGE_CODE):
-        return retrieve(
+        return retrieve_for(
+            Switch.for_question(exchange.site),
             asked(exchange),
             asker=Asker.anonymous(),
-            site=exchange.site,
             locale=exchange.locale,
-            indexes=Switch.for_question(exchange.site).indexes,
             limit=BROADER,
             threshold=ANYTHING,
             each_source_once=True,
@@ -201,12 +191,12 @@ def find_broadly(exchange: Exchange) -> list[Passage]:
 
 
 def most_telling(exchange: Exchange, passages: Iterable[Passage]) -> Passage | None:
-    """The passage that speaks of what was asked, and most of it; ``None`` where none does."""
+    """The passage that is most about the question; ``None`` where none is."""
     language = language_name(exchange.locale or settings.LANGUAGE_CODE)
     wanted = content_words(asked(exchange), language)
     best, most = None, 0.0
     for passage in passages:
-        shared = share(wanted, f"{passage.source.title} {passage.text}", language)
+        shared = stem_overlap(wanted, f"{passage.source.title} {passage.text}", language)
         tells = shared + passage.score
         if (tells >= SPEAKS_OF or passage.score >= MEANS_THE_SAME) and tells > most:
             best, most = passage, tells
@@ -214,14 +204,14 @@ def most_telling(exchange: Exchange, passages: Iterable[Passage]) -> Passage | N
 
 
 def _plain(text: str) -> str:
-    """A question's words, whatever their case and the signs between them."""
+    """A question's words in lower case, without punctuation."""
     return " ".join(words(text)) or text.strip()
 
 
 def _by_similarity(
     alike: Sequence[list[Exchange]], vectors: dict[str, Any]
 ) -> Iterator[list[Exchange]]:
-    """Those of the same words with those that are like them; what has no vector by itself."""
+    """Merge groups with similar vectors; a group without a vector stays alone."""
     import numpy as np
 
     from .clustering import average_linkage

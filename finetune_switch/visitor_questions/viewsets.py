@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy
 from wagtail.admin.menu import MenuItem
@@ -36,7 +34,7 @@ class VisitorQuestionsViewSet(ViewSet):
 
 
 def visitors_questions_report() -> MenuItem:
-    """The same among Wagtail's own reports."""
+    """The menu item among Wagtail's reports."""
     return shown_to(permissions.may_see_visitors_questions)(
         VisitorQuestionsViewSet.menu_label,
         reverse("finetune_visitor_questions:index"),

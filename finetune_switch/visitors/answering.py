@@ -1,6 +1,4 @@
-"""What a visitor is answered: the same in the event stream, the search page, a page of yours."""
-
-from __future__ import annotations
+"""Answers for visitors: one service for the event stream, the search page and your own pages."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
-from finetune_switch.answers import answer, stream_answer
+from finetune_switch.answers import Answer, AskedQuestion, stream_answer
 from finetune_switch.answers.events import Event, event_data
 from finetune_switch.answers.followups import clean_turns
 from finetune_switch.answers.streaming import AnswerStream
@@ -24,7 +22,7 @@ from finetune_switch.models.exchange import clean_question
 from finetune_switch.passages import Passage
 from finetune_switch.text.citations import CITATION
 
-# Which model it was, how long it took and what it cost is the team's to know.
+# The model, its times and its cost are for the team only.
 SHOWN_TO_VISITORS = {
     "citations",
     "code",
@@ -48,7 +46,7 @@ class AnswerPart:
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer that was read to its end, as a template shows it. An error is a sentence."""
+    """A complete answer, as a template shows it. An error is a sentence."""
 
     question: str
     text: str = ""
@@ -57,17 +55,16 @@ class Answered:
     is_unknown: bool = False
     error: str = ""
     status: int = 200
-    """HTTP's: another one where the question was not taken, such as 429 for too many."""
+    """The status of HTTP: not 200 if the question was refused."""
     retry_after: int | None = None
 
     @property
     def parts(self) -> list[AnswerPart]:
-        """The text with its citations apart from its words, so that they can be links."""
+        """The text split into words and citations, so that citations can be links."""
         return list(parts_of(self.text, self.passages))
 
     @property
     def sources(self) -> list[dict[str, Any]]:
-        """What the answer cites."""
         return [
             {"number": p.number, "title": p.source.title, "url": p.source.url}
             for p in self.passages
@@ -75,11 +72,18 @@ class Answered:
         ]
 
 
-def answer_visitor(request: HttpRequest, question: str) -> Answered:
+def answer_visitor(
+    request: HttpRequest,
+    question: str,
+    *,
+    passages: Sequence[Passage] | None = None,
+    before_waiting: Callable[[], None] = lambda: None,
+) -> Answered:
     """The whole answer to whoever sends this request, on its site and in the active language.
 
-    It takes as long as the model does; :func:`~finetune_switch.answers.streaming.stream_answer`
-    does not wait.
+    ``passages`` are those that a search for the question has found already. It takes as long as the
+    model does; :func:`~finetune_switch.answers.streaming.stream_answer` does not wait.
+    ``before_waiting`` is called when database work is done, before the model is waited for.
     """
     try:
         admitted = admit(request, question)
@@ -90,8 +94,10 @@ def answer_visitor(request: HttpRequest, question: str) -> Answered:
             question, error=str(error), status=error.status, retry_after=error.retry_after
         )
     try:
-        given = answer(question, request=request, **admitted.options)
-        for _event in given:
+        given = Answer(
+            AskedQuestion(question, request=request, passages=passages, **admitted.options)
+        )
+        for _event in given.iterate(before_waiting=before_waiting):
             pass
     finally:
         admitted.release()
@@ -110,11 +116,10 @@ def answer_visitor(request: HttpRequest, question: str) -> Answered:
 def stream_to_visitor(
     request: HttpRequest, question: str, locale: str = "", **more: Any
 ) -> AnswerStream:
-    """The answer as a stream of events, to whoever sends this request.
+    """The answer to whoever sends this request, as a stream of events.
 
-    ``more`` are further options of ``answer()``.
-
-    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` and
+    ``more`` are further fields of :class:`~finetune_switch.answers.AskedQuestion`. Raises
+    :class:`~finetune_switch.exceptions.InvalidQuestion` and
     :class:`~finetune_switch.exceptions.Refused` before anything is sent.
     """
     if turns := more.get("turns"):
@@ -135,18 +140,17 @@ def stream_to_visitor(
 
 @dataclass(frozen=True)
 class Admitted:
-    """A question that may be asked: options for ``answer()``, and what to call once it is over."""
+    """Options for ``answer()``, and the function to call once the answer has ended."""
 
     options: dict[str, Any]
     release: Callable[[], None]
 
 
 def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
-    """Let a visitor's question pass, or say why not.
+    """Check and count a visitor's question.
 
-    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` for what cannot be asked, and
-    :class:`~finetune_switch.exceptions.Refused` where the site answers nobody just now, or this
-    visitor has asked too much.
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` if it is empty or too long, and
+    :class:`~finetune_switch.exceptions.Refused` if answers are off or a limit is reached.
     """
     clean_question(question, conf.visitors().max_question_length)
     options = visitor_options(request, locale)
@@ -167,9 +171,10 @@ def admit(request: HttpRequest, question: str, locale: str = "") -> Admitted:
 
 
 def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:
-    """Options of ``answer()`` and ``stream_answer()`` for whoever sends this request.
+    """Fields of ``AskedQuestion`` for whoever sends this request.
 
-    ``locale`` is the language of the page that they are on, as :func:`page_language` knows it.
+    ``locale`` is the language of the page that the question was asked on, see
+    :func:`page_language`.
     """
     return {
         "site": Site.find_for_request(request),
@@ -182,21 +187,21 @@ def visitor_options(request: HttpRequest, locale: str = "") -> dict[str, Any]:
 
 
 def visitor_data(event: Event) -> dict[str, Any]:
-    """The event as JSON can hold it, and as a visitor may see it."""
+    """The event as JSON, without what visitors may not see."""
     return {key: value for key, value in event_data(event).items() if key in SHOWN_TO_VISITORS}
 
 
 def page_language(code: str = "") -> str:
-    """A page's language by its code; the active one without.
+    """The language code of a page, or the active one if it is empty.
 
-    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` where the site does not speak it.
+    Raises :class:`~finetune_switch.exceptions.InvalidQuestion` if the site does not have it.
     """
     try:
-        # "en-us" is spoken where "en" is.
+        # A site with "en" also has "en-us".
         get_supported_language_variant(code or get_language())
     except LookupError as error:
         raise InvalidQuestion(
-            _("This site does not speak the language “%s”.") % code[:20]
+            _("This site has no content in the language “%s”.") % code[:20]
         ) from error
     return code or get_language()
 

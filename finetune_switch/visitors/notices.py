@@ -1,6 +1,4 @@
-"""What visitors are told before they ask: where their questions go, and what is kept of them."""
-
-from __future__ import annotations
+"""The notice for visitors: where their questions go, and what is kept of them."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, override
@@ -10,11 +8,13 @@ from finetune_switch.models import Switch
 
 
 def notice_text(switch: Switch, locale: str) -> str:
-    """The notice in this language: the site's own, or one made of what its settings say."""
+    """The notice in this language: the site's own, or one made from its settings."""
     if text := switch.text_in(switch.notice, locale):
         return text
     with override(locale):
-        return " ".join(filter(None, [_destination(switch), _record(), _advice()]))
+        return " ".join(
+            filter(None, [_destination(switch), _record(), _("Do not write anything personal.")])
+        )
 
 
 def _destination(switch: Switch) -> str:
@@ -35,7 +35,3 @@ def _record() -> str:
         )
         % days
     )
-
-
-def _advice() -> str:
-    return _("Do not write anything personal.")

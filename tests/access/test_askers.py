@@ -1,4 +1,4 @@
-"""An asker passes a page's restriction exactly where Wagtail lets the same person in."""
+"""Askers pass view restrictions by the same rules as Wagtail's."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def user(request, groups):
 
 
 @pytest.mark.parametrize("passwords", [[], ["password"], ["password", "another password"]])
-def test_as_wagtail_itself_decides(restrictions, user, passwords):
+def test_same_as_wagtail(restrictions, user, passwords):
     request = RequestFactory().get("/")
     request.user = user
     key = PageViewRestriction.passed_view_restrictions_session_key
@@ -74,7 +74,7 @@ def test_an_anonymous_visitor(restrictions):
     assert {name for name, row in restrictions.items() if asker.passes(row)} == {"none"}
 
 
-def test_somebody_of_a_group(restrictions, groups):
+def test_member_of_a_group(restrictions, groups):
     asker = Asker.member_of(groups[1])
     assert {name for name, row in restrictions.items() if asker.passes(row)} == {
         "none", "login", "crew or trustees",
@@ -85,6 +85,6 @@ def test_a_request_without_a_session():
     assert Asker.from_request(RequestFactory().get("/")) == Asker.anonymous()
 
 
-def test_it_takes_one_query_at_most(user, django_assert_max_num_queries):
+def test_at_most_one_query(user, django_assert_max_num_queries):
     with django_assert_max_num_queries(1):
         Asker.from_user(user)

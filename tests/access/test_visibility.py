@@ -1,4 +1,4 @@
-"""What guards a page is what Wagtail says guards it, asked for all pages at once."""
+"""Which pages and objects are open to an asker."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def tree(make_page):
 
 
 class TestRestrictions:
-    def test_are_those_that_wagtail_finds(self, tree, site):
+    def test_same_as_wagtail(self, tree, site):
         """Over random trees with aliases, aliases of aliases and restrictions anywhere."""
         choice = random.Random(7)
         for _ in range(6):
@@ -67,12 +67,12 @@ class TestRestrictions:
             expected = set(page.get_view_restrictions().values_list("pk", flat=True))
             assert {row.pk for row in guarded.get(page.pk, [])} == expected, page
 
-    def test_take_the_same_few_queries_for_any_number(self, tree, django_assert_max_num_queries):
+    def test_queries_do_not_grow_with_the_pages(self, tree, django_assert_max_num_queries):
         restrict(tree[0])
         with django_assert_max_num_queries(6):
             open_pages()
 
-    def test_one_page_is_hidden_with_all_beneath_it(self, tree):
+    def test_descendants_of_a_restricted_page(self, tree):
         restrict(tree[0])
         assert open_pages() == {"Harbour", "South", "South pier", "South pier lamp"}
         user = User.objects.create_user("member")
@@ -85,7 +85,7 @@ class TestRestrictions:
 
 
 class TestWhereAPageIs:
-    def test_drafts_are_nowhere(self, tree):
+    def test_drafts_are_closed(self, tree):
         reread(tree[0]).specific.unpublish()
         assert "North" not in open_pages()
 
@@ -116,7 +116,7 @@ class TestOtherModels:
     def grant(self, group, *names):
         group.permissions.add(*Permission.objects.filter(codename__in=names))
 
-    def test_nobody_but_those_who_see_it_in_the_admin(self, group):
+    def test_groups_with_permissions_in_the_admin(self, group):
         asker = Asker.member_of(group)
         assert not may_see(Asker.anonymous(), group)
         assert not may_see(asker, group)
@@ -125,7 +125,7 @@ class TestOtherModels:
         self.grant(group, "access_admin")
         assert may_see(asker, group)
 
-    def test_a_user_likewise(self, group):
+    def test_users_with_permissions_in_the_admin(self, group):
         user = User.objects.create_user("ada")
         user.groups.add(group)
         assert not may_see(Asker.from_user(user), group)

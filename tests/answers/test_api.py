@@ -19,7 +19,7 @@ from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters
 from finetune_switch.access import Asker
 from finetune_switch.adapters import DeclaredBackend
-from finetune_switch.answers import aanswer, answer, opening
+from finetune_switch.answers import Answer, AskedQuestion, aanswer, answer, opening
 from finetune_switch.answers.events import DoneEvent, FailedEvent, SourcesEvent, TextEvent
 from finetune_switch.backends.base import BaseChatBackend, Text
 from finetune_switch.exceptions import BackendError, InvalidQuestion
@@ -247,7 +247,7 @@ class TestAskedOnce:
         Switch.objects.all().delete()
         # What was recorded, and which site is asked now.
         with django_assert_num_queries(2):
-            second = list(answer(QUESTION, **options, exchange_id=number))
+            second = list(Answer(AskedQuestion(QUESTION, **options, exchange_id=number)))
         assert second[-1].citations == first.done.citations
 
     @pytest.mark.parametrize("other", [{"question": "Who?"}, {"origin": Origin.SHELL}])
@@ -300,7 +300,7 @@ class TestAskedOnce:
         number, gate, ends = uuid.uuid4(), threading.Barrier(2), []
 
         def put():
-            pending = answer(QUESTION, **options, exchange_id=number)
+            pending = Answer(AskedQuestion(QUESTION, **options, exchange_id=number))
             gate.wait()
             ends.append(list(pending)[-1])
             connection.close()
@@ -321,7 +321,7 @@ class TestAskedOnce:
         number = uuid.uuid4()
         ask(**options, exchange_id=number)
         past = timezone.now() - timedelta(minutes=5)
-        Exchange.objects.update(outcome=outcome, deadline_at=past, answer="The har")
+        Exchange.objects.update(outcome=outcome, deadline_at=past, shown_text="The har")
         asked = ask(**options, exchange_id=number)
         assert (asked.text, asked.failure.code) == ("The har", "interrupted")
         assert len(standin.requests) == 1
@@ -394,7 +394,7 @@ class TestText:
 
 class TestWhatNobodyForesaw:
     def test_while_passages_are_looked_for(self, backend, ask, monkeypatch, caplog):
-        monkeypatch.setattr(opening, "retrieve", broken)
+        monkeypatch.setattr(opening, "retrieve_for", broken)
         asked = ask(backend=backend)
         assert [type(event) for event in asked.events] == [SourcesEvent, FailedEvent]
         assert asked.failure.code == "internal"
@@ -446,9 +446,11 @@ class TestTheQuestionsOwnLanguage:
     @pytest.mark.parametrize("outcome", [Outcome.OPEN, Outcome.CANCELLED])
     def test_of_a_replay(self, options, outcome):
         number = uuid.uuid4()
-        list(answer(QUESTION, **options, locale="de", exchange_id=number))
+        list(Answer(AskedQuestion(QUESTION, **options, locale="de", exchange_id=number)))
         Exchange.objects.update(outcome=outcome)
-        last = self.read(answer(QUESTION, **options, locale="de", exchange_id=number))[-1]
+        last = self.read(
+            Answer(AskedQuestion(QUESTION, **options, locale="de", exchange_id=number))
+        )[-1]
         english = {
             Outcome.OPEN: "This question is being answered already.",
             Outcome.CANCELLED: "This answer was broken off. Ask again.",

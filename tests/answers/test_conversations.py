@@ -306,15 +306,19 @@ class TestLeaving:
     def test_while_it_is_searched_for_again(self, pages, switched, standin, monkeypatch):
         """The thread that searches is not left alone with what it records."""
         switched()
-        retrieve, is_searching, go_on = opening.retrieve, threading.Event(), threading.Event()
+        retrieve_for, is_searching, go_on = (
+            opening.retrieve_for,
+            threading.Event(),
+            threading.Event(),
+        )
 
-        def slow(question, **options):
+        def slow(switch, question, **options):
             if question == BY_MODEL:
                 is_searching.set()
                 go_on.wait(5)
-            return retrieve(question, **options)
+            return retrieve_for(switch, question, **options)
 
-        monkeypatch.setattr(opening, "retrieve", slow)
+        monkeypatch.setattr(opening, "retrieve_for", slow)
 
         async def leave():
             reading = asyncio.ensure_future(aanswer(FOLLOW_UP, turns=TURNS).text())

@@ -1,4 +1,4 @@
-"""What an answer costs, in numbers that one can check with a pencil."""
+"""The cost of an answer, in numbers that are easy to check."""
 
 from __future__ import annotations
 

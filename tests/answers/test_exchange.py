@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from finetune_switch.answers import answer
 from finetune_switch.answers.events import DoneEvent
 from finetune_switch.models import Exchange, Origin, Outcome
 from finetune_switch.models.backend import DEFAULT_SYSTEM_PROMPT
@@ -62,6 +65,76 @@ class TestRecord:
         assert not exchange.close(Outcome.FAILED, error="too late")
         exchange.refresh_from_db()
         assert (exchange.outcome, exchange.error) == (Outcome.COMPLETE, "")
+
+
+class TestShownText:
+    """What was shown is recorded when it is shown, and never made anew from today's rules."""
+
+    PRICES = "Boats: a day costs £30."
+    SAID = "A day costs £30. [1] A child pays £7. [1] Come by."
+    SHOWN = "A day costs £30. [1] Please look this up on the page itself. [1] Come by."
+
+    @pytest.fixture
+    def tell(self, options, standin, ask):
+        def tell(said, **more):
+            name = f"teller-{uuid.uuid4()}"
+            standin.add_model(name, listed=False, **said)
+            options["backend"] = make_backend("ollama", name)
+            options["passages"] = make_passages(self.PRICES)
+            return ask(**options, locale="en-gb", **{"fact_lock": True, **more}).exchange
+
+        return tell
+
+    def test_answer(self, tell):
+        exchange = tell({"answer": self.SAID})
+        assert (exchange.answer, exchange.shown_text) == (self.SAID, self.SHOWN)
+
+    def test_answer_without_a_fact_lock(self, tell):
+        exchange = tell({"answer": self.SAID}, fact_lock=False)
+        assert exchange.shown_text == exchange.answer == self.SAID
+
+    def test_answer_that_broke_off(self, tell):
+        exchange = tell({"answer": "Welcome.\nFamilies: £24 each.", "fault": "cut"})
+        assert exchange.outcome == Outcome.FAILED
+        assert exchange.answer.startswith("Welcome.\nFamilies: £24")
+        assert exchange.shown_text == "Welcome.\n"
+
+    def test_nothing_found(self, options, ask):
+        options["passages"] = []
+        exchange = ask(**options, fact_lock=True, locale="en-gb").exchange
+        assert exchange.outcome == Outcome.NO_ANSWER
+        assert exchange.shown_text == exchange.answer != ""
+
+    def test_reader_who_left(self, options, standin):
+        standin.add_model("talker", listed=False, answer="At nine. [1] " * 20)
+        options["backend"] = make_backend("ollama", "talker")
+        pending = answer(QUESTION, **options, fact_lock=True)
+        with closing(iter(pending)) as events:
+            for _number, _event in zip(range(3), events, strict=False):
+                pass
+        exchange = Exchange.objects.get()
+        assert exchange.outcome == Outcome.CANCELLED
+        assert exchange.shown_text == pending.text_so_far != ""
+        assert exchange.answer.startswith(exchange.shown_text.rstrip())
+
+    def test_replay_shows_what_was_shown(self, tell, options, ask):
+        number = uuid.uuid4()
+        tell({"answer": self.SAID}, exchange_id=number)
+        # The page names the price by now, and the lock would let the sentence pass.
+        options["passages"] = make_passages(f"{self.PRICES} Children: £7.")
+        Exchange.objects.update(passages=[passage.as_dict() for passage in options["passages"]])
+        again = ask(**options, locale="en-gb", fact_lock=True, exchange_id=number)
+        assert again.text == self.SHOWN
+        assert Exchange.objects.get().shown_text == self.SHOWN
+
+    def test_contacts_are_masked_in_all_of_the_record(self, tell):
+        question = "I am on 020 7946 0000: what does a day cost?"
+        said = "We ring 020 7946 0000. [1] A day costs £30. [1] Or 0044 20 7946 0000, for £7."
+        exchange = tell({"answer": said}, question=question, fact_lock=False)
+        assert "7946" not in f"{exchange.question} {exchange.answer} {exchange.shown_text}"
+        locked = tell({"answer": said}, question=question)
+        assert "7946" not in str(vars(locked) | {"passages": ""})
+        assert "A day costs £30." in locked.shown_text
 
 
 class TestWordings:

@@ -1,4 +1,4 @@
-"""Events on their way to a reader under ASGI: alone, together, and in silences."""
+"""Streaming of events under ASGI."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def reading(site, connections, standin):
     return read
 
 
-async def test_what_came_while_a_reader_was_slow_is_sent_together(reading, standin):
+async def test_events_for_a_slow_reader_are_sent_together(reading, standin):
     async with reading(answer=ANSWER) as pieces:
         received = [await anext(pieces), await anext(pieces)]
         await standin.await_for(lambda: standin.active_streams == 0, timeout=5)

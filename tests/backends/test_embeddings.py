@@ -173,7 +173,7 @@ class TestEmbedded:
 
 class TestSpaces:
     def test_of_the_embedded_model(self, settings, connections, choose):
-        """It goes on answering after another model was chosen, until the new index is there."""
+        """It keeps answering after another model was chosen, until the new index is there."""
         space = EmbeddingSpace(connection="", model_name="wordllama-256", dimensions=256)
         assert same_space(get_embedder(), space)
         chosen = choose("openai")
@@ -221,7 +221,6 @@ class TestSettings:
         settings.FINETUNE_SWITCH = {}
         assert conf.embedding_settings() is None
         assert conf.index_store() is None
-        assert conf.store_options() == {}
         assert (
             conf.indexed_model_labels()
             == conf.excluded_page_types()
@@ -235,7 +234,6 @@ class TestSettings:
             "INDEX": {
                 "EMBEDDINGS": {"CONNECTION": "openai", "MODEL_NAME": "m", "DIMENSIONS": 64},
                 "STORE": "pgvector",
-                "STORE_OPTIONS": {"ef_search": 80},
                 "MODELS": ("events.Event",),
                 "EXCLUDE_PAGE_TYPES": ["home.HomePage"],
                 "EXCLUDE_FIELDS": ["body"],
@@ -244,7 +242,6 @@ class TestSettings:
         }
         assert conf.embedding_settings() == conf.EmbeddingSettings("openai", "m", 64, 64, 512, {})
         assert conf.index_store() == "pgvector"
-        assert conf.store_options() == {"ef_search": 80}
         assert conf.indexed_model_labels() == ["events.Event"]
         assert conf.excluded_page_types() == ["home.HomePage"]
         assert conf.excluded_fields() == ["body"]

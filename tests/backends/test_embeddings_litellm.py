@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -163,7 +164,7 @@ class TestKeyAndAddress:
         assert failure(embed, embedder).code == "refused"
 
     def test_an_address_that_cannot_be_read(self, embed, choose, connections):
-        connections["ollama"]["API_BASE_FILE"] = "/nowhere/at/all"
+        connections["ollama"]["API_BASE"] = Path("/nowhere/at/all").read_text
         error = failure(embed, choose("ollama"))
         assert error.code == "misconfigured"
         assert '"ollama"' in error.remedy
@@ -353,7 +354,7 @@ class TestNothingLeaks:
         for secret in (API_KEY, "sk-leaked-secret-123"):
             assert secret not in said + logged + printed
         assert "Traceback" not in said
-        assert bool(logged) == (fault != "html")
+        assert logged
 
     def test_a_wrong_key_is_not_repeated(self, embed, choose, connections):
         connections["openai"]["API_KEY"] = "wrong-key"

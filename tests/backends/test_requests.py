@@ -9,12 +9,15 @@ import sys
 import time
 from contextlib import aclosing, closing
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 
 from demo_site.standin import StandIn
+from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch.answers import aanswer, answer
 from finetune_switch.answers.events import SourcesEvent, TextEvent, WaitingEvent
+from finetune_switch.backends import stream_readers
 from finetune_switch.backends.base import BackendConfig, BaseChatBackend
 from finetune_switch.backends.calls import aimport_litellm
 from finetune_switch.backends.litellm import LiteLLMChatBackend
@@ -22,9 +25,10 @@ from finetune_switch.conf import Deadlines
 from finetune_switch.exceptions import DeadlineExceeded
 from finetune_switch.models import Exchange, Outcome
 from tests.conftest import API_KEY
-from tests.helpers import QUESTION, make_backend, make_passages, run, server_connection
+from tests.helpers import QUESTION, make_backend, make_passages, manage, run, server_connection
 
-pytestmark = pytest.mark.django_db
+# With the site, work on database threads shares the transaction of its test.
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
 MESSAGES = [{"role": "user", "content": QUESTION}]
 
@@ -122,7 +126,7 @@ def test_a_connection_without_a_key_takes_none_from_the_environment(
 
 def test_an_address_is_read_at_each_question(connections, standin, ask, tmp_path):
     file = tmp_path / "address"
-    connections["ollama"] |= {"API_BASE": None, "API_BASE_FILE": str(file)}
+    connections["ollama"]["API_BASE"] = file.read_text
     backend = make_backend("ollama")
     with StandIn() as other:
         for server in (standin, other):
@@ -312,3 +316,55 @@ def test_a_stream_that_does_not_even_open_fails(heartbeat):
 
     with pytest.raises(LookupError, match="no stream"):
         list(Backend(BackendConfig("a", "A")).stream(MESSAGES, heartbeat=heartbeat))
+
+
+class Hidden:
+    """A stream of litellm's whose attributes have other names than they have today."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __aiter__(self):
+        return aiter(self._stream)
+
+
+class TestPrivateAttributes:
+    @pytest.fixture(autouse=True)
+    def unread(self, monkeypatch):
+        unread = set()
+        monkeypatch.setattr(stream_readers, "unread_providers", unread)
+        return unread
+
+    @pytest.fixture
+    def hidden(self, monkeypatch):
+        def open_hidden(stream, provider):
+            return stream_readers.open_reader(Hidden(stream), provider)
+
+        monkeypatch.setattr("finetune_switch.backends.litellm.open_reader", open_hidden)
+
+    @pytest.mark.parametrize("connection", ["openai", "ollama"])
+    def test_streams_are_read_directly(self, site, connections, connection, unread):
+        assert answer(QUESTION, passages=[], retrieval=False, backend=make_backend(connection)).text
+        assert unread == set()
+
+    @pytest.mark.parametrize("connection", ["openai", "ollama"])
+    def test_litellm_that_hides_them_is_logged_once(
+        self, site, connections, connection, hidden, unread, caplog
+    ):
+        backend = make_backend(connection)
+        for _number in range(2):
+            pending = answer(QUESTION, retrieval=False, backend=backend)
+            assert pending.text in TEST_ANSWER
+        (record,) = [r for r in caplog.records if "litellm" in r.getMessage()]
+        assert version("litellm") in record.getMessage()
+        assert len(unread) == 1
+
+    def test_doctor_says_so(self, site, connections, hidden, monkeypatch, unread):
+        monkeypatch.setattr(
+            "finetune_switch.management.subcommands.installing.unread_providers", unread
+        )
+        make_backend("openai", alias="hosted")
+        manage("use", "hosted")
+        ran = manage("doctor")
+        assert f"litellm {version('litellm')} hides the responses of openai" in ran.out
+        assert 'pip install "litellm' in ran.out

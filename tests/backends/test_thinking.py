@@ -1,4 +1,4 @@
-"""Thoughts stay out of an answer, wherever the stream that brings them is cut."""
+"""Thoughts are removed from an answer, however its stream is divided."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TestAnyChunking:
         assert strip_thinking(text) == shown.rstrip()
 
 
-def test_nothing_is_held_back_without_need():
+def test_text_is_not_delayed_needlessly():
     thinking = ThinkingFilter()
     assert thinking.feed("Nine ") == "Nine "
     assert thinking.feed("o'clock <") == "o'clock "

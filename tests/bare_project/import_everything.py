@@ -5,10 +5,13 @@ import json
 import os
 import pkgutil
 import sys
+from importlib.util import find_spec
 
 import django
 
 ADAPTER = "finetune_switch.vector_index"
+# It needs the extra "postgres".
+PGVECTOR_STORE = "finetune_switch.index.stores.pgvector"
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bare.settings")
@@ -21,6 +24,7 @@ if __name__ == "__main__":
             finetune_switch.__path__, "finetune_switch.", onerror=lambda name: None
         )
         if module.name != ADAPTER and not module.name.startswith(f"{ADAPTER}.")
+        if module.name != PGVECTOR_STORE or find_spec("pgvector") is not None
     ]
     for name in names:
         importlib.import_module(name)

@@ -14,7 +14,7 @@ from wagtail.models import PageViewRestriction
 
 from demo_site.models import ArticlePage
 from finetune_switch.access import Asker
-from finetune_switch.comparisons.comparing import knows_names, may_read, open_comparison, reveal
+from finetune_switch.comparisons.comparing import may_read, open_comparison, reveal
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import (
     ChatBackend,
@@ -162,13 +162,13 @@ class TestNames:
     def test_nobody_knows_them_before_judging(self, page, backends, people):
         nell, sam = people
         comparison = compare(backends[:2], nell)
-        assert not knows_names(comparison, nell)
+        assert not comparison.tells_names_to(nell)
         assert not reveal(comparison, nell)
         Preference.record(comparison, judge=nell, was_blind=True, outcome="both_bad", column=None)
-        assert not knows_names(comparison, nell)
+        assert not comparison.tells_names_to(nell)
         assert reveal(comparison, nell)
-        assert knows_names(comparison, nell)
-        assert not knows_names(comparison, sam)
+        assert comparison.tells_names_to(nell)
+        assert not comparison.tells_names_to(sam)
 
     def test_taking_it_back_does_not_make_it_unseen(self, page, backends, people):
         comparison = compare(backends[:2], people[0])
@@ -177,10 +177,10 @@ class TestNames:
         )
         reveal(comparison, people[0])
         Preference.undo(comparison, judge=people[0])
-        assert knows_names(comparison, people[0])
+        assert comparison.tells_names_to(people[0])
 
     def test_everybody_knows_them_where_it_is_not_blind(self, page, backends, people):
-        assert knows_names(compare(backends[:2], people[0], is_blind=False), people[1])
+        assert compare(backends[:2], people[0], is_blind=False).tells_names_to(people[1])
 
 
 @pytest.fixture
@@ -230,6 +230,7 @@ class TestGrades:
         Grade.undo(exchange, judge=people[0])
         assert grades(exchange) == [("wrong", "", False), ("correct", "", True)]
 
+    @pytest.mark.django_db(transaction=True)
     def test_two_windows_at_once(self, exchange, people):
         """Both are kept, one after the other, and neither fails."""
         meeting = threading.Barrier(2)

@@ -722,7 +722,7 @@ class TestJudging:
             page = admin.post("compare:prefer", comparison.pk, choice=choice)
         said = page.main.select_one("#finetune-wins").get_text()
         assert " ".join(said.split()) == (
-            "So far: Our fine-tune 1, The hosted model 2, all good 1, all bad 0"
+            "So far: Our fine-tune 1, The hosted model 2, all are good 1, none is good 0"
         )
 
     def test_use_on_site(self, admin, site, switch, blind, models):

@@ -15,7 +15,7 @@ from wagtail.models import Page, PageViewRestriction
 
 from demo_site.models import ArticlePage
 from finetune_switch.access import Asker
-from finetune_switch.comparisons.comparing import knows_names, may_read
+from finetune_switch.comparisons.comparing import may_read
 from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference
 from tests.comparison_helpers import bar, column_of, grade, make_comparison, prefer, show_names
@@ -64,10 +64,10 @@ def cells(page, number=0):
 class TestList:
     def test_empty(self, site, admin, log_in):
         page = admin.get("comparisons:index")
-        assert "Nothing was compared yet." in page.text
+        assert "Nothing has been compared yet." in page.text
         assert page.links("Ask two backends one question") == [address("compare:index")]
         viewer = log_in("comparison_viewer").get("comparisons:index")
-        assert "Nothing was compared yet." in viewer.text
+        assert "Nothing has been compared yet." in viewer.text
         assert viewer.links("Ask two backends") == []
 
     def test_a_row(self, compare, sam, admin):
@@ -416,7 +416,7 @@ class TestWhoMayNotOpenThePages:
                 expected_readable[one.may_read] += 1
                 assert one.may_read == may_read(asker, one.comparison), one.comparison
                 if one.may_read:
-                    assert one.knows_names == knows_names(one.comparison, user)
+                    assert one.knows_names == one.comparison.tells_names_to(user)
         assert all(expected_readable.values())
 
     def test_a_page_known_by_two_types_is_one_page(self, compare, page, admin):
@@ -499,7 +499,7 @@ class TestExport:
         assert {row["Question"] for row in exported(admin, user=sam.pk)} == {"One?"}
 
     def test_many_are_read_in_batches(self, compare, admin, count_queries, monkeypatch):
-        monkeypatch.setattr("finetune_switch.comparisons.views.listing.EXPORT_BATCH", 10)
+        monkeypatch.setattr("finetune_switch.admin.listings.EXPORT_BATCH", 10)
         for number in range(3):
             compare(f"Question {number}?")
         few = count_queries(lambda: exported(admin))
@@ -524,7 +524,7 @@ class TestDelete:
         page = admin.get("comparisons:index")
         assert address("comparisons:delete", comparison.pk) in page.links("Delete")
         asked = admin.get("comparisons:delete", comparison.pk)
-        assert "with its answers and what people thought of them" in asked.text
+        assert "with its answers and all verdicts on them" in asked.text
         assert asked.buttons == ["Yes, delete"]
         assert "When do you open?" in admin.post("comparisons:delete", comparison.pk).message
         assert list(Comparison.objects.all()) == [other]

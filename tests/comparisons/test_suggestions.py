@@ -9,6 +9,7 @@ from wagtail.contrib.search_promotions.models import Query
 from finetune_switch.models import Comparison, Question
 from tests.comparison_helpers import bar, make_comparison
 from tests.pages import address
+from tests.roles import grant
 
 EVIL = "</script><script>alert(1)</script>"
 
@@ -83,6 +84,15 @@ def test_a_question_about_pages_that_are_not_open_is_not_offered(compare, site, 
     bar(site.root_page)
     assert suggestions(log_in("comparer"), q="earn") == []
     assert len(suggestions(admin, q="earn")) == 1
+
+
+def test_what_visitors_searched_for_is_for_those_who_may_read_their_questions(site, log_in):
+    search_for("my brother's debts")
+    editor = log_in("comparer")
+    assert suggestions(editor, q="debts") == []
+    assert "debts" not in editor.get("compare:index").html
+    grant(editor.user, "view_exchange")
+    assert [one["kind"] for one in suggestions(editor, q="debts")] == ["searched"]
 
 
 def test_without_wagtails_log(site, admin, monkeypatch):

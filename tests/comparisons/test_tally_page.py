@@ -38,7 +38,7 @@ def table(page, heading):
 
 def test_empty(site, admin, log_in):
     page = admin.get("comparisons:tally")
-    assert "There is nothing to add up yet" in page.text
+    assert "There is no tally yet" in page.text
     assert page.links("Ask two backends one question") == [address("compare:index")]
     assert page.main.select("table") == []
     assert log_in("comparison_viewer").get("comparisons:tally").links("Ask two") == []
@@ -53,7 +53,7 @@ def test_full(compare, sam, admin):
         grade(comparison, "A", sam, "wrong", tone="no")
         grade(comparison, "B", sam, "partly_correct", tone="yes")
     page = admin.get("comparisons:tally")
-    assert "6 judged comparisons are counted. Each judge's word counts as one" in page.text
+    assert "6 judged comparisons are counted. Each judge counts once" in page.text
     assert table(page, "grades") == {
         "The hosted model": ["0", "0", "0", "6", "0", "0", "6"],
         "Our fine-tune": ["0", "6", "0", "0", "6", "0", "0"],
@@ -98,11 +98,8 @@ def test_what_was_left_out(compare, sam, site, log_in):
     bar(site.root_page)
     page = log_in("comparer").get("comparisons:tally")
     assert "1 judged comparison is counted." in page.text
-    assert (
-        "2 more were left out: who answered is hidden from you until you have judged them."
-        in page.text
-    )
-    assert "1 more was left out: you may not open every page that its answers rest on." in page.text
+    assert "2 more are left out: you see who answered once you have judged them." in page.text
+    assert "1 more is left out: you may not open every page that its answers rest on." in page.text
     assert table(page, "grades")["The hosted model"][0] == "1"
 
 
@@ -121,7 +118,7 @@ def test_the_same_filters(compare, hosted, tuned, extractive, sam, site, admin):
     ):
         assert len(table(admin.get("comparisons:tally", **query), "grades")) == names, query
     nothing = admin.get("comparisons:tally", asked_at_to="2001-01-01")
-    assert "The filters leave no judged comparison." in nothing.text
+    assert "No judged comparison matches the filters." in nothing.text
     assert admin.get("comparisons:tally_results", grade="wrong").status == 200
 
 

@@ -1,4 +1,4 @@
-"""A source of the demo's answers leads to the very block that it came from."""
+"""Sources link to the block that a passage comes from."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class AnchorTests(TestCase):
         return BeautifulSoup(response.content, "html.parser")
 
     def follow(self, url: str) -> Tag:
-        """The one element that a link leads to."""
+        """The element that a link points to."""
         page, anchor = urldefrag(url)
         found = self.soup(page).find_all(id=anchor)
         assert len(found) == 1, (url, found)
         return found[0]
 
-    def test_the_ask_page_links_to_the_prices(self) -> None:
+    def test_ask_page_links_to_the_prices(self) -> None:
         links = [a["href"] for a in self.soup("/ask/", q=QUESTIONS[0]).select(".sources a")]
         blocks = [self.follow(link) for link in links if "#" in link]
         prices = next(block for block in blocks if "block-prices" in block["class"])
         assert {"Family", "£24"} <= set(prices.get_text(" ").split())
 
-    def test_the_block_is_the_one_that_the_passage_begins_in(self) -> None:
+    def test_links_to_the_block_where_the_passage_begins(self) -> None:
         followed = 0
         for question in QUESTIONS:
             for passage in retrieve(question, asker=Asker.anonymous()):
@@ -65,15 +65,15 @@ class AnchorTests(TestCase):
                     followed += 1
         assert followed >= 5
 
-    def test_a_question_with_its_answer_opens(self) -> None:
-        """A browser opens what is folded where the element it goes to is inside."""
+    def test_anchors_of_questions_are_inside_details(self) -> None:
+        # Browsers open <details> if the target of the link is inside.
         page = self.soup("/visit/questions/")
         folded = page.select("main details")
         assert len(folded) > 5
         for details in folded:
             assert [tag.parent for tag in details.select("[id^=block-]")] == [details]
 
-    def test_no_anchor_leads_nowhere(self) -> None:
+    def test_all_anchors_exist(self) -> None:
         anchors: dict[str, set[str]] = {}
         for chunk in Chunk.objects.exclude(anchor="").select_related("document"):
             anchors.setdefault(chunk.document.object_id, set()).add(chunk.anchor)

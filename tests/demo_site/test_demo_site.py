@@ -1,5 +1,3 @@
-"""The demo site: that it loads, says what it should, and keeps what it should to itself."""
-
 import json
 import os
 import re
@@ -34,10 +32,10 @@ pytestmark = pytest.mark.django_db
 HANDBOOK = "/handbook/opening-up/"
 TRUSTEES = "/about/trustees-papers/"
 PRESS = "/about/press-room/"
-# Said only in the handbook, to trustees, to the press, in a draft, in an unpublished change.
+# From the handbook, the trustees' papers, the press room, a draft and an unpublished change.
 SECRETS = [
     *("4471", "184,000", "17 June 2028", "12.50", "Tarrow Belle", "noon to 2pm"),
-    *("meeting of 28 November", "keep to the embargo"),  # introductions, which lists show
+    *("meeting of 28 November", "keep to the embargo"),  # introductions, shown in lists
 ]
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -49,8 +47,8 @@ INLINE = [
 ]
 
 
-class Seen(NamedTuple):
-    """What a test wants of a response, and no more: class data is copied for each test."""
+class Response(NamedTuple):
+    """The tested parts of a response. Small, since class data is copied for each test."""
 
     status: int
     policy: str
@@ -83,9 +81,11 @@ class DemoSiteTests(TestCase):
             for restriction in PageViewRestriction.objects.all()
             for page in restriction.page.get_descendants(inclusive=True)
         }
-        # What an anonymous visitor sees of each page, read once for all tests.
+        # Requested once for all tests, as an anonymous visitor.
         client = Client()
-        cls.seen = {page.get_url(): Seen.get(client, page.get_url()) for page in cls.public()}
+        cls.responses = {
+            page.get_url(): Response.get(client, page.get_url()) for page in cls.public()
+        }
 
     @classmethod
     def pages(cls):
@@ -95,39 +95,39 @@ class DemoSiteTests(TestCase):
     def public(cls):
         return [page for page in cls.pages().live() if page.pk not in cls.restricted]
 
-    def test_there_is_enough_to_ask_about(self) -> None:
-        assert len(self.seen) >= 60
+    def test_number_of_pages(self) -> None:
+        assert len(self.responses) >= 60
         assert self.pages().filter(live=False).count() >= 4
         kinds = {page.specific_class for page in self.pages()}
         assert kinds == set(loader.KINDS.values())
 
-    def test_public_pages_open_and_have_nothing_inline(self) -> None:
-        for url, seen in self.seen.items():
-            assert seen.status == 200, url
-            assert seen.policy.startswith("default-src 'self'")
+    def test_public_pages_have_no_inline_scripts_or_styles(self) -> None:
+        for url, response in self.responses.items():
+            assert response.status == 200, url
+            assert response.policy.startswith("default-src 'self'")
             for pattern in INLINE:
-                assert not pattern.search(seen.html), (url, pattern.pattern)
+                assert not pattern.search(response.html), (url, pattern.pattern)
 
-    def test_public_pages_keep_secrets(self) -> None:
-        for url, seen in self.seen.items():
-            # The ids of blocks are random, so that any four digits may be in one.
-            said = UUID.sub("", seen.html)
+    def test_public_pages_contain_no_secrets(self) -> None:
+        for url, response in self.responses.items():
+            # Random block ids may contain any four digits.
+            html = UUID.sub("", response.html)
             for secret in SECRETS:
-                assert secret not in said, (url, secret)
+                assert secret not in html, (url, secret)
 
-    def test_links_lead_somewhere(self) -> None:
+    def test_links(self) -> None:
         targets = set()
-        for seen in self.seen.values():
-            targets |= set(re.findall(r'href="(/[^"#?]*)', seen.html))
-        for target in sorted(targets - set(self.seen)):
+        for response in self.responses.values():
+            targets |= set(re.findall(r'href="(/[^"#?]*)', response.html))
+        for target in sorted(targets - set(self.responses)):
             if not target.startswith(("/static/", "/ask/")):
                 assert self.client.get(target).status_code in (200, 302), target
 
-    def test_drafts_are_not_there(self) -> None:
+    def test_drafts_are_not_found(self) -> None:
         for page in self.pages().filter(live=False):
             assert self.client.get(page.get_url()).status_code == 404, page
 
-    def test_the_handbook_wants_a_log_in(self) -> None:
+    def test_handbook_requires_login(self) -> None:
         for page in self.pages().filter(slug="handbook").get().get_descendants(inclusive=True):
             response = self.client.get(page.get_url())
             assert response.status_code == 302, page
@@ -139,7 +139,7 @@ class DemoSiteTests(TestCase):
         assert self.client.login(username="member", password="demo")
         assert "4471" in text_of(self.client.get(HANDBOOK))
 
-    def test_trustees_papers_are_for_trustees(self) -> None:
+    def test_trustees_papers_require_group(self) -> None:
         self.client.login(username="member", password="demo")
         assert self.client.get(TRUSTEES).status_code == 302
         assert "Trustees’ papers" not in text_of(self.client.get("/about/"))
@@ -147,7 +147,7 @@ class DemoSiteTests(TestCase):
         assert "184,000" in text_of(self.client.get(TRUSTEES))
         assert "Trustees’ papers" in text_of(self.client.get("/about/"))
 
-    def test_the_press_room_wants_its_password(self) -> None:
+    def test_press_room_requires_password(self) -> None:
         response = self.client.get(PRESS)
         assert "17 June 2028" not in text_of(response)
         action = re.search(r'method="post" action="([^"]+)"', response.content.decode())[1]
@@ -156,19 +156,19 @@ class DemoSiteTests(TestCase):
         )
         assert "17 June 2028" in text_of(opened)
 
-    def test_nobody_but_staff_enters_the_admin(self) -> None:
+    def test_admin_access(self) -> None:
         self.client.login(username="member", password="demo")
         assert self.client.get("/admin/").status_code == 302
         self.client.login(username="editor", password="demo")
         assert self.client.get("/admin/").status_code == 200
 
-    def test_searching_by_words(self) -> None:
+    def test_search(self) -> None:
         response = self.client.get("/search/", {"q": "lifeboat coxswain"})
         assert "The night they rowed backwards" in text_of(response)
         assert "0 pages" in text_of(self.client.get("/search/", {"q": "4471"}))
         assert self.client.get("/search/").status_code == 200
 
-    def test_loading_again_changes_nothing(self) -> None:
+    def test_load_is_idempotent(self) -> None:
         page = Page.objects.get(slug="dogs", depth=4).specific
         page.introduction = "An editor was here."
         page.save()
@@ -184,7 +184,7 @@ class DemoSiteTests(TestCase):
         page.refresh_from_db()
         assert page.introduction == "An editor was here."
 
-    def test_reset_starts_afresh_and_keeps_the_site(self) -> None:
+    def test_reset_keeps_the_site(self) -> None:
         Page.objects.get(slug="dogs", depth=4).specific.delete()
         report = loader.load(reset=True)
         assert report.removed == len(self.report.pages) - 2
@@ -192,13 +192,13 @@ class DemoSiteTests(TestCase):
         assert self.client.get("/visit/dogs/").status_code == 200
         assert Page.find_problems() == ([], [], [], [], [])
 
-    def test_another_site_is_left_alone(self) -> None:
+    def test_site_with_other_content(self) -> None:
         models.HomePage.objects.get().delete()
         root = Page.get_first_root_node()
         theirs = root.add_child(instance=Page(title="Theirs", slug="theirs"))
         theirs.add_child(instance=Page(title="A page", slug="a-page"))
         Site.objects.create(hostname="theirs", root_page=theirs, is_default_site=True)
-        with pytest.raises(CommandError, match="a database of its own"):
+        with pytest.raises(CommandError, match="its own database"):
             call_command("load_demo", force=True)
 
     def test_ten_questions(self) -> None:
@@ -206,15 +206,15 @@ class DemoSiteTests(TestCase):
         assert len(questions) == 10
         assert sum(not question["answerable"] for question in questions) == 2
         for question in questions:
-            said = " ".join(main_text(self.seen[path].html) for path in question["pages"])
+            pages = " ".join(main_text(self.responses[path].html) for path in question["pages"])
             for fact in question["facts"]:
-                assert fact in said, (question["question"], fact)
+                assert fact in pages, (question["question"], fact)
             assert question["answer"]
             assert question["tags"]
             if question["answerable"]:
                 assert question["facts"]
 
-    def test_what_is_embedded_says_the_typed_facts(self) -> None:
+    def test_typed_fields_are_embedded(self) -> None:
         facts = {
             "prices": "Adult, £9.50.",
             "opening-times": "Friday to Sunday, open 10.30am to 3.30pm (last entry 2.45pm).",
@@ -232,7 +232,7 @@ class DemoSiteTests(TestCase):
         for slug, fact in facts.items():
             assert fact in "\n".join(chunks[slug]), slug
 
-    def test_the_site_follows_the_demo_to_another_port(self) -> None:
+    def test_load_updates_the_port(self) -> None:
         with self.settings(WAGTAILADMIN_BASE_URL="http://localhost:8123"):
             loader.load()
         self.site.refresh_from_db()
@@ -244,8 +244,8 @@ class DemoSiteTests(TestCase):
         assert self.site.port == 8123
 
 
-def test_a_demo_on_another_port_says_so(settings, monkeypatch) -> None:
-    # So that it is taken away again.
+def test_run_demo_sets_the_base_url(settings, monkeypatch) -> None:
+    # Registers the variable, so that it is removed after the test.
     monkeypatch.setenv("WAGTAILADMIN_BASE_URL", "")
     monkeypatch.delenv("WAGTAILADMIN_BASE_URL")
     monkeypatch.setattr(run_demo.Command, "_set_up", lambda self: None)
@@ -255,7 +255,7 @@ def test_a_demo_on_another_port_says_so(settings, monkeypatch) -> None:
 
 
 @pytest.mark.django_db
-class TestBackendsOfTheDemo:
+class TestDemoBackends:
     @pytest.fixture(autouse=True)
     def site(self, settings):
         settings.OLLAMA_API_BASE = ""
@@ -263,7 +263,7 @@ class TestBackendsOfTheDemo:
 
     @contextmanager
     def ollama(self, settings, *names):
-        """A server that has these models and none of the stand-ins."""
+        """A server with these models and without the stand-ins."""
         server = StandIn("ollama", list_test_model=False)
         for model in server.listed("ollama"):
             server.remove_model(model.name)
@@ -283,7 +283,7 @@ class TestBackendsOfTheDemo:
         finally:
             server.stop()
 
-    def test_visitors_have_asked_once(self, site):
+    def test_load_visitors_is_idempotent(self, site):
         loader.load()
         for _times in range(2):
             call_command("load_visitors", stdout=StringIO())
@@ -297,7 +297,7 @@ class TestBackendsOfTheDemo:
     def rows(self) -> dict:
         return {row.alias: row for row in ChatBackend.objects.filter(connection="ollama")}
 
-    def test_a_real_ollama_takes_the_stand_ins_place_and_gives_it_back(self, settings, site):
+    def test_real_ollama_replaces_the_stand_ins(self, settings, site):
         call_command("load_backends", stdout=StringIO())
         before = self.rows()
         assert set(before) == {"fine-tune", "base", "deaf"}
@@ -325,7 +325,7 @@ class TestBackendsOfTheDemo:
         assert after["fine-tune"].check_passed is None
 
     @pytest.mark.parametrize("debug", [True, False])
-    def test_only_in_debug_is_there_somebody_with_a_known_password(self, settings, debug):
+    def test_user_with_known_password_only_in_debug(self, settings, debug):
         settings.DEBUG = debug
         said = StringIO()
         call_command("load_backends", stdout=said)
@@ -333,9 +333,7 @@ class TestBackendsOfTheDemo:
         assert get_user_model().objects.filter(username="lead").exists() is debug
 
 
-class TestAddressOfTheStandIn:
-    """Two demos may run beside each other."""
-
+class TestStandInAddress:
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path, monkeypatch):
         monkeypatch.setattr(standin_address, "FOLDER", tmp_path)
@@ -347,14 +345,14 @@ class TestAddressOfTheStandIn:
         os.utime(file, (started, started))
         return file
 
-    def test_the_one_that_started_last(self):
+    def test_latest(self):
         first, second = (self.write(port, os.getpid(), port) for port in (8000, 8001))
         assert first != second
         assert standin_address.address() == "http://127.0.0.1:8001"
         second.unlink()
         assert standin_address.openai_address() == "http://127.0.0.1:8000/v1"
 
-    def test_one_that_was_killed_is_passed_over(self, folder):
+    def test_killed_process_is_ignored(self, folder):
         gone = subprocess.Popen([sys.executable, "-c", ""])
         gone.wait()
         self.write(8000, os.getpid(), 1)
@@ -368,7 +366,7 @@ class TestAddressOfTheStandIn:
 
 
 @pytest.mark.django_db
-def test_passwords_that_everybody_knows_need_debug_or_force() -> None:
+def test_load_demo_requires_debug_or_force() -> None:
     remove_site()
     with pytest.raises(CommandError, match="--force"):
         call_command("load_demo")
@@ -376,7 +374,7 @@ def test_passwords_that_everybody_knows_need_debug_or_force() -> None:
 
 
 def read_settings(module: str, **variables: str) -> dict:
-    """What the settings are in a process that has these variables in its environment."""
+    """The settings in a process with these environment variables."""
     code = (
         f"import json, {module} as s\n"
         "print(json.dumps([s.FINETUNE_SWITCH['SEED_BACKEND'], s.CACHES, s.DEBUG, s.DATABASE_URL,"
@@ -397,7 +395,7 @@ def read_settings(module: str, **variables: str) -> dict:
 @pytest.mark.parametrize(
     ("key", "model"), [("", "standin-hosted"), ("sk-of-a-developer", "gpt-6-luna")]
 )
-def test_a_copied_env_file_changes_nothing_but_what_is_filled_in(tmp_path, key, model) -> None:
+def test_env_example(tmp_path, key, model) -> None:
     copied = (settings.BASE_DIR / ".env.example").read_text()
     env_file = tmp_path / ".env"
     env_file.write_text(copied.replace("OPENAI_API_KEY=\n", f"OPENAI_API_KEY={key}\n"))
@@ -409,7 +407,7 @@ def test_a_copied_env_file_changes_nothing_but_what_is_filled_in(tmp_path, key, 
     assert read["database"].startswith("sqlite:")
 
 
-def test_tests_read_nothing_of_the_developers(tmp_path) -> None:
+def test_test_settings_ignore_the_environment(tmp_path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("REDIS_URL=redis://localhost:6379/0\nMODEL_NAME=mine\n")
     database = f"sqlite:///{tmp_path / 'chosen.sqlite3'}"
@@ -428,7 +426,7 @@ def test_tests_read_nothing_of_the_developers(tmp_path) -> None:
     assert (read["debug"], read["database"]) == (True, database)
 
 
-def test_fit_for_a_server(tmp_path) -> None:
+def test_deployment_checks(tmp_path) -> None:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "demo_site.settings",
@@ -466,12 +464,12 @@ def test_rich_text(source: str, expected: str) -> None:
     assert expected in rich_text(source, {"/visit/prices/": 7})
 
 
-def test_a_link_to_nowhere_is_an_error() -> None:
+def test_unknown_page() -> None:
     with pytest.raises(UnknownPage, match="/visit/priecs/"):
         rich_text("[prices](/visit/priecs/)", {})
 
 
-def test_how_the_house_writes_things() -> None:
+def test_wording() -> None:
     assert [say_time(time(h, m)) for h, m in ((10, 0), (16, 15), (12, 0), (0, 30))] == [
         "10am",
         "4.15pm",

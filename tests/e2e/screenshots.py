@@ -19,7 +19,7 @@ WIDTH = 1200
 MAX_BYTES = 200_000
 
 FINE_TUNE = "Our fine-tune (stand-in on Ollama)"
-DEAF = "A fine-tune that hears nothing (stand-in on Ollama)"
+DEAF = "A fine-tune that ignores its instructions (stand-in on Ollama)"
 QUESTION = "What does a family ticket cost?"
 HOSTED = "Hosted model (stand-in for OpenAI)"
 

@@ -87,7 +87,7 @@ def test_a_check_that_fails(lead, backends):
     lead.press("Check connection")
 
     step = lead.page.locator(".finetune-step--failed")
-    expect(step).to_contain_text("Hear what it is told")
+    expect(step).to_contain_text("Receive instructions")
     expect(step).to_contain_text("What to do:")
     with lead.page.expect_download() as download:
         lead.follow("Download the corrected Modelfile")
@@ -115,7 +115,7 @@ def test_a_new_wording_and_the_old_one_again(lead, backends):
     lead.go(f"finetune/backends/{backends['tuned'].pk}/prompts/")
     lead.sees("Wording 2 · in force")
     lead.press("Use this wording again")
-    lead.sees_message("“Our fine-tune” is told wording 1 again.")
+    lead.sees_message("“Our fine-tune” uses wording 1 again.")
     lead.sees("Wording 3 · in force")
     backends["tuned"].refresh_from_db()
     assert backends["tuned"].system_prompt.startswith("You answer visitors' questions")

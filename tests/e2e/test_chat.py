@@ -19,6 +19,19 @@ HOSTILE = (
     "A dog pays £7. [1] Bye."
 )
 
+ABOUT = "**/answers/about/**"
+REFUSAL = {"message": "Not now.", "code": "too_many"}
+ABOUT_FAILURES = {
+    "network error": lambda route: route.abort(),
+    "500": lambda route: route.fulfill(status=500, content_type="text/html", body="<h1>500</h1>"),
+    "503": lambda route: route.fulfill(status=503, json=REFUSAL),
+    "429": lambda route: route.fulfill(status=429, json=REFUSAL),
+    "HTML": lambda route: route.fulfill(content_type="text/html", body="<h1>Log in</h1>"),
+    "other JSON": lambda route: route.fulfill(json={"error": "maintenance"}),
+    "timeout": lambda route: None,
+}
+COME_BACK = "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+
 
 def is_cancelled(page: Page) -> None:
     """The server has noticed that nobody reads any more."""
@@ -110,6 +123,50 @@ def test_who_logs_out_leaves_no_conversation_behind(visitor, lighthouse):
     field(page).focus()
     expect(chat(page).locator("[part=notice]")).to_be_visible()
     expect(chat(page).locator("article")).to_have_count(0)
+
+
+@pytest.mark.parametrize("failure", ABOUT_FAILURES)
+def test_a_failed_look_up_leaves_the_conversation(visitor, lighthouse, failure):
+    page = lighthouse
+    log_in(page, visitor.address, get_user_model().objects.create_user("ada"))
+    page.reload()
+    ask(page)
+    is_answered(page)
+
+    page.route(ABOUT, ABOUT_FAILURES[failure])
+    page.evaluate(COME_BACK)
+    page.wait_for_timeout(6000 if failure == "timeout" else 500)
+    is_answered(page)
+    page.reload()
+    is_answered(page)
+    ask(page, "And what does a ticket to the lighthouse cost?")
+    is_answered(page, 2)
+
+    page.unroute(ABOUT)
+    page.reload()
+    is_answered(page, 2)
+    page.context.clear_cookies()
+    page.evaluate(COME_BACK)
+    expect(chat(page).locator("article")).to_have_count(0)
+    page.reload()
+    expect(chat(page).get_by_label("Your question")).to_be_visible()
+    expect(chat(page).locator("article")).to_have_count(0)
+    visitor.complaints.clear()
+
+
+def test_who_logged_out_is_noticed_after_a_failed_look_up(visitor, lighthouse):
+    page = lighthouse
+    log_in(page, visitor.address, get_user_model().objects.create_user("ada"))
+    page.reload()
+    ask(page)
+    is_answered(page)
+    page.context.clear_cookies()
+    page.route(ABOUT, ABOUT_FAILURES["network error"], times=1)
+    page.reload()
+    field(page).focus()
+    expect(chat(page).locator("[part=notice]")).to_be_visible()
+    expect(chat(page).locator("article")).to_have_count(0)
+    visitor.complaints.clear()
 
 
 def test_pages_come_at_once_and_the_answer_can_be_stopped(lighthouse, backends, behave):

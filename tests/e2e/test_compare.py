@@ -77,7 +77,7 @@ def test_from_the_question_to_the_switch(lead, scene, standin, backends, behave,
     is_pressed(chosen(page, "A"))
 
     page.get_by_role("button", name="Reveal").click()
-    expect(bar).to_contain_text(re.compile(r"So far: .* 1, .* 0, all good 0, all bad 0"))
+    expect(bar).to_contain_text(re.compile(r"So far: .* 1, .* 0, all are good 0, none is good 0"))
     comparison = Comparison.objects.get()
     for row in comparison.columns.select_related("backend"):
         expect(column(page, row.letter).get_by_role("heading")).to_have_text(

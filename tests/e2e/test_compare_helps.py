@@ -84,7 +84,7 @@ def test_instructions_begin_with_a_wording_that_exists(lead, scene, standin, bac
     page.get_by_text("More", exact=True).focus()
     page.keyboard.press("Enter")
     field = page.get_by_label("Other instructions for this comparison")
-    wordings = page.get_by_label("Begin with instructions that exist")
+    wordings = page.get_by_label("Start from existing instructions")
     field.fill("My own.")
     wordings.focus()
     # With the arrows of the keyboard, past one wording to the other and back.

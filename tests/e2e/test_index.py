@@ -22,7 +22,7 @@ def test_the_bar_moves_and_the_page_ends_with_the_figures(lead, site, make_page)
     page.evaluate("window.stayed = true")
 
     def watch(build):
-        lead.sees("looked at: ")
+        lead.sees("done: ")
         assert bar.evaluate("bar => bar.value") > 0
 
     run_build(IndexBuild.objects.get(), watch)

@@ -38,7 +38,7 @@ def screens(lead, site, backends):
     tuned, hosted = backends["tuned"], backends["hosted"]
     ChatBackend(
         alias="deaf",
-        label="A fine-tune that hears nothing",
+        label="A fine-tune that ignores its instructions",
         connection="ollama",
         model_name="standin-deaf:latest",
     ).save()
@@ -156,7 +156,7 @@ def show(lead, screens, index_states):
             index_states.show(name.removeprefix("index, "))
         if name == "confirm":
             lead.go(screens["switch"])
-            lead.use("A fine-tune that hears nothing")
+            lead.use("A fine-tune that ignores its instructions")
             lead.sees("did not pass its last check")
         else:
             lead.go(screens[name])

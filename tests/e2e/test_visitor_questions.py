@@ -29,6 +29,7 @@ def asked(site, make_page):
         **values,
         standalone_question="Are dogs allowed in the cafe?",
         answer="Yes. [1] They pay £7. [1]",
+        shown_text="Yes. [1] Please look this up on the page itself. [1]",
         withheld_facts=[{"kind": "price", "text": "£7", "start": 18, "end": 20}],
         thumb=False,
         comment=LONG,
@@ -47,7 +48,7 @@ def test_from_a_report_to_what_comes_next(lead, asked):
     lead.follow("5 questions could not be answered this week")
     card = page.locator("li.finetune-card").filter(has_text="helicopter")
     expect(card).to_contain_text("Asked 2 times")
-    expect(card).to_contain_text("No page that visitors may open speaks of it.")
+    expect(card).to_contain_text("No page that visitors may open covers this.")
     card.get_by_text("Other wordings").click()
     expect(card.get_by_role("link", name="Do you have a helicopter pad?")).to_be_visible()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

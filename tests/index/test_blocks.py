@@ -1,4 +1,4 @@
-"""What the index reads of the blocks of a StreamField, and of markup."""
+"""Texts of StreamField blocks and of markup."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestAnchors:
-    def test_one_section_for_each_block(self, make_page: Any) -> None:
+    def test_section_for_each_block(self, make_page: Any) -> None:
         page = make_page("Mill", "Grinds.")
         first, second = str(uuid.uuid4()), str(uuid.uuid4())
         page.body = json.dumps(
@@ -45,7 +45,7 @@ class TestAnchors:
 
     @isolate_apps("tests")
     @pytest.mark.parametrize("name", ["anchor", "anchor_id"])
-    def test_a_block_that_knows_its_anchor(self, name: str) -> None:
+    def test_anchor_field(self, name: str) -> None:
         part = blocks.StructBlock([(name, blocks.CharBlock()), ("text", blocks.TextBlock())])
 
         class Leaflet(models.Model):  # noqa: DJ008
@@ -57,7 +57,7 @@ class TestAnchors:
 
         leaflet = Leaflet(name="L", body=[("part", {name: "#tides", "text": "High at noon."})])
         assert content_of(leaflet).sections == (Section("High at noon.", "tides"),)
-        # A template that writes ids from a format does so for every block.
+        # With BLOCK_ANCHOR, every block has an id.
         leaflet.body[0].id = "7"
         assert content_of(leaflet, block_anchor="b{id}").sections[0].anchor == "b7"
         leaflet.body[0].value[name] = "An anchor weighs two tons"
@@ -67,7 +67,7 @@ class TestAnchors:
 
 
 class TestBlocks:
-    def test_kinds_of_wagtail(self) -> None:
+    def test_wagtail_blocks(self) -> None:
         part = blocks.StructBlock(
             [
                 ("char", blocks.CharBlock()),
@@ -134,7 +134,7 @@ class TestBlocks:
         assert said(typed, value) == "Fares\nDay | Price\nMonday | 5\nSunday |"
         assert said(typed, value, ("price",)) == "Fares\nDay\nMonday\nSunday"
 
-    def test_what_a_projects_own_block_says_of_itself(self, make_page: Any) -> None:
+    def test_custom_get_searchable_content(self, make_page: Any) -> None:
         page = make_page("Prices", "x")
         rows = [
             {"item": item, "price": Decimal(price), "note": ""}
@@ -146,9 +146,7 @@ class TestBlocks:
             "Tickets: Child, free.",
         ]
 
-    def test_a_broken_block_costs_only_itself(
-        self, make_page: Any, monkeypatch: Any, caplog: Any
-    ) -> None:
+    def test_broken_block_is_skipped(self, make_page: Any, monkeypatch: Any, caplog: Any) -> None:
         def broken(self: Any, value: Any) -> list[str]:
             raise KeyError("rows")
 
@@ -180,11 +178,11 @@ class TestMarkup:
             ("<p></p>", ""),
         ],
     )
-    def test_as_people_read_it(self, html: str, text: str) -> None:
+    def test_localised_values(self, html: str, text: str) -> None:
         assert plain(html) == text
 
-    def test_the_same_words_as_a_browser_would_show(self) -> None:
-        """Against a parser: everything that the demo's editors have written."""
+    def test_same_words_as_in_a_browser(self) -> None:
+        """Compares all demo content with an HTML parser."""
         import tomllib
         from pathlib import Path
 

@@ -1,8 +1,9 @@
-"""Building the index: what is in it, what costs nothing, and what survives a failure."""
+"""Builds of the index, their contents and failures."""
 
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,8 +14,9 @@ from demo_site.models import ArticlePage
 from finetune_switch.access import Asker
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.index import writing as documents
-from finetune_switch.index.building import run_build, update_objects
+from finetune_switch.index.building import process_pending, run_build, update_objects
 from finetune_switch.index.builds import needs_rebuild, start_build
+from finetune_switch.index.sources import Sources
 from finetune_switch.models import (
     Chunk,
     Document,
@@ -34,7 +36,7 @@ SOUP = "The café serves kipper soup with brown bread from noon until three."
 
 @pytest.fixture
 def served(settings, connections, standin):
-    """Makes the settings name a model of the stand-in, which records the texts it is sent."""
+    """Uses a model of the stand-in, which records the texts."""
 
     def use(model, **behaviour):
         standin.add_model(model, **behaviour)
@@ -56,15 +58,15 @@ def publish(page, **values):
     page.save_revision().publish()
 
 
-class TestWhole:
-    def test_every_live_page_with_no_change_to_its_model(self, pages, site):
+class TestWholeIndex:
+    def test_every_live_page_is_indexed(self, pages, site):
         assert counts(build()) == (3, 0, 0, 0)
         assert titles() == {"Harbour", "Lamp", "Café"}
         lamp = Document.objects.get(title="Lamp")
         assert (lamp.model, lamp.object_id) == ("demo_site.articlepage", str(pages[0].pk))
         assert (lamp.site_id, lamp.locale_id) == (site.pk, pages[0].locale_id)
 
-    def test_nothing_changed_costs_no_embedding(self, pages, served, standin):
+    def test_unchanged_pages_are_not_embedded(self, pages, served, standin):
         served("counted")
         assert counts(build()) == (3, 0, 0, 0)
         assert len(embedded(standin)) == 3
@@ -72,7 +74,7 @@ class TestWhole:
         assert counts(build()) == (0, 3, 0, 0)
         assert embedded(standin) == []
 
-    def test_only_the_chunks_that_changed_are_embedded_again(self, make_page, served, standin):
+    def test_only_changed_chunks_are_embedded(self, make_page, served, standin):
         served("counted")
         paragraphs = [f"Paragraph {n} about the harbour. " * 20 for n in range(5)]
         page = make_page("Long", "Short.")
@@ -88,25 +90,25 @@ class TestWhole:
         now = set(Chunk.objects.filter(document__title="Long").values_list("pk", flat=True))
         assert len(now & kept) >= len(kept) - 2
 
-    def test_what_is_gone_is_removed(self, pages, site):
+    def test_deleted_pages_are_removed(self, pages, site):
         build()
         Page.objects.get(pk=pages[0].pk).delete()
         assert counts(build()) == (0, 2, 1, 0)
         assert titles() == {"Harbour", "Café"}
         assert not Chunk.objects.filter(text__contains="Ada Pender").exists()
 
-    def test_drafts_are_not_in_it(self, pages):
+    def test_drafts_are_not_indexed(self, pages):
         Page.objects.get(pk=pages[0].pk).specific.unpublish()
         build()
         assert not Document.objects.filter(title="Lamp").exists()
 
-    def test_a_page_with_only_a_title(self, make_page):
+    def test_page_with_only_a_title(self, make_page):
         page = make_page("Whale bones", "Text.")
         ArticlePage.objects.filter(pk=page.pk).update(introduction="", body="[]")
         build()
         assert "Whale bones" in titles("bones of a whale")
 
-    def test_a_text_that_was_emptied_is_not_found_any_more(self, pages, settings):
+    def test_emptied_text_is_removed(self, pages, settings):
         build()
         everything = ["title", "introduction", "body"]
         settings.FINETUNE_SWITCH = {
@@ -116,7 +118,7 @@ class TestWhole:
         build()
         assert not Chunk.objects.filter(text__contains="Ada Pender").exists()
 
-    def test_private_pages_wait_for_those_who_may_open_them(self, pages):
+    def test_private_pages_are_restricted(self, pages):
         PageViewRestriction.objects.create(page=pages[0], restriction_type="login")
         build()
         assert titles() == {"Harbour", "Café"}
@@ -124,20 +126,20 @@ class TestWhole:
         assert titles(asker=member) == {"Harbour", "Lamp", "Café"}
 
 
-class TestLeftOut:
-    def test_by_a_tick(self, pages):
+class TestExclusions:
+    def test_single_page(self, pages):
         build()
         Exclusion.objects.create(page_id=pages[0].pk)
         build()
         assert titles() == {"Harbour", "Café"}
 
-    def test_with_all_beneath_it(self, pages, make_page):
+    def test_subtree(self, pages, make_page):
         make_page("Below the lamp", "Text.", parent=pages[0])
         Exclusion.objects.create(page_id=pages[0].pk, subtree=True)
         build()
         assert titles() == {"Harbour", "Café"}
 
-    def test_its_aliases_too(self, pages, site):
+    def test_aliases(self, pages, site):
         Page.objects.get(pk=pages[0].pk).create_alias(
             parent=Page.objects.get(pk=site.root_page.pk), update_slug="lamp-2"
         )
@@ -145,7 +147,7 @@ class TestLeftOut:
         build()
         assert titles() == {"Harbour", "Café"}
 
-    def test_by_type(self, pages, settings):
+    def test_page_type(self, pages, settings):
         build()
         settings.FINETUNE_SWITCH = {
             **settings.FINETUNE_SWITCH,
@@ -154,7 +156,7 @@ class TestLeftOut:
         assert counts(build()) == (0, 1, 2, 0)
         assert titles() == {"Harbour"}
 
-    def test_by_field(self, pages, settings):
+    def test_field(self, pages, settings):
         settings.FINETUNE_SWITCH = {
             **settings.FINETUNE_SWITCH,
             "INDEX": {
@@ -170,7 +172,7 @@ class TestLeftOut:
 
 
 class TestAnotherEmbeddingModel:
-    def test_the_old_index_answers_until_the_new_one_is_complete(self, pages, served):
+    def test_old_space_is_active_until_the_new_one_is_complete(self, pages, served):
         build()
         assert not needs_rebuild()
         served("other-model")
@@ -185,7 +187,7 @@ class TestAnotherEmbeddingModel:
         assert EmbeddingSpace.objects.count() == 1
         assert not needs_rebuild()
 
-    def test_everything_is_embedded_anew(self, pages, served):
+    def test_everything_is_embedded_again(self, pages, served):
         build()
         old = {bytes(v) for v in Chunk.objects.values_list("vector", flat=True)}
         served("other-model")
@@ -198,7 +200,7 @@ def active():
 
 
 class TestFailures:
-    def test_a_failing_service_loses_nothing(self, pages, served):
+    def test_failing_service_keeps_documents(self, pages, served):
         served("failing")
         build()
         publish(pages[0], title="Lantern")
@@ -210,16 +212,14 @@ class TestFailures:
         assert counts(build())[0] == 1
         assert "Lantern" in titles()
 
-    def test_a_bug_is_told_without_a_traceback(self, pages, monkeypatch):
+    def test_unexpected_error_is_shown_without_traceback(self, pages, monkeypatch):
         monkeypatch.setattr(documents, "chunks_of", lambda *arguments: 1 / 0)
         failed = run_build(start_build())
         assert failed.status == IndexBuild.Status.FAILED
         assert "site's log" in failed.error
         assert "division" not in failed.error
 
-    def test_one_that_was_stopped_goes_on_where_it_was(
-        self, make_page, served, standin, monkeypatch
-    ):
+    def test_stopped_build_continues(self, make_page, served, standin, monkeypatch):
         from finetune_switch.index import sources
 
         monkeypatch.setattr(sources, "BATCH", 2)
@@ -241,8 +241,8 @@ class TestFailures:
         assert len(embedded(standin)) == 7 - written
 
 
-class TestOnePage:
-    def test_is_brought_up_to_date_alone(self, pages):
+class TestSingleObject:
+    def test_single_object_is_updated(self, pages):
         build()
         publish(pages[0], title="Lantern")
         publish(pages[1], title="Restaurant")
@@ -259,8 +259,8 @@ class TestOnePage:
         }
 
     @pytest.mark.django_db(transaction=True)
-    def test_the_later_of_two_writers_wins(self, pages, monkeypatch):
-        """One embeds slowly what the other has written a newer version of by then."""
+    def test_later_of_two_writers_wins(self, pages, monkeypatch):
+        """One writer embeds slowly; the other writes a newer version meanwhile."""
         build()
         publish(pages[0], title="First")
         key = ("demo_site.articlepage", str(pages[0].pk))
@@ -285,10 +285,10 @@ class TestOnePage:
         update_objects([key])
         document = Document.objects.get(object_id=str(pages[0].pk))
         assert document.title == "Second"
-        # The chunks are those of the newer version too: nothing is left to be done.
+        # The chunks are those of the newer version as well.
         assert counts(build()) == (0, 3, 0, 0)
 
-    def test_one_that_is_gone(self, pages):
+    def test_deleted_object(self, pages):
         build()
         key = ("demo_site.articlepage", str(pages[0].pk))
         Page.objects.get(pk=pages[0].pk).delete()
@@ -296,9 +296,132 @@ class TestOnePage:
         assert update_objects([key]).removed == 0
 
 
-def test_a_whole_build_takes_the_marks_away(pages):
+def test_build_deletes_pending_updates(pages):
     build()
     publish(pages[0], title="Lantern")
     assert PendingUpdate.objects.exists()
     build()
     assert not PendingUpdate.objects.exists()
+
+
+def work():
+    """Runs the queued tasks, like another worker."""
+    process_pending(list(PendingUpdate.objects.all()))
+
+
+def indexed():
+    return set(Document.objects.values_list("title", flat=True))
+
+
+class TestChangeDuringBuild:
+    """Another worker processes the change and deletes its PendingUpdate before the build ends."""
+
+    @pytest.fixture
+    def run_with(self, monkeypatch):
+        """Runs a whole build, with a change after "Lamp" was written."""
+
+        def run(change, batch=1):
+            from finetune_switch.index import sources
+
+            monkeypatch.setattr(sources, "BATCH", batch)
+            done = []
+
+            def once(build):
+                if not done and "Lamp" in indexed():
+                    done.append(build)
+                    change()
+                    work()
+
+            result = run_build(start_build(), once)
+            assert (result.status, len(done)) == (IndexBuild.Status.COMPLETE, 1)
+
+        return run
+
+    @pytest.fixture
+    def while_embedding(self, monkeypatch):
+        embed = EmbeddedEmbedder.embed
+
+        def during(change):
+            def once(self, texts):
+                monkeypatch.setattr(EmbeddedEmbedder, "embed", embed)
+                change()
+                work()
+                return embed(self, texts)
+
+            monkeypatch.setattr(EmbeddedEmbedder, "embed", once)
+
+        return during
+
+    @pytest.mark.parametrize("batch", [1, 200])
+    def test_published(self, make_page, run_with, batch):
+        # The build has passed it, since objects are read in order of their primary keys.
+        rope = make_page("Rope", "Rope is walked by hand.", live=False)
+        make_page("Lamp", LAMP)
+        run_with(lambda: publish(rope), batch)
+        assert indexed() == titles() == {"Harbour", "Lamp", "Rope"}
+
+    def test_unpublished(self, pages, while_embedding):
+        while_embedding(lambda: Page.objects.get(pk=pages[0].pk).specific.unpublish())
+        build()
+        assert indexed() == {"Harbour", "Café"}
+
+    def test_deleted(self, pages, while_embedding):
+        while_embedding(lambda: Page.objects.get(pk=pages[0].pk).specific.delete())
+        build()
+        assert indexed() == {"Harbour", "Café"}
+
+    def test_made_private(self, pages, run_with):
+        run_with(
+            lambda: PageViewRestriction.objects.create(page=pages[1], restriction_type="login")
+        )
+        restricted = Document.objects.filter(is_restricted=True)
+        assert set(restricted.values_list("title", flat=True)) == {"Café"}
+
+    def test_left_out(self, pages, run_with):
+        run_with(lambda: Exclusion.objects.create(page_id=pages[1].pk))
+        assert indexed() == {"Harbour", "Lamp"}
+
+    def test_moved(self, pages, while_embedding):
+        lamp, cafe = (Page.objects.get(pk=page.pk).specific for page in pages)
+        while_embedding(lambda: cafe.move(lamp, pos="last-child"))
+        build()
+        path = Document.objects.get(title="Café").path
+        assert path == Page.objects.get(pk=cafe.pk).path
+
+    def test_edited(self, pages, while_embedding):
+        while_embedding(lambda: publish(pages[0], title="Lantern"))
+        build()
+        assert indexed() == {"Harbour", "Lantern", "Café"}
+
+    def test_change_with_a_slow_clock(self, pages):
+        """Without a worker the PendingUpdate stays, whatever its time."""
+        done = []
+
+        def once(build):
+            if not done:
+                done.append(build)
+                publish(pages[0], title="Lantern")
+                PendingUpdate.objects.update(marked_at=build.started_at - timedelta(hours=1))
+
+        run_build(start_build(), once)
+        build(changed_only=True)
+        assert indexed() == {"Harbour", "Lantern", "Café"}
+
+
+def test_published_while_another_worker_removes_it(pages, monkeypatch):
+    build()
+    page = Page.objects.get(pk=pages[0].pk).specific
+    page.unpublish()
+    key = ("demo_site.articlepage", str(page.pk))
+    find = Sources.find
+
+    def late(self, keys):
+        found = find(self, keys)
+        monkeypatch.setattr(Sources, "find", find)
+        page.save_revision().publish()
+        work()
+        return found
+
+    monkeypatch.setattr(Sources, "find", late)
+    update_objects([key])
+    assert indexed() == {"Harbour", "Lamp", "Café"}

@@ -1,4 +1,4 @@
-"""One build at a time: who gets it, how long it may wait, and when it counts as dead."""
+"""Queueing, claiming and closing of builds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ago(**values):
 
 
 def at_once(number, function):
-    """What the function gave, or the IndexBusy that it raised, in threads that begin together."""
+    """Results of concurrent calls, or the IndexBusy that they raised."""
     barrier = threading.Barrier(number)
 
     def call(_number):
@@ -55,7 +55,7 @@ def at_once(number, function):
         return list(threads.map(call, range(number)))
 
 
-class TestWaiting:
+class TestQueued:
     def test_two_clicks_are_one_build(self, pages):
         first = start_build()
         second = start_build(user=User.objects.create_user("second"))
@@ -65,12 +65,12 @@ class TestWaiting:
         with pytest.raises(IndexBusy, match="already"):
             run_build(second)
 
-    def test_all_at_once_are_one_build(self, pages):
+    def test_concurrent_starts_are_one_build(self, pages):
         for _round in range(4):
             assert len({found.pk for found in at_once(6, start_build)}) == 1
             IndexBuild.objects.update(status=Status.COMPLETE)
 
-    def test_one_of_many_runs_it(self, pages):
+    def test_one_of_many_workers_claims_it(self, pages):
         for _round in range(3):
             done = at_once(4, lambda: run_build(start_build()))
             built = [one for one in done if isinstance(one, IndexBuild)]
@@ -79,21 +79,21 @@ class TestWaiting:
             assert not IndexBuild.objects.filter(status__in=IndexBuild.OPEN).exists()
         assert titles() == {"Harbour", "Lamp", "Café"}
 
-    def test_the_database_holds_to_it(self, pages):
+    def test_database_constraint(self, pages):
         start_build()
         for status in IndexBuild.OPEN:
             with pytest.raises(IntegrityError), transaction.atomic():
                 IndexBuild.objects.create(status=status)
 
-    def test_what_was_asked_for_stays_asked_for(self, pages):
+    def test_queued_whole_build_stays_whole(self, pages):
         waiting = start_build(changed_only=True)
         assert start_build(changed_only=True).changed_only
         assert not start_build().changed_only
         assert not start_build(changed_only=True).changed_only
-        # The worker was given it before more was asked of it.
+        # The task was enqueued before the build became one of the whole index.
         assert counts(run_build(waiting)) == (3, 0, 0, 0)
 
-    def test_a_worker_may_come_after_hours(self, pages):
+    def test_queued_build_has_no_timeout(self, pages):
         waiting = start_build()
         IndexBuild.objects.update(queued_at=ago(hours=5), heard_of_at=ago(hours=5))
         waiting.refresh_from_db()
@@ -105,7 +105,7 @@ class TestWaiting:
         assert (waiting.status, waiting.added) == (Status.COMPLETE, 3)
         assert waiting.finished_at - waiting.started_at < timedelta(minutes=1)
 
-    def test_the_shell_takes_it_over_and_the_worker_finds_nothing_to_do(self, pages, capsys):
+    def test_command_runs_a_queued_build(self, pages, capsys):
         waiting = start_build()
         call_command("finetune_switch", "index", verbosity=0)
         assert "3 added or changed" in capsys.readouterr().out
@@ -116,7 +116,7 @@ class TestWaiting:
 
 
 class TestRunning:
-    def test_is_in_the_way_of_another_one(self, pages):
+    def test_running_build_blocks_another(self, pages):
         refused = []
 
         def try_another(build):
@@ -127,9 +127,11 @@ class TestRunning:
         assert run_build(start_build(), try_another).status == Status.COMPLETE
         assert refused
 
-    def test_a_killed_one_is_in_nobodys_way_for_long(self, pages):
+    def test_killed_build_is_closed(self, pages):
         killed = start_build()
-        IndexBuild.objects.update(status="running", heard_of_at=timezone.now() - IndexBuild.SILENCE)
+        IndexBuild.objects.update(
+            status="running", heard_of_at=timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT
+        )
         killed.refresh_from_db()
         assert status_of(killed) == Status.FAILED
         build()
@@ -137,8 +139,8 @@ class TestRunning:
         assert killed.status == Status.FAILED
         assert "Start it again" in killed.error
 
-    def test_one_that_was_taken_for_dead_leaves_the_field_to_the_next(self, pages):
-        """As on a machine that slept meanwhile."""
+    def test_build_stops_if_closed_by_another_process(self, pages):
+        """As after the machine was suspended."""
         builds = []
 
         def sleep(one):
@@ -161,7 +163,7 @@ class TestHeartbeat:
     def fast(self, monkeypatch):
         monkeypatch.setattr(heartbeat, "EVERY_SECONDS", 0.1)
 
-    def test_one_that_waits_for_its_model_is_heard_of(self, pages, settings, connections, standin):
+    def test_heartbeats_while_embedding(self, pages, settings, connections, standin):
         standin.add_model("slow-embed", fault="slow-load", seconds=2)
         chooser(settings)("openai", "slow-embed", DIMENSIONS=256)
         waiting = start_build()
@@ -173,13 +175,13 @@ class TestHeartbeat:
             if row.status == Status.RUNNING and not row.done:
                 heard.add(row.heard_of_at)
             time.sleep(0.05)
-        # Once when it began, and again and again while the model said nothing.
+        # At the start, and while the model did not answer.
         assert len(heard) > 3
         done = IndexBuild.objects.get()
         assert done.status == Status.COMPLETE, done.error
         assert beating() == []
 
-    def test_it_ends_with_the_build_however_that_ends(self, pages):
+    def test_thread_ends_with_the_build(self, pages):
         seen = []
 
         def stop(build):
@@ -191,13 +193,13 @@ class TestHeartbeat:
         assert [len(threads) for threads in seen] == [1]
         assert beating() == []
 
-    def test_what_has_ended_stays_as_it_is(self, pages):
+    def test_ended_build_is_not_changed(self, pages):
         done = build()
         heartbeat._beat(done.pk, "default")
         assert IndexBuild.objects.get().heard_of_at == done.heard_of_at
 
-    def test_not_where_nobody_sees_the_build(self, pages):
-        """A second connection would wait for the transaction that waits for it."""
+    def test_no_thread_in_a_transaction(self, pages):
+        """A second connection would deadlock with the transaction."""
         seen = []
         with transaction.atomic():
             done = run_build(start_build(), lambda build: seen.append(beating()))
@@ -205,22 +207,22 @@ class TestHeartbeat:
         assert seen
         assert not any(seen)
 
-    def test_not_beside_an_sqlite_in_memory(self, monkeypatch):
+    def test_no_thread_for_sqlite_in_memory(self, monkeypatch):
         for is_in_memory in (True, False):
             database = SimpleNamespace(
                 vendor="sqlite", in_atomic_block=False, is_in_memory_db=partial(bool, is_in_memory)
             )
             monkeypatch.setattr(heartbeat, "connections", {"default": database})
-            assert heartbeat._is_seen_by_others("default") != is_in_memory
+            assert heartbeat._is_visible_to_others("default") != is_in_memory
 
-    def test_a_database_that_is_busy_costs_beats_and_not_the_build(
+    def test_failed_heartbeats_do_not_stop_the_build(
         self, pages, settings, connections, standin, monkeypatch, caplog
     ):
         standin.add_model("slow-embed", fault="slow-load", seconds=0.5)
         chooser(settings)("openai", "slow-embed", DIMENSIONS=256)
         monkeypatch.setattr(IndexBuild.objects, "using", refuse)
         assert build().added == 3
-        assert "could not say that it is alive" in caplog.text
+        assert "heartbeat" in caplog.text
 
 
 def refuse(using):

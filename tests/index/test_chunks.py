@@ -1,4 +1,4 @@
-"""What is cut of a text, and what of it is embedded."""
+"""Splitting of content into chunks."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def by_letters(text: str) -> int:
     return len(text)
 
 
-def test_small_sections_are_one_chunk_with_the_first_ones_anchor() -> None:
+def test_small_sections_share_a_chunk() -> None:
     (chunk,) = split(content("Grinds.", "Daily.", "Five pounds."), max_tokens=512)
     assert chunk.text == "Grinds.\n\nDaily.\n\nFive pounds."
     assert chunk.anchor == "b0"
 
 
-def test_the_title_is_in_what_is_embedded_of_every_chunk_and_not_in_what_models_read() -> None:
+def test_title_is_only_in_the_embedded_text() -> None:
     chunks = split(content(prose(60)), max_tokens=8191)
     assert len(chunks) > 3
     for chunk in chunks:
@@ -50,18 +50,18 @@ def test_the_title_is_in_what_is_embedded_of_every_chunk_and_not_in_what_models_
         assert "Tide mill" not in chunk.text
 
 
-def test_an_object_with_only_a_title_can_be_found() -> None:
+def test_object_with_only_a_title() -> None:
     (chunk,) = split(Content("Tide mill"), max_tokens=512)
     assert (chunk.text, chunk.embedded_text, chunk.anchor) == ("Tide mill", "Tide mill", "")
     assert split(Content(""), max_tokens=512) == []
 
 
-def test_an_object_without_a_title() -> None:
+def test_object_without_title() -> None:
     (chunk,) = split(content("Grinds.", title=""), max_tokens=512)
     assert chunk.embedded_text == "Grinds."
 
 
-def test_long_texts_are_cut_at_paragraphs_and_nothing_is_lost() -> None:
+def test_long_texts_are_split_at_paragraphs() -> None:
     paragraphs = [prose(4, seed) for seed in range(30)]
     chunks = split(content(*paragraphs), max_tokens=8191)
     assert all(len(chunk.text) <= MAX_CHARACTERS for chunk in chunks)
@@ -69,7 +69,7 @@ def test_long_texts_are_cut_at_paragraphs_and_nothing_is_lost() -> None:
     assert len(chunks) < 30
 
 
-def test_each_chunk_leads_to_the_block_in_which_it_begins() -> None:
+def test_anchor_of_the_first_block() -> None:
     texts = [prose(30, seed) for seed in range(5)]
     chunks = split(content(*texts), max_tokens=8191)
     for chunk in chunks:
@@ -77,14 +77,14 @@ def test_each_chunk_leads_to_the_block_in_which_it_begins() -> None:
     assert {chunk.anchor for chunk in chunks} == {"b0", "b1", "b2", "b3", "b4"}
 
 
-def test_a_heading_stays_with_what_it_is_the_heading_of() -> None:
+def test_heading_stays_with_its_paragraph() -> None:
     before, after = prose(8, 1)[:690] + ".", prose(8, 2)[:690] + "."
     chunks = split(content(before, "Opening hours", "In winter", after), max_tokens=8191)
     assert [chunk.text for chunk in chunks] == [before, f"Opening hours\n\nIn winter\n\n{after}"]
     assert chunks[1].anchor == "b1"
 
 
-def test_a_heading_over_a_long_paragraph_is_no_chunk_of_its_own() -> None:
+def test_heading_of_a_long_paragraph() -> None:
     (chunk,) = split(content("Opening hours", ("rope " * 147).strip()), max_tokens=8191)
     assert chunk.text.startswith("Opening hours\n\nrope")
 
@@ -103,14 +103,14 @@ def test_a_heading_over_a_long_paragraph_is_no_chunk_of_its_own() -> None:
     ],
     ids=["prose", "one word", "emoji", "right to left", "no spaces", "lines"],
 )
-def test_no_chunk_is_longer_than_the_model_takes(max_tokens: int, count, text: str) -> None:
+def test_chunks_are_within_the_token_limit(max_tokens: int, count, text: str) -> None:
     chunks = split(content(text.strip()), max_tokens=max_tokens, count_tokens=count)
     assert max(count(chunk.embedded_text) for chunk in chunks) <= max_tokens
     kept = "".join("".join(chunk.text for chunk in chunks).split())
     assert kept == "".join(text.split())
 
 
-def test_a_title_longer_than_the_model_takes() -> None:
+def test_title_above_the_token_limit() -> None:
     title = prose(40)
     chunks = split(content(prose(10), title=title), max_tokens=40, count_tokens=by_words)
     assert all(by_words(chunk.embedded_text) <= 40 for chunk in chunks)
@@ -119,17 +119,17 @@ def test_a_title_longer_than_the_model_takes() -> None:
     assert alone.text == title
 
 
-def test_without_a_tokenizer_dense_writing_gets_smaller_chunks() -> None:
+def test_estimated_tokens_of_dense_scripts() -> None:
     chunks = split(content("港の船。" * 500), max_tokens=256)
     assert all(len(chunk.embedded_text.encode()) <= 256 * 3 for chunk in chunks)
 
 
-def test_a_model_without_room_is_refused() -> None:
+def test_invalid_max_tokens() -> None:
     with pytest.raises(ValueError, match="room"):
         split(content("x"), max_tokens=0)
 
 
-def test_the_same_text_gives_the_same_chunks_and_digests() -> None:
+def test_chunks_are_deterministic() -> None:
     one, two = (split(content(prose(50)), max_tokens=512) for _ in range(2))
     assert one == two
     assert [chunk.digest for chunk in one] == [chunk.digest for chunk in two]
@@ -140,7 +140,7 @@ def test_the_same_text_gives_the_same_chunks_and_digests() -> None:
     assert other.digest != same.digest
 
 
-def test_tokens_are_hardly_ever_counted() -> None:
+def test_tokens_are_rarely_counted() -> None:
     counted = []
 
     def count(text: str) -> int:
@@ -153,7 +153,7 @@ def test_tokens_are_hardly_ever_counted() -> None:
     assert counted == []
     for page in pages:
         split(page, max_tokens=512, count_tokens=count)
-    # Not the hundreds of chunks, but the words of the language, once.
+    # Each word is counted once, not hundreds of chunks.
     assert max(map(len, counted)) < 40
     assert len(counted) < 100
 
@@ -172,7 +172,7 @@ def test_two_thousand_pages_take_well_under_a_second() -> None:
     ["rope " * 200_000, "a" * 1_000_000, "a\n" * 500_000],
     ids=["one line", "one word", "lines"],
 )
-def test_a_megabyte(text: str) -> None:
+def test_megabyte(text: str) -> None:
     began = time.process_time()
     chunks = split(content(text.strip()), max_tokens=8191)
     assert time.process_time() - began < 3

@@ -1,4 +1,4 @@
-"""What the index reads of pages, snippets and other objects."""
+"""Texts of pages, snippets and other objects."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ pytestmark = pytest.mark.django_db
 
 
 class TestPages:
-    def test_title_and_every_search_field_once(self, make_page: Any) -> None:
+    def test_title_and_search_fields(self, make_page: Any) -> None:
         content = content_of(make_page("Tide mill", "The mill grinds."))
         assert content.title == "Tide mill"
-        # Introduction and body say the same here: a visitor should read it once.
+        # Introduction and body are equal here.
         assert texts_of(content) == ["The mill grinds."]
 
-    def test_fields_in_the_order_they_are_declared(self, site: Any) -> None:
+    def test_order_of_fields(self, site: Any) -> None:
         assert texts_of(content_of(site.root_page.specific)) == ["A harbour with boats.", "Boats"]
 
-    def test_the_most_specific_type_is_read(self, make_page: Any) -> None:
+    def test_most_specific_type(self, make_page: Any) -> None:
         page = make_page("Tide mill", "The mill grinds.")
         assert content_of(Page.objects.get(pk=page.pk)) == content_of(page)
 
-    def test_a_page_that_says_nothing_else_has_its_title(self, site: Any) -> None:
+    def test_page_with_only_a_title(self, site: Any) -> None:
         bare = site.root_page.add_child(instance=Page(title="Only a title", slug="only"))
         assert content_of(bare) == Content("Only a title", ())
 
-    def test_properties_are_read(self, site: Any) -> None:
+    def test_properties(self, site: Any) -> None:
         person = PersonPage(
             title="Ada", role="Rigger", introduction="Hello.", body="<p>Ropes.</p>", slug="ada"
         )
         site.root_page.add_child(instance=person)
         assert texts_of(content_of(person)) == ["Hello.", "Ropes.", "Ada: Rigger."]
 
-    def test_autocomplete_and_filter_fields_are_no_text(
+    def test_autocomplete_and_filter_fields_are_ignored(
         self, make_page: Any, monkeypatch: Any
     ) -> None:
         fields = [index.AutocompleteField("introduction"), index.FilterField("slug")]
         monkeypatch.setattr(ArticlePage, "search_fields", fields)
         assert texts_of(content_of(make_page("Tide mill", "The mill grinds."))) == []
 
-    def test_the_digest_changes_with_anything(self, make_page: Any) -> None:
+    def test_digest(self, make_page: Any) -> None:
         page = make_page("Tide mill", "The mill grinds.")
         digests = {content_of(page).digest}
         page.title = "Wind mill"
@@ -64,8 +64,8 @@ class TestPages:
         assert len(digests) == 4
         assert content_of(page).digest == content_of(page).digest
 
-    def test_text_does_not_depend_on_who_asks(self, site: Any, monkeypatch: Any) -> None:
-        """An editor who works in French publishes: the words stay those of the page's locale."""
+    def test_language_of_the_request_is_ignored(self, site: Any, monkeypatch: Any) -> None:
+        """The language is that of the page, not that of the editor."""
         import datetime
 
         from django.utils import translation
@@ -81,9 +81,7 @@ class TestPages:
 
 
 class TestFields:
-    def test_a_field_that_cannot_be_read_is_left_out(
-        self, make_page: Any, monkeypatch: Any, caplog: Any
-    ) -> None:
+    def test_broken_field_is_skipped(self, make_page: Any, monkeypatch: Any, caplog: Any) -> None:
         def broken(self: Any) -> str:
             raise RuntimeError("no tide table")
 
@@ -96,9 +94,7 @@ class TestFields:
         assert "tides" in caplog.text
         assert str(page.pk) in caplog.text
 
-    def test_a_page_does_not_lose_its_text_because_the_database_restarts(
-        self, make_page: Any, monkeypatch: Any
-    ) -> None:
+    def test_database_errors_are_raised(self, make_page: Any, monkeypatch: Any) -> None:
         def gone(self: Any) -> str:
             raise OperationalError("server closed the connection")
 
@@ -126,14 +122,14 @@ class TestFields:
             ("مرحبا\u200f بالعالم", "مرحبا\u200f بالعالم"),
         ],
     )
-    def test_what_a_method_may_give(
+    def test_values_of_methods(
         self, make_page: Any, monkeypatch: Any, value: Any, text: str | None
     ) -> None:
         monkeypatch.setattr(ArticlePage, "extra", lambda self: value, raising=False)
         monkeypatch.setattr(ArticlePage, "search_fields", [index.SearchField("extra")])
         assert texts_of(content_of(make_page("T", "x"))) == ([] if text is None else [text])
 
-    def test_a_megabyte(self, make_page: Any) -> None:
+    def test_megabyte(self, make_page: Any) -> None:
         page = make_page("Long", "x")
         page.introduction = "rope " * 200_000
         page.body = [("paragraph", "<p>sail</p>" * 100_000)]
@@ -141,8 +137,8 @@ class TestFields:
         assert introduction.count("rope") == 200_000
         assert body.count("\n\n") == 99_999
 
-    def test_markup_that_never_ends(self) -> None:
-        """Each of these once took minutes in an HTML parser of the standard library."""
+    def test_unclosed_markup(self) -> None:
+        """Each of these took minutes with html.parser."""
         started = time.monotonic()
         for part in ("<a ", "<!--", '<a href="', "<![CDATA[", "<"):
             assert html_to_text("before " + part * 100_000).startswith("before")
@@ -151,7 +147,7 @@ class TestFields:
 
 class TestOtherModels:
     @isolate_apps("tests")
-    def test_a_model_without_search_fields(self) -> None:
+    def test_model_without_search_fields(self) -> None:
         class Tide(models.Model):  # noqa: DJ008
             slug = models.SlugField()
             name = models.CharField(max_length=50)
@@ -184,7 +180,7 @@ class TestOtherModels:
         ]
 
     @isolate_apps("tests")
-    def test_an_object_whose_name_is_no_field(self) -> None:
+    def test_object_without_name_field(self) -> None:
         class Buoy(index.Indexed, models.Model):
             number = models.IntegerField()
             search_fields = (index.SearchField("number"),)
@@ -240,8 +236,8 @@ class TestOtherModels:
         assert sorted(texts_of(content)) == ["1908", "coble"]
 
 
-class TestLeftOut:
-    def test_fields_also_by_their_base_class_and_blocks_at_any_depth(self, make_page: Any) -> None:
+class TestExcludedFields:
+    def test_excluded_fields_and_blocks(self, make_page: Any) -> None:
         page = make_page("Mill", "Grinds.")
         page.body = [
             ("quote", {"text": "Flour!", "attribution": "A miller"}),
@@ -261,9 +257,7 @@ class TestLeftOut:
             "demo_site.ArticlePage.body.attribution", "demo_site.ArticlePage.body.answer"
         ) == ["Grinds.", "Flour!", "When?"]
 
-    def test_a_block_that_speaks_for_itself_does_not_say_what_is_left_out(
-        self, make_page: Any
-    ) -> None:
+    def test_excluded_blocks_in_custom_searchable_content(self, make_page: Any) -> None:
         page = make_page("Ask", "Us.")
         page.body = [
             (

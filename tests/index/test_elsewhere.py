@@ -1,4 +1,4 @@
-"""What stands elsewhere of the index: on the home page, in the menu, among the checks."""
+"""The index on the home page, in the menu and in the checks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TestHome:
         page = person.get("wagtailadmin_home")
         return [link.text for link in page.soup.select(".finetune-home p:last-child > a")]
 
-    def test_nothing_is_indexed_at_all(self, admin, monkeypatch):
+    def test_nothing_is_indexed(self, admin, monkeypatch):
         monkeypatch.setattr(adapters, "_index_sources", [])
         page = admin.get("wagtailadmin_home")
         assert page.links("Nothing is indexed yet.") == [address("index:index")]
@@ -35,18 +35,18 @@ class TestHome:
     def test_other_indexes_are_enough(self, admin):
         assert "Nothing is indexed" not in admin.get("wagtailadmin_home").text
 
-    def test_a_rebuild_is_needed(self, full, admin, another_model):
+    def test_rebuild_is_needed(self, full, admin, another_model):
         page = admin.get("wagtailadmin_home")
         assert page.links("The index needs a rebuild") == [address("index:index")]
 
-    def test_a_worker_is_given_its_time(self, full, site, admin):
+    def test_recent_changes_are_no_problem(self, full, site, admin):
         add_page(site, "New")
         assert "to be indexed" not in admin.get("wagtailadmin_home").text
         long_ago = timezone.now() - timedelta(hours=1)
         PendingUpdate.objects.update(marked_at=long_ago)
         assert "1 change waits to be indexed." in admin.get("wagtailadmin_home").text
 
-    def test_what_failed_is_said_at_once(self, full, site, admin):
+    def test_failed_changes(self, full, site, admin):
         PendingUpdate.objects.create(model="a.b", object_id="1", error="It is down.")
         assert "1 change could not be indexed." in admin.get("wagtailadmin_home").text
 
@@ -56,30 +56,30 @@ class TestMenu:
         ("role", "shown"),
         [("editor", False), ("viewer", False), ("settings", True), ("indexer", True)],
     )
-    def test_who_has_it(self, site, switch, log_in, role, shown):
+    def test_permission(self, site, switch, log_in, role, shown):
         html = log_in(role).get("wagtailadmin_home").html
         assert (address("index:index") in html) == shown
 
-    def test_the_permission_is_in_wagtails_group_form(self, site, admin):
+    def test_permission_is_in_the_group_form(self, site, admin):
         page = admin.get("wagtailusers_groups:add")
         assert "Can build the index" in page.text
 
 
 class TestChecks:
-    def test_a_rebuild_is_a_warning_of_the_database(self, full, another_model):
+    def test_rebuild_is_a_database_warning(self, full, another_model):
         assert checks.check_index_is_current(None) == []
         found = checks.check_index_is_current(None, databases=["default"])
         assert [message.id for message in found] == ["finetune_switch.W006"]
         assert "manage.py finetune_switch index" in found[0].hint
 
-    def test_nothing_to_say(self, full):
+    def test_no_warning(self, full):
         assert checks.check_index_is_current(None, databases=["default"]) == []
 
     def test_before_the_first_migration(self, site, another_model, monkeypatch):
         monkeypatch.setattr(EmbeddingSpace._meta, "db_table", "not_there_yet")
         assert checks.check_index_is_current(None, databases=["default"]) == []
 
-    def test_it_is_asked_with_the_database_alone(self, full, another_model):
+    def test_only_with_the_database_tag(self, full, another_model):
         ids = {message.id for message in django_checks.run_checks()}
         assert "finetune_switch.W006" not in ids
         with_database = django_checks.run_checks(databases=["default"])

@@ -1,4 +1,4 @@
-"""The ticks on a page's settings tab, through Wagtail's own forms."""
+"""The checkboxes on the settings tab, through Wagtail's own forms."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BODY = nested_form_data(
 
 
 class Editor:
-    """Somebody with Wagtail's page editor."""
+    """A user of Wagtail's page editor."""
 
     def __init__(self, user):
         self.client = Client()
@@ -76,7 +76,7 @@ def wanted():
     return {item.instance.title for batch in Sources().batches() for item in batch}
 
 
-class TestTick:
+class TestForm:
     def test_one_page(self, editor, article):
         assert editor.ticks(article) == (False, False)
         assert editor.save(article, left_out=True).status_code == 302
@@ -84,7 +84,7 @@ class TestTick:
         assert editor.ticks(article) == (True, False)
         assert wanted() == {"Harbour"}
 
-    def test_it_may_be_taken_away(self, editor, article):
+    def test_include_again(self, editor, article):
         editor.save(article, left_out=True, subtree=True)
         assert rows() == {article.pk: True}
         editor.save(article, left_out=True)
@@ -93,27 +93,27 @@ class TestTick:
         assert rows() == {}
         assert wanted() == {"Harbour", "Boats"}
 
-    def test_beneath_means_the_page_as_well(self, editor, article):
+    def test_subtree_includes_the_page(self, editor, article):
         editor.save(article, subtree=True)
         assert rows() == {article.pk: True}
         assert editor.ticks(article) == (True, True)
 
-    def test_everything_beneath(self, editor, article, make_page):
+    def test_subtree(self, editor, article, make_page):
         make_page("Sails", "Sails hang here.", parent=article)
         editor.save(article, left_out=True, subtree=True)
         assert wanted() == {"Harbour"}
 
-    def test_it_holds_however_the_page_is_saved(self, editor, article):
+    def test_every_way_of_saving(self, editor, article):
         editor.save(article, left_out=True, publish=True)
         assert rows() == {article.pk: False}
 
-    def test_a_form_without_the_panel_changes_nothing(self, editor, article):
-        """A type with an edit handler of its own, or a script of the site's."""
+    def test_form_without_the_panel(self, editor, article):
+        """A type with its own edit handler, or a script."""
         set_exclusion(article, left_out=True, subtree=True)
         editor.save(article, **{"finetune_switch-shown": None})
         assert rows() == {article.pk: True}
 
-    def test_what_was_ticked_stays_when_the_form_has_errors(self, editor, article):
+    def test_form_with_errors(self, editor, article):
         response = editor.save(article, left_out=True, publish=True, title="")
         assert response.status_code == 200
         assert rows() == {}
@@ -121,7 +121,7 @@ class TestTick:
         assert box.has_attr("checked")
 
     def test_autosave(self, editor, article):
-        """It sends the form as it stands and wants JSON back."""
+        """Autosave sends the form and expects JSON."""
         data = form_values(editor.open(article)) | BODY | {LEFT_OUT: "on"}
         response = editor.client.post(
             reverse("wagtailadmin_pages:edit", args=[article.pk]),
@@ -131,7 +131,7 @@ class TestTick:
         assert response.json()["success"]
         assert rows() == {article.pk: False}
 
-    def test_who_did_it_is_in_the_pages_history(self, editor, article):
+    def test_log_entry(self, editor, article):
         editor.save(article, left_out=True)
         editor.save(article, left_out=True)
         editor.save(article)
@@ -142,7 +142,7 @@ class TestTick:
         ]
         assert {entry.user.get_username() for entry in entries} == {"nell"}
 
-    def test_a_new_page(self, editor, site):
+    def test_new_page(self, editor, site):
         where = reverse(
             "wagtailadmin_pages:add", args=["demo_site", "articlepage", site.root_page.pk]
         )
@@ -151,7 +151,7 @@ class TestTick:
         assert editor.client.post(where, data).status_code == 302
         assert rows() == {ArticlePage.objects.get(title="New").pk: False}
 
-    def test_who_may_not_edit_the_page_changes_nothing(self, site, article, make_page):
+    def test_no_edit_permission(self, site, article, make_page):
         other = make_page("Other", "Other.")
         user = get_user_model().objects.create_user("ned", "ned@example.org")
         group = Group.objects.create(name="Editors of one page")
@@ -187,28 +187,28 @@ class TestIndex:
         assert Document.objects.count() == 3
 
 
-class TestAbove:
-    def test_a_page_says_that_it_is_left_out_by_another(self, editor, article, make_page):
+class TestAncestors:
+    def test_excluded_by_an_ancestor(self, editor, article, make_page):
         sails = make_page("Sails", "Sails hang here.", parent=article)
         assert "left out already" not in editor.open(sails).text
         set_exclusion(article, left_out=True)
         assert "left out already" not in editor.open(sails).text
         set_exclusion(article, left_out=True, subtree=True)
         assert "It is left out already, because of “Boats” above it." in editor.open(sails).text
-        # Of itself it says that it is ticked, and no more.
+        # The page itself is not named.
         assert "left out already" not in editor.open(article).text
 
-    def test_so_does_a_page_that_is_going_to_be_there(self, editor, article):
+    def test_new_page_excluded_by_an_ancestor(self, editor, article):
         set_exclusion(article, left_out=True, subtree=True)
         where = reverse("wagtailadmin_pages:add", args=["demo_site", "articlepage", article.pk])
         page = Screen(editor.client.get(where))
         assert "because of “Boats” above it" in page.text
 
-    def test_a_type_that_the_settings_leave_out(self, editor, article, settings):
+    def test_excluded_page_type(self, editor, article, settings):
         settings.FINETUNE_SWITCH = {"INDEX": {"EXCLUDE_PAGE_TYPES": ["demo_site.ArticlePage"]}}
         assert "leave out every page of this type" in editor.open(article).text
 
-    def test_a_title_is_text(self, editor, article, make_page):
+    def test_title_is_escaped(self, editor, article, make_page):
         evil = '<img src=x onerror="alert(1)">'
         Page.objects.filter(pk=article.pk).update(title=evil)
         set_exclusion(article, left_out=True, subtree=True)
@@ -229,7 +229,7 @@ class TestCopyAndDelete:
         assert editor.client.post(where, data).status_code == 302
         return Page.objects.get(slug="copy")
 
-    def test_a_copy_is_left_out_as_well(self, editor, article, make_page):
+    def test_copy_is_excluded(self, editor, article, make_page):
         sails = make_page("Sails", "Sails hang here.", parent=article)
         make_page("Masts", "Masts stand here.", parent=article)
         set_exclusion(article, left_out=True)
@@ -240,13 +240,13 @@ class TestCopyAndDelete:
             article.pk: False, sails.pk: True, copy.pk: False, sails_copy.pk: True
         }  # fmt: skip
 
-    def test_a_copy_without_what_is_beneath(self, editor, article, make_page):
+    def test_copy_without_descendants(self, editor, article, make_page):
         sails = make_page("Sails", "Sails hang here.", parent=article)
         set_exclusion(sails, left_out=True)
         self.copy(editor, article, copy_subpages="")
         assert rows() == {sails.pk: False}
 
-    def test_what_is_deleted_is_forgotten(self, editor, article, make_page):
+    def test_deleted_page(self, editor, article, make_page):
         sails = make_page("Sails", "Sails hang here.", parent=article)
         other = make_page("Other", "Other.")
         for page in (article, sails, other):
@@ -254,7 +254,7 @@ class TestCopyAndDelete:
         Page.objects.get(pk=article.pk).delete()
         assert rows() == {other.pk: False}
 
-    def test_what_is_moved_keeps_its_tick(self, editor, article, make_page):
+    def test_moved_page(self, editor, article, make_page):
         other = make_page("Other", "Other.")
         set_exclusion(article, left_out=True, subtree=True)
         Page.objects.get(pk=article.pk).move(Page.objects.get(pk=other.pk), pos="last-child")
@@ -263,24 +263,24 @@ class TestCopyAndDelete:
 
 
 class TestPanels:
-    def test_every_type_of_page_has_it_once(self):
+    def test_every_page_type_has_one_panel(self):
         for model in get_page_models():
             found = [p for p in model.settings_panels if isinstance(p, ExclusionPanel)]
             assert len(found) == 1, model
 
-    def test_twice_is_once(self):
+    def test_add_panels_twice(self):
         exclusions.add_panels()
-        self.test_every_type_of_page_has_it_once()
+        self.test_every_page_type_has_one_panel()
 
     @pytest.mark.parametrize("kind", [list, tuple])
-    def test_a_type_with_a_list_of_its_own(self, monkeypatch, kind):
+    def test_type_with_own_settings_panels(self, monkeypatch, kind):
         own = kind(["seo_title"])
         monkeypatch.setattr(ArticlePage, "settings_panels", own, raising=False)
         exclusions.add_panels()
         assert isinstance(ArticlePage.settings_panels[-1], ExclusionPanel)
         assert ArticlePage.settings_panels[0] == "seo_title"
 
-    def test_a_type_with_an_edit_handler_of_its_own_is_left_alone(self, monkeypatch):
+    def test_type_with_own_edit_handler(self, monkeypatch):
         handler = ObjectList(["title"])
         monkeypatch.setattr(ArticlePage, "edit_handler", handler, raising=False)
         exclusions.add_panels()

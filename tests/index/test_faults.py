@@ -1,4 +1,4 @@
-"""What a build of the index survives: its own death, its database's restart, a bad service."""
+"""Builds and a killed process, a database restart, or a failing service."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.embedding_helpers import chooser
 from tests.index_helpers import build, counts, embedded, titles
 from tests.servers import processes
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 Status = IndexBuild.Status
 ALL = {"Harbour", "Lamp", "Café"}
-LOST = "The database did not answer. Start it again: it goes on where it was."
+LOST = "The database did not answer. Start the build again: it resumes where it stopped."
 
 needs_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="an SQLite does not restart"
@@ -47,8 +47,8 @@ def choose(settings, connections):
 
 @pytest.fixture
 def command(standin, choose):
-    """Starts ``finetune_switch index`` in a process of its own, on the tests' database, with an
-    embedding model of the stand-in that takes its time for each batch."""
+    """Starts ``finetune_switch index`` in a process, with the test database and a slow embedding
+    model of the stand-in."""
     started = []
 
     def start(*options, seconds=0.4):
@@ -72,8 +72,8 @@ def command(standin, choose):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_process_that_was_killed(make_page, standin, command):
-    """Of 204 documents 200 are written at once: it is killed while the others are embedded."""
+def test_killed_process(make_page, standin, command):
+    """200 of 204 documents are written; the process is killed while it embeds the others."""
     for number in range(203):
         make_page(f"Page {number}", f"Number {number} of the harbour's pages.")
     build()
@@ -90,8 +90,8 @@ def test_a_process_that_was_killed(make_page, standin, command):
     written = made.count()
     assert 200 <= written < 204
 
-    # It could tell nobody: it reads running, and for a while it is in the next one's way. The old
-    # index answers.
+    # The killed build is still running in the database, and blocks the next one until the timeout.
+    # The old index answers.
     row = IndexBuild.objects.get(status=Status.RUNNING)
     assert row.done == written
     assert active_space() == old
@@ -100,7 +100,9 @@ def test_a_process_that_was_killed(make_page, standin, command):
     assert "already" in early.communicate(timeout=60)[1]
     assert early.returncode == 1
 
-    IndexBuild.objects.filter(pk=row.pk).update(heard_of_at=timezone.now() - IndexBuild.SILENCE)
+    IndexBuild.objects.filter(pk=row.pk).update(
+        heard_of_at=timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT
+    )
     standin.clear()
     output, errors = command("--json").communicate(timeout=60)
     assert json.loads(output) == {
@@ -117,13 +119,12 @@ def test_a_process_that_was_killed(make_page, standin, command):
     row.refresh_from_db()
     assert (row.status, row.error) == (
         Status.FAILED,
-        "It was broken off. Start it again: it goes on where it was.",
+        "The build was interrupted. Start it again: it resumes where it stopped.",
     )
 
 
 class Outage:
-    """The test database as its clients see it while PostgreSQL restarts: every session ends, and no
-    new one is let in for a while."""
+    """Simulates a restart of PostgreSQL: all sessions end, and new ones fail for a while."""
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -157,7 +158,7 @@ class Outage:
 
 @pytest.fixture
 def outage(site):
-    """Makes one of so many seconds; ``start()`` begins it."""
+    """Returns an outage of so many seconds, begun by ``start()``."""
     made = []
 
     def make(seconds):
@@ -167,13 +168,13 @@ def outage(site):
     yield make
     for one in made:
         one.wait()
-    # A test that failed leaves a lost connection to nobody else.
+    # Do not leave a lost connection to other tests.
     connection.close()
 
 
 @needs_postgresql
 @pytest.mark.django_db(transaction=True)
-class TestARestartOfTheDatabase:
+class TestDatabaseRestart:
     @pytest.mark.parametrize("seconds", [0, 1.2], ids=["sessions lost", "away for a while"])
     def test_between_two_batches(
         self, pages, choose, standin, monkeypatch, caplog, outage, seconds
@@ -201,7 +202,7 @@ class TestARestartOfTheDatabase:
         assert active_space().model_name == "slow-embed"
         assert titles() == ALL
 
-    def test_what_somebody_in_a_shell_sees(self, pages, command, standin, outage):
+    def test_output_of_the_command(self, pages, command, standin, outage):
         build()
         process = command(seconds=1)
         processes.wait_for(lambda: standin.active_streams, seconds=60)
@@ -218,17 +219,17 @@ class TestARestartOfTheDatabase:
         assert build().failed == 0
         assert titles() == ALL
 
-    def test_one_that_does_not_come_back(self, pages, monkeypatch, caplog, outage):
-        """The process ends all the same, and says why; the row reads so after a while."""
+    def test_database_stays_down(self, pages, monkeypatch, caplog, outage):
+        """The process ends with the reason; the build is closed after a timeout."""
         monkeypatch.setattr("finetune_switch.index.building.PAUSES", (0, 0.1))
         down = outage(2)
         failed = run_build(start_build(), lambda build: down.start())
         assert (failed.status, failed.error) == (Status.FAILED, LOST)
-        assert "could not be written" in caplog.text
+        assert "could not be saved" in caplog.text
         down.wait()
         row = IndexBuild.objects.get()
         assert row.status == Status.RUNNING
-        IndexBuild.objects.update(heard_of_at=row.heard_of_at - IndexBuild.SILENCE)
+        IndexBuild.objects.update(heard_of_at=row.heard_of_at - IndexBuild.HEARTBEAT_TIMEOUT)
         assert build().failed == 0
 
 
@@ -237,15 +238,15 @@ FAULTS = {
     "half-batch": "vectors for",
     "wrong-dimensions": "255 numbers instead of 256",
     "nan-vectors": "NaN",
-    "zero-vectors": r"the vector of text (\d) of \1 has the length 0",
+    "zero-vectors": r"the vector of text (\d) of \1 has length 0",
     "slow-first-token": r"within 0\.5 seconds",
     "cut": "",
     "unauthorized": "did not accept our key",
 }
 
 
-class TestABadService:
-    """The old index answers; nothing of what came is kept; the next build is as if nothing was."""
+class TestFailingService:
+    """The old index answers, nothing is saved, and the next build succeeds."""
 
     @pytest.mark.parametrize("fault", FAULTS)
     def test_a_fault(self, pages, choose, connections, standin, fault):
@@ -267,7 +268,7 @@ class TestABadService:
         assert active_space().model_name == f"bad-{fault}"
         assert titles() == ALL
 
-    def test_a_server_that_is_down(self, pages, choose, connections, standin):
+    def test_server_is_down(self, pages, choose, connections, standin):
         build()
         connections["openai"]["API_BASE"] = f"http://127.0.0.1:{processes.free_port()}/v1"
         choose("openai", "standin-embed", DIMENSIONS=256)
@@ -279,14 +280,14 @@ class TestABadService:
         assert counts(build()) == (3, 0, 0, 0)
 
 
-class TestOddPages:
+class TestUnusualPages:
     @pytest.fixture(params=["embedded", "served"])
     def model(self, request, choose):
         if request.param == "served":
             choose("openai", "standin-embed")
 
     def test_all_of_them(self, make_page, model, monkeypatch):
-        """A megabyte, nothing, only an image, emoji, from right to left, NUL."""
+        """A megabyte, an empty page, only an image, emoji, right-to-left text, NUL."""
         everything = [index.SearchField("said"), *ArticlePage.search_fields]
         monkeypatch.setattr(ArticlePage, "search_fields", everything)
         monkeypatch.setattr(ArticlePage, "said", lambda page: f"{page.title}\x00!", raising=False)
@@ -309,11 +310,11 @@ class TestOddPages:
         assert titles(limit=5000) == found
         assert "Gallery" in titles("Mary Ann", limit=3)
         assert "متى يفتح الميناء؟" in titles("يفتح الميناء في التاسعة", limit=3)
-        # And all of it is the same the next time.
+        # The next build changes nothing.
         assert counts(build()) == (0, 6, 0, 0)
 
     @pytest.mark.parametrize("question", ["", " \n", "\x00", "😀", "a" * 20_000, "tide " * 4_000])
     def test_odd_questions(self, pages, model, question):
         build()
-        # The threshold of these tests lets everything through: any question that is one finds it.
+        # The threshold of these tests is low: every question with words finds a page.
         assert titles(question) == (ALL if question.strip() else set())

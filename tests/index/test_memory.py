@@ -1,4 +1,4 @@
-"""The store in memory finds exactly what is nearest, as of the latest change in any process."""
+"""The memory store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from finetune_switch.index.stores import memory
 from finetune_switch.index.stores.memory import MemoryStore
 from finetune_switch.models import Chunk, Document, EmbeddingSpace, RemovedChunk
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 DIMENSIONS = 16
 EVERYTHING = Scope()
@@ -59,7 +59,7 @@ def search(space, vector, limit=5, scope=EVERYTHING):
 
 
 def exactly(space, vector, limit=5):
-    """The same by the definition of the cosine, over every row of the table."""
+    """Search with the definition of the cosine, over every row of the table."""
     scores = {
         chunk.pk: float(np.frombuffer(bytes(chunk.vector), "<f4") @ vector)
         for chunk in Chunk.objects.filter(space=space)
@@ -71,7 +71,7 @@ def found(*arguments, **options):
     return [hit.chunk_id for hit in search(*arguments, **options)]
 
 
-def test_the_nearest_come_first_with_their_cosine(space):
+def test_order_and_scores(space):
     add(space, unit(300))
     for question in unit(5):
         hits = search(space, question)
@@ -81,11 +81,11 @@ def test_the_nearest_come_first_with_their_cosine(space):
         assert hits[0].score == pytest.approx(cosine, abs=1e-5)
 
 
-def test_nothing_is_found_in_nothing(space):
+def test_empty_space(space):
     assert search(space, unit(1)[0]) == []
 
 
-def test_every_change_is_seen_by_the_next_question(space, monkeypatch):
+def test_changes_are_found_by_the_next_search(space, monkeypatch):
     monkeypatch.setattr(memory, "MOST_CHANGED", 12)
     monkeypatch.setattr(memory, "MOST_CHANGED_SHARE", 0.0)
     chunks = add(space, unit(40))
@@ -98,7 +98,7 @@ def test_every_change_is_seen_by_the_next_question(space, monkeypatch):
             assert found(space, question, limit=10) == exactly(space, question, limit=10)
 
 
-def test_a_chunk_that_moves_to_another_site_is_found_there_alone(space):
+def test_chunk_moves_to_another_site(space):
     chunks = add(space, unit(3), site_id=1)
     question = unit(1)[0]
     assert len(found(space, question, scope=Scope(site_id=1))) == 3
@@ -108,7 +108,7 @@ def test_a_chunk_that_moves_to_another_site_is_found_there_alone(space):
     assert sorted(found(space, question, scope=Scope(site_id=2))) == [c.pk for c in chunks]
 
 
-def test_what_is_out_of_scope_does_not_use_up_the_limit(space):
+def test_scope_is_applied_before_the_limit(space):
     add(space, unit(200), site_id=1, locale_id=1)
     (here,) = add(space, unit(1), site_id=2, locale_id=1)
     (everywhere,) = add(space, unit(1))
@@ -125,11 +125,11 @@ def test_what_is_out_of_scope_does_not_use_up_the_limit(space):
     assert set(found(space, question, scope=of_another_locale)) == {everywhere.pk, private.pk}
 
 
-def test_asking_again_reads_nothing(space, django_assert_num_queries):
+def test_second_search_has_no_queries(space, django_assert_num_queries):
     add(space, unit(10))
     search(space, unit(1)[0])
     with django_assert_num_queries(1):
-        # The version, which comes with the space.
+        # The query reads the space with its version.
         search(space, unit(1)[0])
 
 
@@ -144,7 +144,7 @@ def test_a_refresh_reads_only_what_changed(space, django_assert_num_queries):
     assert all("version" in query["sql"] for query in captured)
 
 
-def test_removals_that_were_forgotten_mean_loading_anew(space):
+def test_reload_behind_the_horizon(space):
     chunks = add(space, unit(5))
     question = unit(1)[0]
     assert len(found(space, question)) == 5
@@ -154,7 +154,7 @@ def test_removals_that_were_forgotten_mean_loading_anew(space):
     assert found(space, question) == [chunks[4].pk]
 
 
-def test_another_space_with_the_same_number(space):
+def test_new_space_with_the_same_primary_key(space):
     add(space, unit(3))
     search(space, unit(1)[0])
     pk = space.pk
@@ -166,7 +166,7 @@ def test_another_space_with_the_same_number(space):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_in_many_threads_while_it_changes(space):
+def test_concurrent_searches_and_changes(space):
     add(space, unit(50))
     (wanted,) = add(space, unit(1))
     vector = np.frombuffer(bytes(wanted.vector), "<f4")
@@ -194,8 +194,8 @@ def test_in_many_threads_while_it_changes(space):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
-def test_after_a_fork_while_another_thread_loads(space):
-    """A child of a server that forked has to load, even if the lock was held at that moment."""
+def test_fork_while_another_thread_loads(space):
+    """A forked child loads the matrix even if the parent held the lock."""
     add(space, unit(10))
     question = unit(1)[0]
     expected = found(space, question)
@@ -212,8 +212,3 @@ def test_after_a_fork_while_another_thread_loads(space):
             finally:
                 os._exit(0 if ok else 1)
     assert os.waitpid(pid, 0)[1] == 0
-
-
-def test_an_option_is_refused_by_name():
-    with pytest.raises(ValueError, match="EF_SEARCH"):
-        MemoryStore({"EF_SEARCH": 100})

@@ -1,4 +1,4 @@
-"""Titles of images, documents and pages within a text, and whose text shows them."""
+"""Titles of images, documents and pages in texts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TestImagesAndDocuments:
         assert said(ImageBlock(), {**value, "decorative": True}) == ""
         assert said(ImageBlock(), {**value, "image": 4711}) == ""
 
-    def test_in_rich_text(self, image: Any, document: Any) -> None:
+    def test_rich_text(self, image: Any, document: Any) -> None:
         photo, paper = image("Mary Ann"), document("Tide tables")
         html = (
             f'<p>Look:</p><embed alt="" embedtype="image" format="left" id="{photo.pk}"/>'
@@ -46,7 +46,7 @@ class TestImagesAndDocuments:
             "See the sheet (Tide tables), or our tide tables. End",
         ]
 
-    def test_a_page_with_only_images(self, make_page: Any, image: Any) -> None:
+    def test_page_with_only_images(self, make_page: Any, image: Any) -> None:
         photo = image("Mary Ann")
         page = make_page("Gallery", "x")
         page.introduction = ""
@@ -75,7 +75,7 @@ class TestImagesAndDocuments:
         assert texts_of(content)[1:] == [photo.title for photo in photos] * 2
         assert len(queries) == 2
 
-    def test_nothing_in_a_text_can_ask_for_a_title(self, make_page: Any, image: Any) -> None:
+    def test_texts_cannot_inject_markers(self, make_page: Any, image: Any) -> None:
         photo = image("Private title")
         page = make_page("T", f"\ufdd0image:{photo.pk}\ufdd1 &#xFDD0;image:{photo.pk}&#xFDD1;")
         assert "Private title" not in str(content_of(page))
@@ -88,12 +88,12 @@ class TestLinkedPages:
         home.save()
         return texts_of(content_of(HomePage.objects.get(pk=home.pk)))
 
-    def test_the_title_of_a_page_that_is_linked(self, site: Any, make_page: Any) -> None:
+    def test_title_of_a_chosen_page(self, site: Any, make_page: Any) -> None:
         page = make_page("Tide mill", "Grinds.")
         assert self.card(site.root_page, page)[-1] == "Tide mill\nGo."
 
-    def test_not_that_of_a_draft_or_of_a_private_page(self, site: Any, make_page: Any) -> None:
-        """The passage goes to every visitor, who must not learn what a private page is called."""
+    def test_titles_of_drafts_and_private_pages_are_hidden(self, site: Any, make_page: Any) -> None:
+        """Every visitor may see the passage, but not the titles of private pages."""
         parent = make_page("Members", "x")
         page = make_page("Plans to sell the mill", "x", parent=parent)
         PageViewRestriction.objects.create(page=parent, restriction_type="login")
@@ -106,7 +106,7 @@ class TestLinkedPages:
 
 
 class TestObjectsThatUse:
-    def test_pages_that_show_an_image(self, make_page: Any, image: Any) -> None:
+    def test_pages_with_an_image(self, make_page: Any, image: Any) -> None:
         photo, other = image("Mary Ann"), image("Other")
         page = make_page("Gallery", "x")
         page.body = [("paragraph", f'<embed alt="" embedtype="image" id="{photo.pk}"/>')]
@@ -128,7 +128,7 @@ class TestObjectsThatUse:
             ("demo_site.homepage", str(home.pk))
         ]
 
-    def test_relations_that_wagtail_does_not_follow(self, image: Any) -> None:
+    def test_relations_in_search_fields(self, image: Any) -> None:
         photo = image("Mary Ann")
         photo.tags.add("coble")
         tag = photo.tags.get()

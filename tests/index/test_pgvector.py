@@ -1,4 +1,4 @@
-"""The store in PostgreSQL: its HNSW index is used, finds what an exact search finds, and heals."""
+"""Searches of the pgvector store."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
-from finetune_switch.index.stores import extension, get_store
+from finetune_switch.index import stores
+from finetune_switch.index.stores import extension, get_store, pgvector
 from finetune_switch.index.stores.base import Scope
+from finetune_switch.index.stores.extension import is_supported
 from finetune_switch.index.stores.memory import MemoryStore
-from finetune_switch.index.stores.pgvector import (
-    PgvectorStore,
-    is_supported,
-    table_name,
-    validate_options,
-)
+from finetune_switch.index.stores.pgvector import PgvectorStore, table_name
 from finetune_switch.models import Chunk, Document
 from tests.vectors import (
     COMMON_SITE,
@@ -40,7 +37,7 @@ from tests.vectors import (
 
 @pytest.fixture
 def store() -> PgvectorStore:
-    return PgvectorStore({})
+    return PgvectorStore()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +47,7 @@ def asked() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def town(django_db_setup, django_db_blocker):
-    """Thousands of real sentences under an HNSW index, for tests that only read."""
+    """Thousands of real sentences with an HNSW index, for tests that only read."""
     vectors = np.asarray(EmbeddedEmbedder().embed(natural_sentences(SENTENCES)), np.float32)
     with django_db_blocker.unblock():
         space = make_space()
@@ -61,7 +58,7 @@ def town(django_db_setup, django_db_blocker):
             locale_id=lambda n: (ENGLISH, GERMAN, None)[n % 3],
             is_restricted=lambda n: n % 2 == 0,
         )
-        store = PgvectorStore({})
+        store = PgvectorStore()
         store.prepare(space)
         assert store.create_index(space, concurrently=True)
         yield space
@@ -70,55 +67,33 @@ def town(django_db_setup, django_db_blocker):
         space.delete()
 
 
-# ------------------------------------------------------------------------------------- options
-
-
-def test_an_unknown_option_is_named():
-    with pytest.raises(ImproperlyConfigured, match=r'"EF_SERCH".*EF_SEARCH'):
-        PgvectorStore({"EF_SERCH": 10})
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"M": 1}, "M"),
-        ({"M": "16"}, "M"),
-        ({"EF_SEARCH": True}, "EF_SEARCH"),
-        ({"EF_SEARCH": 1001}, "EF_SEARCH"),
-        ({"EF_CONSTRUCTION": 3}, "EF_CONSTRUCTION"),
-        ({"M": 40}, "EF_CONSTRUCTION"),
-        ({"ITERATIVE_SCAN": "on"}, "ITERATIVE_SCAN"),
-        ({"ITERATIVE_SCAN": ["off"]}, "ITERATIVE_SCAN"),
-    ],
-)
-def test_an_option_out_of_range_is_named(options, named):
-    (sentence,) = validate_options(options)
-    assert f'"{named}"' in sentence
-
-
-def test_good_options_pass():
-    options = {"M": 8, "EF_CONSTRUCTION": 32, "EF_SEARCH": 40, "ITERATIVE_SCAN": "strict_order"}
-    assert validate_options(options) == []
-    assert PgvectorStore(options).options.m == 8
-
-
 # -------------------------------------------------------------------------------- which store
 
 
 @pytest.mark.django_db
-def test_the_database_decides_which_store_is_used():
+def test_default_store():
     expected = PgvectorStore if django_settings.USES_POSTGRESQL else MemoryStore
-    assert isinstance(get_store(store=None, options={}), expected)
-    assert isinstance(get_store(store="memory", options={}), MemoryStore)
+    assert isinstance(get_store(), expected)
+    assert isinstance(get_store(store="memory"), MemoryStore)
     with pytest.raises(ImproperlyConfigured, match="memory, pgvector, not 'faiss'"):
         get_store(store="faiss")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("store", [None, "pgvector"])
+def test_memory_store_without_packages(monkeypatch, settings, store, caplog):
+    settings.FINETUNE_SWITCH = {"INDEX": {"STORE": store}}
+    monkeypatch.setattr(extension, "find_spec", lambda name: None)
+    stores._log_fallback.cache_clear()
+    assert [type(get_store()) for _ in range(2)] == [MemoryStore] * 2
+    assert caplog.text.count("finetune-switch[postgres]") == (1 if store else 0)
 
 
 @pytest.mark.django_db
 @pytest.mark.skipif(
     django_settings.USES_POSTGRESQL, reason="about another database than PostgreSQL"
 )
-def test_without_postgresql_the_remedy_is_named(store):
+def test_remedy_without_postgresql(store):
     assert not is_supported()
     with pytest.raises(ImproperlyConfigured, match='"memory" store'):
         store.prepare(make_space())
@@ -126,18 +101,16 @@ def test_without_postgresql_the_remedy_is_named(store):
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_whether_it_is_supported_is_asked_once(monkeypatch):
+def test_support_is_cached(monkeypatch):
     monkeypatch.setattr(extension, "_known", {})
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         assert [is_supported() for _ in range(3)] == [True] * 3
     assert len(queries) == 1
 
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_an_extension_that_cannot_be_created_has_a_remedy(store, monkeypatch):
+def test_remedy_without_extension(store, monkeypatch):
     monkeypatch.setattr(extension, "_known", {})
     with connection.cursor() as cursor:
         cursor.execute("DROP EXTENSION IF EXISTS vector CASCADE")
@@ -163,7 +136,7 @@ def test_an_extension_that_cannot_be_created_has_a_remedy(store, monkeypatch):
     "scope",
     [EVERYTHING, Scope(COMMON_SITE), Scope(None, frozenset([GERMAN])), Scope(None, None, False)],
 )
-def test_the_plan_uses_the_index(store, town, asked, scope):
+def test_plan_uses_the_index(store, town, asked, scope):
     plan = explain(store, town, asked[0], scope)
     assert f"Index Scan using {table_name(town)}_hnsw" in plan
     assert "Sort" not in plan
@@ -181,7 +154,7 @@ def test_the_plan_uses_the_index(store, town, asked, scope):
         Scope(RARE_SITE, frozenset([ENGLISH]), False),
     ],
 )
-def test_it_finds_what_an_exact_search_finds(store, town, asked, scope):
+def test_recall(store, town, asked, scope):
     assert recall(store, town, asked, scope) >= 0.95
     assert recall(store, town, asked[:20], scope, limit=25) >= 0.95
 
@@ -189,10 +162,11 @@ def test_it_finds_what_an_exact_search_finds(store, town, asked, scope):
 @needs_postgresql
 @pytest.mark.django_db
 @pytest.mark.parametrize("iterative_scan", ["strict_order", "relaxed_order", "off"])
-def test_a_rare_site_still_fills_the_limit_through_the_index(town, asked, iterative_scan):
-    store = PgvectorStore({"ITERATIVE_SCAN": iterative_scan, "EF_SEARCH": 20})
+def test_rare_site_fills_the_limit(store, town, asked, iterative_scan, monkeypatch):
+    monkeypatch.setattr(pgvector, "ITERATIVE_SCAN", iterative_scan)
+    monkeypatch.setattr(pgvector, "EF_SEARCH", 20)
     with transaction.atomic(), connection.cursor() as cursor:
-        # The planner would read the few rows of the site instead, which is right, and exact.
+        # Otherwise the planner prefers an exact search of the site's few rows.
         cursor.execute("SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off")
         cursor.execute(f"DROP INDEX {table_name(town)}_scope")
         assert "_hnsw" in explain(store, town, asked[0], Scope(RARE_SITE))
@@ -206,7 +180,7 @@ def test_a_rare_site_still_fills_the_limit_through_the_index(town, asked, iterat
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_scores_are_cosines_best_first(store, town, asked):
+def test_order_and_scores(store, town, asked):
     found = store.search(town, asked[0], limit=10, scope=EVERYTHING)
     scores = [one.score for one in found]
     assert scores == sorted(scores, reverse=True)
@@ -217,7 +191,7 @@ def test_scores_are_cosines_best_first(store, town, asked):
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_one_query_a_search_that_changes_no_setting_of_the_session(store, town, asked):
+def test_one_query_without_session_settings(store, town, asked):
     store.search(town, asked[0], limit=5, scope=EVERYTHING)
     with CaptureQueriesContext(connection) as queries:
         store.search(town, asked[0], limit=5, scope=Scope(COMMON_SITE))
@@ -226,7 +200,7 @@ def test_one_query_a_search_that_changes_no_setting_of_the_session(store, town, 
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_more_than_the_index_looks_at_is_found_as_well(store, town, asked):
+def test_limit_above_ef_search(store, town, asked):
     assert len(store.search(town, asked[0], limit=1_500, scope=EVERYTHING)) == 1_500
     assert len(store.search(town, asked[0], limit=9_000, scope=EVERYTHING)) == SENTENCES
     assert store.search(town, asked[0], limit=0, scope=EVERYTHING) == []
@@ -234,7 +208,7 @@ def test_more_than_the_index_looks_at_is_found_as_well(store, town, asked):
 
 @needs_postgresql
 @pytest.mark.django_db
-def test_an_older_pgvector_fills_the_limit(store, town, asked, monkeypatch):
+def test_older_pgvector_fills_the_limit(store, town, asked, monkeypatch):
     monkeypatch.setitem(extension._known, "default", extension._Extension((0, 6), True))
     assert "iterative_scan" not in store.query(town, asked[0], limit=5, scope=EVERYTHING)[0]
     assert recall(store, town, asked[:10], Scope(RARE_SITE, None, False)) >= 0.95

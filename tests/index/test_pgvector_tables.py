@@ -1,4 +1,4 @@
-"""The tables of the store in PostgreSQL: chunks come and go, indexes are built, servers fail."""
+"""The tables and indexes of the pgvector store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db import (
 from django.test.utils import CaptureQueriesContext
 
 from finetune_switch.exceptions import BackendError
-from finetune_switch.index.stores import hnsw
+from finetune_switch.index.stores import hnsw, pgvector
 from finetune_switch.index.stores.pgvector import PgvectorStore, column_type, table_name
 from finetune_switch.models import Chunk, Document, EmbeddingSpace
 from tests.vectors import EVERYTHING, explain, ids, make_space, needs_postgresql, unit, write
@@ -24,14 +24,14 @@ pytestmark = needs_postgresql
 
 @pytest.fixture
 def store() -> PgvectorStore:
-    return PgvectorStore({})
+    return PgvectorStore()
 
 
 # ------------------------------------------------------------------------------- coming and going
 
 
 @pytest.mark.django_db
-def test_chunks_come_change_and_go(store):
+def test_add_change_and_remove(store):
     space = make_space(4)
     axes = np.eye(4, dtype=np.float32)
     store.prepare(space)
@@ -44,13 +44,13 @@ def test_chunks_come_change_and_go(store):
     assert (best.chunk_id, best.score) == (first, pytest.approx(1))
     store.remove(space, [first])
     assert ids(store.search(space, axes[3], limit=9, scope=EVERYTHING)) == [second]
-    # Gone without a word to the store.
+    # Deleted without a call of the store.
     Chunk.objects.filter(pk=second).delete()
     assert store.search(space, axes[3], limit=9, scope=EVERYTHING) == []
 
 
 @pytest.mark.django_db
-def test_chunks_that_are_gone_leave_room_for_others(store):
+def test_deleted_chunks_do_not_use_the_limit(store):
     space = make_space()
     asked = unit(1, 256, seed=2)
     gone = write(space, np.repeat(asked, 300, axis=0))
@@ -64,11 +64,11 @@ def test_chunks_that_are_gone_leave_room_for_others(store):
 
 
 @pytest.mark.django_db
-def test_prepare_and_drop_can_be_repeated(store):
+def test_repeated_prepare_and_drop(store):
     space, vectors = make_space(8), unit(3, 8)
     first, second, third = write(space, vectors)
     store.prepare(space)
-    # As after a while with another store.
+    # As after the use of another store.
     Chunk.objects.filter(pk=first).delete()
     Document.objects.filter(chunks=second).update(is_restricted=True)
     store.remove(space, [third])
@@ -84,7 +84,7 @@ def test_prepare_and_drop_can_be_repeated(store):
 
 
 @pytest.mark.django_db
-def test_a_table_of_other_dimensions_is_replaced(store):
+def test_other_dimensions_replace_the_table(store):
     space = make_space(8)
     store.prepare(space)
     EmbeddingSpace.objects.filter(pk=space.pk).update(dimensions=4)
@@ -95,7 +95,7 @@ def test_a_table_of_other_dimensions_is_replaced(store):
 
 
 @pytest.mark.django_db
-def test_a_space_that_was_not_prepared_is_a_clear_error(store):
+def test_unprepared_space(store):
     with pytest.raises(BackendError) as caught, transaction.atomic():
         store.search(make_space(4), unit(1, 4)[0], limit=5, scope=EVERYTHING)
     assert caught.value.code == "index_not_ready"
@@ -103,7 +103,7 @@ def test_a_space_that_was_not_prepared_is_a_clear_error(store):
 
 
 @pytest.mark.django_db
-def test_vectors_of_the_wrong_size_are_refused(store):
+def test_vectors_of_the_wrong_size(store):
     space = make_space(4)
     with pytest.raises(ValueError, match="4 dimensions"):
         store.search(space, unit(1, 5)[0], limit=5, scope=EVERYTHING)
@@ -113,7 +113,7 @@ def test_vectors_of_the_wrong_size_are_refused(store):
 
 
 @pytest.mark.django_db
-def test_a_vector_that_is_no_number_is_refused_and_nothing_is_lost(store):
+def test_nan_is_rejected(store):
     space = make_space(4)
     (kept,) = write(space, unit(1, 4))
     store.prepare(space)
@@ -164,7 +164,7 @@ def index_statements(queries) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_in_a_transaction_the_index_is_built_plainly(store):
+def test_create_index_in_a_transaction(store):
     space = make_space(8)
     write(space, unit(20, 8))
     with CaptureQueriesContext(connection) as queries:
@@ -174,13 +174,13 @@ def test_in_a_transaction_the_index_is_built_plainly(store):
         store.drop_index(space)
         store.drop_index(space)
     assert not store.has_index(space)
-    # The table was made on the way; building twice is building once.
+    # create_index() also created the table. The second call did nothing.
     assert index_statements(queries) == ["CREATE INDEX IF", "DROP INDEX IF"]
     assert len(store.search(space, unit(20, 8)[3], limit=3, scope=EVERYTHING)) == 3
 
 
 @pytest.mark.django_db(transaction=True)
-def test_outside_of_a_transaction_the_index_is_built_concurrently(store):
+def test_create_index_concurrently(store, monkeypatch):
     space = make_space(8)
     write(space, unit(20, 8))
     store.prepare(space)
@@ -201,23 +201,23 @@ def test_outside_of_a_transaction_the_index_is_built_concurrently(store):
         store.search(space, unit(20, 8)[3], limit=3, scope=EVERYTHING)
         cursor.execute("SHOW hnsw.ef_search")
         assert cursor.fetchone() == ("40",)
-    # Other options: the old one goes when the new one is there.
-    other = PgvectorStore({"M": 8})
-    assert other.create_index(space, concurrently=True)
+    # With other parameters, the old index is dropped after the new one is created.
+    monkeypatch.setattr(pgvector, "M", 8)
+    assert store.create_index(space, concurrently=True)
     (index,) = hnsw.indexes("default", table_name(space))
     assert index.name.endswith("_hnsw_8_64")
     store.drop(space)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_build_that_was_broken_off_is_made_again(store):
+def test_interrupted_index_is_created_again(store):
     space = make_space(8)
     write(space, unit(20, 8))
     store.prepare(space)
     assert store.create_index(space, concurrently=True)
     name = f"{table_name(space)}_hnsw_16_64"
     with connection.cursor() as cursor:
-        # What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
+        # As after an interrupted CREATE INDEX CONCURRENTLY.
         cursor.execute(
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(%s)", [name]
         )
@@ -228,7 +228,7 @@ def test_a_build_that_was_broken_off_is_made_again(store):
 
 
 @pytest.mark.django_db
-def test_a_build_without_room_for_workers_is_tried_without_them(store, monkeypatch):
+def test_second_attempt_without_parallel_workers(store, monkeypatch):
     space, tried = make_space(8), []
     store.prepare(space)
     build = hnsw._build
@@ -248,7 +248,7 @@ def test_a_build_without_room_for_workers_is_tried_without_them(store, monkeypat
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lost_connection_is_an_error_once(store):
+def test_lost_connection_has_no_second_attempt(store):
     space, vectors = make_space(8), unit(5, 8)
     chunks = write(space, vectors)
     store.prepare(space)
@@ -269,7 +269,7 @@ def test_a_lost_connection_is_an_error_once(store):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_transaction_that_fails_leaves_the_vectors_as_they_were(store):
+def test_rollback(store):
     space, vectors = make_space(8), unit(2, 8)
     chunks = write(space, vectors)
     store.prepare(space)
@@ -288,7 +288,7 @@ def test_a_transaction_that_fails_leaves_the_vectors_as_they_were(store):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_emptied_tables_leave_nothing_to_be_found(store):
+def test_flush(store):
     from django.core.management import call_command
 
     space, vectors = make_space(8), unit(2, 8)

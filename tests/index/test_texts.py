@@ -1,4 +1,4 @@
-"""The full-text ranking, on the engine that the tests run on."""
+"""The full-text ranking of the tests' database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wagtail.models import Locale
 
 from finetune_switch.index import texts
 from finetune_switch.index.stores.base import Scope
-from finetune_switch.index.texts import NoTextRanking, get_text_ranking, is_available
+from finetune_switch.index.texts import TextRanking, get_text_ranking, is_available
 from finetune_switch.index.texts.base import CANDIDATES, rarest_first
 from finetune_switch.models import Chunk, Document, EmbeddingSpace
 from finetune_switch.text.words import content_words, language_name, stems, stop_words, words
@@ -86,27 +86,25 @@ def count_rows():
 
 
 class TestSearch:
-    def test_any_content_word_of_a_question_finds_a_chunk(self, make_chunk, search):
+    def test_any_content_word_matches(self, make_chunk, search):
         berth, boat = make_chunk("Berths"), make_chunk("Trips", "By boat to the island.")
         make_chunk("The", "What is how for the of a")
         assert set(search("How much is a berth for a boat in the winter?")) == {berth, boat}
 
-    def test_more_of_the_words_and_the_title_rank_higher(self, make_chunk, search):
+    def test_order(self, make_chunk, search):
         text = make_chunk("Prices", "A berth is cheap, and the water is free.")
         title = make_chunk("A berth", "It is cheap, and the water is free.")
         both = make_chunk("A berth", "In winter it is cheap, and the water is free.")
         assert search("a berth in winter") == [both, title, text]
 
-    def test_endings_of_the_document_s_own_language_do_not_matter(
-        self, make_chunk, search, english, german
-    ):
+    def test_stems_in_the_language_of_the_document(self, make_chunk, search, english, german):
         opening = make_chunk("Openings", locale_id=english.pk)
         offer = make_chunk("Angebote", "Die Öffnungszeiten im Hafen", locale_id=german.pk)
         assert search("opening", language="en") == [opening]
         assert search("Gibt es ein Angebot?", language="de-at") == [offer]
         assert search("Öffnungszeit", language="de") == [offer]
 
-    def test_a_name_is_found_whatever_the_language(self, make_chunk, search, german, english):
+    def test_name_in_any_language(self, make_chunk, search, german, english):
         found = {
             make_chunk("Cuxhaven", locale_id=german.pk),
             make_chunk("Cuxhaven", locale_id=english.pk),
@@ -115,7 +113,7 @@ class TestSearch:
         for language in ("en", "de", "pl", "zh-hant", "no-such-language", ""):
             assert set(search("Where is Cuxhaven?", language=language)) == found
 
-    def test_a_chunk_is_found_by_what_it_says_now(self, make_chunk, search):
+    def test_changed_chunk(self, make_chunk, search):
         chunk = make_chunk("Mooring")
         Chunk.objects.filter(pk=chunk).update(text="Ropes")
         Document.objects.update(title="Ropes")
@@ -123,18 +121,18 @@ class TestSearch:
         assert (search("mooring"), search("ropes")) == ([], [chunk])
         assert count_rows() == 1
 
-    def test_a_removed_chunk_is_not_found(self, make_chunk, search):
+    def test_removed_chunk(self, make_chunk, search):
         kept, removed = make_chunk("Mooring"), make_chunk("Mooring")
         get_text_ranking().remove([removed, 12345])
         assert search("mooring") == [kept]
 
-    def test_nothing_to_add_or_to_remove(self, make_chunk):
+    def test_add_and_remove_nothing(self, make_chunk):
         get_text_ranking().add([])
         get_text_ranking().add([12345])
         get_text_ranking().remove([])
         assert count_rows() == 0
 
-    def test_it_never_writes(self, make_chunk, search, django_assert_max_num_queries):
+    def test_search_never_writes(self, make_chunk, search, django_assert_max_num_queries):
         make_chunk("Mooring")
         with django_assert_max_num_queries(5) as asked:
             search("mooring")
@@ -144,13 +142,13 @@ class TestSearch:
 class TestScope:
     @pytest.fixture
     def crowd(self, make_chunk, english, german):
-        """Better matches out of scope than the limit has room for."""
+        """More and better matches out of scope than the limit."""
         for _ in range(20):
             make_chunk("Tide", site_id=2, locale_id=english.pk)
             make_chunk("Tide", site_id=1, locale_id=german.pk)
             make_chunk("Tide", site_id=1, locale_id=english.pk, is_restricted=True)
 
-    def test_what_is_out_of_scope_takes_no_room(self, make_chunk, search, crowd, english):
+    def test_scope_is_applied_before_the_limit(self, make_chunk, search, crowd, english):
         wanted = {
             make_chunk("Water", "The tide.", site_id=1, locale_id=english.pk),
             make_chunk("Water", "The tide.", site_id=1),
@@ -162,26 +160,24 @@ class TestScope:
         assert len(search("tide", limit=3, scope=scope)) == 3
         assert len(search("tide", limit=100)) == 64
 
-    def test_without_any_locale_what_belongs_to_all_is_left(self, make_chunk, search, crowd):
+    def test_scope_without_locales(self, make_chunk, search, crowd):
         wanted = make_chunk("Tide")
         assert search("tide", scope=Scope(locale_ids=frozenset())) == [wanted]
 
-    def test_frequent_words_fill_the_limit_where_rare_ones_do_not(
-        self, make_chunk, search, monkeypatch
-    ):
-        # Words that more than so many chunks have are asked for only where it is needed.
+    def test_frequent_words_fill_the_limit(self, make_chunk, search, monkeypatch):
+        # Words in more chunks than CANDIDATES are searched for only if necessary.
         monkeypatch.setattr("finetune_switch.index.texts.base.CANDIDATES", 3)
         rare = make_chunk("Buoy")
         frequent = {make_chunk("Tide") for _ in range(5)}
         assert search("buoy tide", limit=1) == [rare]
         assert set(search("buoy tide", limit=10)) == {rare, *frequent}
 
-    def test_each_space_has_its_own(self, make_chunk, search):
+    def test_spaces_are_separate(self, make_chunk, search):
         other = EmbeddingSpace.objects.create(model_name="another", dimensions=2)
         here, there = make_chunk("Tide"), make_chunk("Tide", space=other)
         assert (search("tide"), search("tide", space=other)) == ([here], [there])
 
-    def test_a_deleted_space_leaves_nothing_to_find(self, make_chunk, search, space):
+    def test_deleted_space(self, make_chunk, search, space):
         make_chunk("Tide")
         EmbeddingSpace.objects.all().delete()
         assert search("tide") == []
@@ -212,46 +208,46 @@ ODD = {
 }
 
 
-class TestOddQuestions:
+class TestUnusualQuestions:
     @pytest.mark.parametrize("question", ODD.values(), ids=ODD)
     @pytest.mark.parametrize("language", ["en", "ar", "zh-hans", ""])
-    def test_no_question_is_an_error(self, make_chunk, search, question, language):
+    def test_unusual_questions(self, make_chunk, search, question, language):
         chunk = make_chunk("Tide")
         assert search(question, language=language) == ([chunk] if "tide" in question else [])
 
     @pytest.mark.parametrize("long", ["tide " * 4000, "a" * 20_000, "tide,low;" * 2500])
-    def test_a_long_one(self, make_chunk, search, long):
+    def test_long_question(self, make_chunk, search, long):
         make_chunk("Tide")
         search(long)
         search(" ".join(f"{n}word" for n in range(4000)))
 
     @pytest.mark.parametrize("script", ["الميناء", "हिन्दी", "גשר", "港口", "Ελλάδα", "ørsted"])
-    def test_words_of_other_scripts_find_themselves(self, make_chunk, search, script):
+    def test_other_scripts(self, make_chunk, search, script):
         chunk = make_chunk(f"x {script} y")
         assert search(f"? {script}!") == [chunk]
 
-    def test_a_time_is_found(self, make_chunk, search):
+    def test_time(self, make_chunk, search):
         chunk = make_chunk("Ferry", "It leaves at 9.30 sharp.")
         assert search("the 9.30 ferry?") == [chunk]
         assert search("9.30") == [chunk]
 
-    def test_a_long_text_and_title(self, make_chunk, search):
+    def test_long_text_and_title(self, make_chunk, search):
         chunk = make_chunk("Tide " * 1000, " ".join(f"word{n}" for n in range(200_000)))
         assert search("tide") == [chunk]
 
 
 class TestWords:
-    def test_content_words_stay(self):
+    def test_content_words(self):
         asked = "open work price boat help opening cost ticket find hours"
         assert content_words(asked, "english") == asked.split()
 
-    def test_stop_words_of_the_language_go(self):
+    def test_stop_words(self):
         assert content_words("What's the price? I don't know!", "english") == ["price", "know"]
         assert content_words("Was kostet die Fahrt?", "german") == ["kostet", "fahrt"]
         assert content_words("Le prix de l'eau est de", "french") == ["prix", "eau"]
         assert stop_words("finnish") == stop_words("") == frozenset()
 
-    def test_no_more_than_so_many(self):
+    def test_at_most_32_words(self):
         assert len(content_words(" ".join(f"{n}x" for n in range(100)), "english")) == 32
 
     def test_languages(self, settings):
@@ -277,14 +273,14 @@ class TestWords:
 
 
 class TestTables:
-    def test_taken_back_with_the_transaction_that_wrote_the_chunks(self, make_chunk, search):
+    def test_rollback(self, make_chunk, search):
         with transaction.atomic():
             make_chunk("Tide")
             transaction.set_rollback(True)
         assert (search("tide"), count_rows()) == ([], 0)
 
     @on_sqlite
-    def test_what_is_left_of_a_chunk_is_not_found(self, make_chunk, search):
+    def test_obsolete_row_is_not_found(self, make_chunk, search):
         make_chunk("Tide")
         Chunk.objects.all().delete()
         assert (count_rows(), search("tide")) == (1, [])
@@ -292,7 +288,7 @@ class TestTables:
         assert count_rows() == 0
 
     @on_postgresql
-    def test_a_deleted_chunk_takes_its_row_with_it(self, make_chunk):
+    def test_deleted_chunk_deletes_its_row(self, make_chunk):
         make_chunk("Tide")
         kept = make_chunk("Tide")
         Chunk.objects.exclude(pk=kept).delete()
@@ -319,9 +315,7 @@ class TestTables:
         assert search("tide") == [chunk]
 
     @on_postgresql
-    def test_a_search_uses_the_index(self, make_chunk, space):
-        from finetune_switch.index.texts.postgres import statement
-
+    def test_plan_uses_the_index(self, make_chunk, space):
         document = Document.objects.get(chunks=make_chunk("Tide", "A buoy"))
         chunks = Chunk.objects.bulk_create(
             Chunk(
@@ -337,7 +331,7 @@ class TestTables:
         )
         get_text_ranking().add([chunk.pk for chunk in chunks])
         scope = Scope(site_id=1, locale_ids=frozenset([1]), include_restricted=False)
-        sql, parameters = statement(["'buoy'", "'word77'"], space.pk, 5, scope)
+        sql, parameters = get_text_ranking().statement(["'buoy'", "'word77'"], space.pk, 5, scope)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE finetune_switch_text")
             cursor.execute(f"EXPLAIN {sql}", parameters)
@@ -345,24 +339,24 @@ class TestTables:
         assert "Bitmap Index Scan on finetune_switch_text_words" in plan
 
 
-class TestWithout:
+class TestUnavailable:
     @pytest.fixture
     def elsewhere(self, monkeypatch):
-        """A database of another kind."""
+        """Another database than PostgreSQL and SQLite."""
         other = SimpleNamespace(vendor="oracle")
         monkeypatch.setattr(texts, "connections", {"default": other})
 
-    def test_another_database_has_none(self, elsewhere):
+    def test_other_database(self, elsewhere):
         assert not is_available()
         ranking = get_text_ranking()
-        assert isinstance(ranking, NoTextRanking)
+        assert type(ranking) is TextRanking
         ranking.add([1])
         ranking.remove([1])
         ranking.tidy()
         assert ranking.search("tide", space_id=1, limit=5, scope=Scope()) == []
 
     @on_sqlite
-    def test_an_sqlite_without_fts5(self, monkeypatch):
+    def test_sqlite_without_fts5(self, monkeypatch):
         migration = import_module("finetune_switch.migrations.0002_text")
         monkeypatch.setattr(migration, "has_fts5", lambda connection: False)
         monkeypatch.setattr("finetune_switch.index.texts.sqlite._with_table", set())
@@ -370,8 +364,8 @@ class TestWithout:
             cursor.execute("DROP TABLE finetune_switch_text")
         editor = SimpleNamespace(connection=connection)
         migration.make(None, editor)
-        assert isinstance(get_text_ranking(), NoTextRanking)
+        assert type(get_text_ranking()) is TextRanking
         migration.drop(None, editor)
 
-    def test_ours_has_one(self):
+    def test_test_database(self):
         assert is_available()

@@ -1,11 +1,11 @@
-"""Whatever changes, the index follows by itself, and never stands in an editor's way."""
+"""Updates of the index after changes."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
 from django.utils import timezone
@@ -32,7 +32,7 @@ LAMP = "The lighthouse lamp was first lit in 1871."
 
 @pytest.fixture
 def worker(settings):
-    """Tasks wait in the database, as in production, until the test lets a worker run."""
+    """Tasks are queued in the database until the test runs a worker."""
     settings.TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
     def run():
@@ -74,7 +74,7 @@ class TestEachChange:
         assert set(Document.objects.values_list("title", flat=True)) == titles()
         assert pending() == set()
 
-    def test_exactly_its_own_documents(self, lamp, worker, make_page):
+    def test_only_its_own_documents(self, lamp, worker, make_page):
         make_page("Café", "Soup.")
         worker()
         before = dict(Document.objects.values_list("title", "updated_at"))
@@ -98,7 +98,7 @@ class TestEachChange:
         assert set(Document.objects.values_list("title", flat=True)) == {"Harbour"}
         assert not Chunk.objects.filter(text__contains="1871").exists()
 
-    def test_moving_takes_everything_beneath_along(self, lamp, worker, make_page):
+    def test_moving_a_subtree(self, lamp, worker, make_page):
         make_page("Keeper", "Text.", parent=lamp)
         other = make_page("Café", "Soup.")
         worker()
@@ -109,7 +109,7 @@ class TestEachChange:
         assert paths["Keeper"].startswith(fresh(lamp).path)
         assert fresh(lamp).path.startswith(fresh(other).path)
 
-    def test_privacy_of_all_beneath_it(self, lamp, worker, make_page):
+    def test_privacy_of_a_subtree(self, lamp, worker, make_page):
         make_page("Keeper", "Text.", parent=lamp)
         worker()
         row = PageViewRestriction.objects.create(page=lamp, restriction_type="login")
@@ -121,7 +121,7 @@ class TestEachChange:
         assert not Document.objects.filter(is_restricted=True).exists()
         assert titles() >= {"Lamp", "Keeper"}
 
-    def test_an_alias_follows_its_source(self, lamp, worker, site):
+    def test_alias(self, lamp, worker, site):
         fresh(lamp).create_alias(parent=fresh(site.root_page), update_slug="lamp-2")
         worker()
         assert Document.objects.filter(title="Lamp").count() == 2
@@ -129,7 +129,7 @@ class TestEachChange:
         worker()
         assert Document.objects.filter(title="Lantern").count() == 2
 
-    def test_an_images_title_within_a_page(self, lamp, worker):
+    def test_title_of_an_image_in_a_page(self, lamp, worker):
         if Collection.get_first_root_node() is None:
             Collection.add_root(name="Root")
         image = Image.objects.create(title="Ada Pender in 1880", file=get_test_image_file())
@@ -146,7 +146,7 @@ class TestEachChange:
         worker()
         assert not Chunk.objects.filter(text__contains="Bert Pender").exists()
 
-    def test_a_site_that_gets_another_root(self, lamp, worker, site, make_page):
+    def test_new_root_page_of_a_site(self, lamp, worker, site, make_page):
         other = make_page("Café", "Soup.")
         worker()
         site.root_page = fresh(other)
@@ -155,8 +155,57 @@ class TestEachChange:
         assert set(Document.objects.values_list("title", flat=True)) == {"Café"}
 
 
-class TestNeverInTheWay:
-    def test_nothing_is_done_inside_the_request(self, lamp, settings):
+class TestPageSavedAsBaseClass:
+    """Wagtail does this when it unpublishes expired pages."""
+
+    def test_expired(self, lamp, worker):
+        Page.objects.filter(pk=lamp.pk).update(expire_at=timezone.now() - timedelta(hours=1))
+        call_command("publish_scheduled")
+        assert pending() == {("demo_site.articlepage", str(lamp.pk), False)}
+        worker()
+        assert set(Document.objects.values_list("title", flat=True)) == {"Harbour"}
+
+    def test_renamed(self, lamp, worker):
+        page = Page.objects.get(pk=lamp.pk)
+        page.title = "Lantern"
+        page.save()
+        worker()
+        assert set(Document.objects.values_list("title", flat=True)) == {"Harbour", "Lantern"}
+
+    def test_deleted(self, lamp, worker):
+        Page.objects.filter(pk=lamp.pk).delete()
+        assert pending() == {("demo_site.articlepage", str(lamp.pk), False)}
+        worker()
+        assert set(Document.objects.values_list("title", flat=True)) == {"Harbour"}
+
+    def test_deferred_fields(self, lamp, worker):
+        page = Page.objects.get(pk=lamp.pk).specific_deferred
+        page.title = "Lantern"
+        page.save()
+        worker()
+        assert set(Document.objects.values_list("title", flat=True)) == {"Harbour", "Lantern"}
+
+
+class TestInvalidLabel:
+    @pytest.fixture(params=["demo_site.Typo", "gone.Thing", "no label", 5])
+    def wrong(self, request, settings):
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {"MODELS": [request.param], "EXCLUDE_PAGE_TYPES": [request.param]},
+        }
+        return str(request.param)
+
+    def test_breaks_nothing(self, lamp, worker, wrong, caplog, client):
+        client.force_login(User.objects.create_superuser("editor"))
+        publish(lamp, title="Lantern")
+        worker()
+        assert counts(build()) == (0, 2, 0, 0)
+        assert titles() == {"Harbour", "Lantern"}
+        assert caplog.text.count(f'"{wrong}"') == 1
+
+
+class TestPublishing:
+    def test_no_update_in_the_request(self, lamp, settings):
         settings.TASKS = {
             "default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}
         }
@@ -167,28 +216,28 @@ class TestNeverInTheWay:
         assert set(Document.objects.values_list("title", flat=True)) == {"Harbour", "Lantern"}
         assert pending() == set()
 
-    def test_a_change_that_was_rolled_back_is_none(self, lamp, worker):
+    def test_rollback(self, lamp, worker):
         with transaction.atomic():
             publish(lamp, title="Lantern")
             transaction.set_rollback(True)
         assert pending() == set()
 
-    def test_publishing_goes_on_where_it_cannot_be_marked(self, lamp, monkeypatch, caplog):
+    def test_database_error_does_not_stop_publishing(self, lamp, monkeypatch, caplog):
         def fail(*arguments, **options):
             raise DatabaseError("no such table")
 
         monkeypatch.setattr(PendingUpdate.objects, "using", fail)
         publish(lamp, title="Lantern")
         assert fresh(lamp).title == "Lantern"
-        assert "was not told" in caplog.text
+        assert "could not be marked" in caplog.text
 
-    def test_bulk_loads_leave_no_marks(self, lamp):
+    def test_paused(self, lamp):
         with upkeep.paused():
             publish(lamp, title="Lantern")
         assert pending() == set()
 
 
-class TestAFailingService:
+class TestFailingService:
     @pytest.fixture
     def broken(self, monkeypatch):
         def embed(self, texts):
@@ -196,7 +245,7 @@ class TestAFailingService:
 
         monkeypatch.setattr(EmbeddedEmbedder, "embed", embed)
 
-    def test_old_documents_stay_until_it_works(self, lamp, worker, broken, monkeypatch):
+    def test_documents_stay_until_the_service_works(self, lamp, worker, broken, monkeypatch):
         publish(lamp, title="Lantern")
         worker()
         (mark,) = PendingUpdate.objects.all()
@@ -211,14 +260,14 @@ class TestAFailingService:
         assert pending() == set()
 
 
-def test_a_mark_of_an_app_that_has_left_is_in_nobodys_way(lamp):
+def test_pending_update_of_a_removed_app(lamp):
     PendingUpdate.objects.create(model="gone.thing", object_id="1")
     publish(lamp, title="Lantern")
     assert counts(build(changed_only=True)) == (1, 0, 0, 0)
     assert pending() == set()
 
 
-def test_a_mark_renewed_while_it_is_worked_off_stays(lamp, monkeypatch):
+def test_update_renewed_during_processing_stays(lamp, monkeypatch):
     from finetune_switch.index import building
 
     publish(lamp, title="First")
@@ -269,7 +318,7 @@ def add(which, where):
 
 
 def take(verb, which, where):
-    """One editor's action on some page; nothing where Wagtail itself would refuse it."""
+    """A random action of an editor; does nothing if Wagtail does not allow it."""
     if verb == "add":
         return add(which, where)
     pages = list(Page.objects.filter(depth__gt=2).order_by("path"))
@@ -296,7 +345,7 @@ def take(verb, which, where):
 
 
 def open_to_visitors():
-    """What a visitor who is not signed in can open, by asking each page as Wagtail serves it."""
+    """The pages that anonymous visitors can open, from requests for all pages."""
     root = Site.objects.get(is_default_site=True).root_page
     return {
         page.pk
@@ -311,8 +360,8 @@ def open_to_visitors():
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps)
-def test_what_can_be_found_is_what_a_visitor_can_open(transactional_db, sequence):
-    """After any sequence of changes: at once nothing more, once they are worked off the same."""
+def test_index_matches_visible_pages(transactional_db, sequence):
+    """After random changes: no hidden pages at once, all visible pages after a build."""
 
     def found():
         site = Site.objects.get(is_default_site=True)
@@ -332,7 +381,7 @@ def test_what_can_be_found_is_what_a_visitor_can_open(transactional_db, sequence
         take(verb, which, where)
         assert {int(p.source.object_id) for p in found()} <= open_to_visitors()
     build(changed_only=True)
-    # Of an alias and its source, which say the same, one is given.
+    # Only one of an alias and its source is returned, since their texts are equal.
     said = {p.text for p in found()}
     expected = open_to_visitors()
     assert {int(p.source.object_id) for p in found()} <= expected

@@ -1,4 +1,4 @@
-"""The page about the index, as an editor finds it: empty, at work, full, failed."""
+"""The page *Index* in its states."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def make_build(status, **values):
 
 
 class TestEmpty:
-    def test_it_says_so_and_offers_the_first_build(self, site, admin):
+    def test_offers_the_first_build(self, site, admin):
         page = admin.get("index:index")
         assert "Nothing is indexed yet" in page.text
         assert "Texts go to this website only" in page.text
         assert page.buttons == ["Build the whole index"]
         assert "Last builds" not in page.text
 
-    def test_it_says_where_texts_would_go(self, site, admin, another_model):
+    def test_destination_of_texts(self, site, admin, another_model):
         page = admin.get("index:index")
         assert "embed-large" in page.text
         assert "Texts go to a test of OpenAI" in page.text
@@ -45,7 +45,7 @@ class TestEmpty:
 
 
 class TestFull:
-    def test_what_is_indexed(self, full, site, admin):
+    def test_indexed_types(self, full, site, admin):
         page = admin.get("index:index")
         assert "3 documents" in page.text
         assert "1 of them: only who may open it finds it" in page.text
@@ -55,12 +55,12 @@ class TestFull:
         }
         assert rows == {"Articles": ["2", "1"], "Home pages": ["1", "0"]}, rows
         assert "wordllama-256 (built in)" in page.text
-        assert "Changes that wait none: all is up to date" in page.text
+        assert "Waiting changes none: all is up to date" in page.text
         assert "Complete" in page.text
         assert "3 added or changed, 0 kept, 0 removed" in page.text
         assert page.buttons == ["Build the whole index"]
 
-    def test_what_is_left_out(self, full, site, admin, settings):
+    def test_excluded_pages(self, full, site, admin, settings):
         boats = Page.objects.get(title="Boats")
         set_exclusion(boats, left_out=True)
         page = admin.get("index:index")
@@ -73,34 +73,32 @@ class TestFull:
         }
         assert "Left out 2 live pages" in admin.get("index:index").text
 
-    def test_titles_are_for_those_who_may_edit_them(self, full, site, log_in):
+    def test_excluded_pages_need_edit_permission(self, full, site, log_in):
         set_exclusion(Page.objects.get(title="Wages"), left_out=True)
         page = log_in("indexer").get("index:index")
         assert page.status == 200
         assert "Wages" not in page.text
 
-    def test_changes_wait(self, full, site, admin):
+    def test_pending_changes(self, full, site, admin):
         add_page(site, "New")
         page = admin.get("index:index")
-        assert "Changes that wait 1 , the oldest:" in page.text
+        assert "Waiting changes 1 , the oldest:" in page.text
         assert page.buttons == ["Bring up to date", "Build the whole index"]
 
-    def test_who_may_only_look_has_no_buttons(self, full, site, log_in):
+    def test_no_buttons_without_build_permission(self, full, site, log_in):
         add_page(site, "New")
         page = log_in("settings").get("index:index")
         assert page.buttons == []
-        assert "You may see how the index stands, but not build it." in page.text
+        assert "You may see the state of the index, but not build it." in page.text
 
-    def test_a_title_of_a_page_is_text(self, full, site, admin):
+    def test_title_is_escaped(self, full, site, admin):
         evil = '<img src=x onerror="alert(1)">'
         set_exclusion(add_page(site, evil, slug="evil"), left_out=True)
         page = admin.get("index:index")
         assert page.soup.select("img[onerror]") == []
         assert evil in page.text
 
-    def test_it_asks_no_more_of_the_database_with_more_pages(
-        self, full, site, admin, django_assert_max_num_queries
-    ):
+    def test_number_of_queries(self, full, site, admin, django_assert_max_num_queries):
         for number in range(30):
             set_exclusion(add_page(site, f"More {number}"), left_out=True)
         run_build(start_build())
@@ -114,12 +112,12 @@ class TestRebuild:
         page = admin.get("index:index")
         assert "A rebuild is needed." in page.text
         assert "The settings name another embedding model, embed-large." in page.text
-        assert "For that, texts go to: a test of OpenAI." in page.text
-        # What answers now is still the old one.
+        assert "A rebuild sends texts to: a test of OpenAI." in page.text
+        # The old index is still active.
         assert "wordllama-256" in page.text
         assert "Texts go to this website only" in page.text
 
-    def test_a_connection_that_is_gone(self, full, site, admin, settings):
+    def test_removed_connection(self, full, site, admin, settings):
         settings.FINETUNE_SWITCH = {
             **settings.FINETUNE_SWITCH,
             "INDEX": {"EMBEDDINGS": {"CONNECTION": "left", "MODEL_NAME": "m"}},
@@ -129,12 +127,12 @@ class TestRebuild:
         assert "the connection of the embedding model is not configured" in page.text
         assert 'Declare FINETUNE_SWITCH["CONNECTIONS"]["left"]' in page.text
 
-    def test_no_rebuild_for_the_model_that_made_it(self, full, admin):
+    def test_no_rebuild_for_the_same_model(self, full, admin):
         assert "rebuild" not in admin.get("index:index").text.lower()
 
 
 class TestFailed:
-    def test_the_reason_of_the_last_build(self, full, admin):
+    def test_reason_of_the_last_failure(self, full, admin):
         make_build(Status.FAILED, error="The service said no.", failed=200)
         page = admin.get("index:index")
         assert (
@@ -143,13 +141,13 @@ class TestFailed:
         )
         assert "200 failed" in page.text
 
-    def test_changes_that_failed(self, full, admin):
+    def test_failed_changes(self, full, admin):
         for number in (1, 2):
             PendingUpdate.objects.create(model="a.b", object_id=str(number), error="It is down.")
         page = admin.get("index:index")
         assert "2 changes could not be indexed. It is down. Out of date since:" in page.text
 
-    def test_what_waits_for_too_long(self, full, site, admin):
+    def test_overdue_changes(self, full, site, admin):
         add_page(site, "New")
         assert "Is a worker running?" not in admin.get("index:index").text
         PendingUpdate.objects.update(marked_at=timezone.now() - timedelta(hours=1))
@@ -158,19 +156,19 @@ class TestFailed:
             page.text
         )
 
-    def test_a_build_that_was_killed(self, full, admin):
-        long_ago = timezone.now() - IndexBuild.SILENCE - timedelta(seconds=1)
+    def test_killed_build(self, full, admin):
+        long_ago = timezone.now() - IndexBuild.HEARTBEAT_TIMEOUT - timedelta(seconds=1)
         build = make_build(Status.RUNNING, total=9, done=3, heard_of_at=long_ago)
         page = admin.get("index:index")
-        assert "It was broken off. Start it again" in page.text
+        assert "The build was interrupted. Start it again" in page.text
         assert "Build the whole index" in page.buttons
         assert admin.get("index:progress").response.json()["status"] == "failed"
-        # Looking changes nothing.
+        # The view writes nothing.
         build.refresh_from_db()
         assert build.status == Status.RUNNING
 
-    def test_a_build_that_nobody_began(self, site, admin):
-        """A worker may come; meanwhile it can be asked for once more, and is one build still."""
+    def test_build_without_worker(self, site, admin):
+        """The build can be started again and stays one build."""
         make_build(Status.QUEUED, queued_at=timezone.now() - timedelta(hours=2), changed_only=True)
         page = admin.get("index:index")
         assert "It still waits for a worker. Is one running?" in page.text
@@ -182,9 +180,7 @@ class TestFailed:
         build = IndexBuild.objects.get()
         assert (build.changed_only, build.started_by) == (False, admin.user)
 
-    def test_a_queue_that_is_down(
-        self, site, admin, monkeypatch, django_capture_on_commit_callbacks
-    ):
+    def test_enqueue_fails(self, site, admin, monkeypatch, django_capture_on_commit_callbacks):
         def refuse(task, build_id):
             raise ConnectionError("redis://secret@queue")
 
@@ -194,10 +190,10 @@ class TestFailed:
         build = IndexBuild.objects.get()
         assert build.status == Status.FAILED
         page = admin.get("index:index")
-        assert "could not be given to a worker" in page.text
+        assert "could not be queued" in page.text
         assert "secret" not in page.html
 
-    def test_a_queue_that_is_down_stops_no_build_that_was_begun(
+    def test_enqueue_fails_for_a_running_build(
         self, site, admin, monkeypatch, django_capture_on_commit_callbacks
     ):
         def refuse(task, build_id):
@@ -210,9 +206,7 @@ class TestFailed:
             build_now(admin)
         assert IndexBuild.objects.get().status == Status.RUNNING
 
-    def test_the_build_is_given_to_a_worker_once_it_is_committed(
-        self, site, admin, monkeypatch, django_capture_on_commit_callbacks
-    ):
+    def test_enqueued_on_commit(self, site, admin, monkeypatch, django_capture_on_commit_callbacks):
         given = []
         monkeypatch.setattr(type(tasks.build_index), "enqueue", lambda task, pk: given.append(pk))
         with django_capture_on_commit_callbacks(execute=True):
@@ -226,7 +220,7 @@ def build_now(person, **data):
 
 
 class TestBuilding:
-    def test_from_the_button_to_the_figures(self, site, admin, settings):
+    def test_build_whole_index(self, site, admin, settings):
         add_page(site, "Boats")
         page = build_now(admin)
         assert page.message == (
@@ -251,10 +245,10 @@ class TestBuilding:
         assert found["sentence"] == "Done: 2 added or changed, 0 kept, 0 removed."
         assert "2 documents" in admin.get("index:index").text
 
-    def test_only_what_was_changed(self, full, site, admin):
+    def test_build_changes(self, full, site, admin):
         add_page(site, "New")
         page = build_now(admin, changed="on")
-        assert page.message == "What was changed is being indexed."
+        assert page.message == "Changes are being indexed."
         build = IndexBuild.objects.first()
         assert build.changed_only
         tasks.build_index.call(build.pk)
@@ -272,33 +266,33 @@ class TestBuilding:
         assert seen[-1]["done"] == 4
         assert "4 of " in seen[-1]["sentence"]
 
-    def test_the_bar_says_how_far_it_is(self, site, admin):
+    def test_progress_bar(self, site, admin):
         make_build(Status.RUNNING, total=1200, done=300, added=12, kept=288)
         page = admin.get("index:index")
         bar = page.main.select_one("progress")
         assert (bar["max"], bar["value"]) == ("1200", "300")
         assert bar["aria-labelledby"]
-        assert "300 of 1200 looked at: 12 added or changed, 288 kept, 0 removed." in page.text
+        assert "300 of 1200 done: 12 added or changed, 288 kept, 0 removed." in page.text
         assert page.main.select_one("[role=status]") is not None
         assert page.main.select_one("noscript a") is not None
 
-    def test_never_beyond_the_end(self, site, admin):
-        """A page that is published meanwhile is more than was counted."""
+    def test_progress_is_at_most_the_total(self, site, admin):
+        """Pages published meanwhile exceed the total."""
         make_build(Status.RUNNING, total=3, done=4)
         found = admin.get("index:progress").response.json()
         assert (found["done"], found["total"]) == (3, 3)
 
-    def test_one_at_a_time(self, site, admin):
+    def test_busy(self, site, admin):
         make_build(Status.RUNNING)
         page = build_now(admin)
         assert page.message == "The index is being built already. Wait until that is done."
         assert IndexBuild.objects.count() == 1
 
-    def test_it_must_be_posted(self, site, admin):
+    def test_get_is_not_allowed(self, site, admin):
         assert admin.get("index:build").status == 405
         assert not IndexBuild.objects.exists()
 
-    def test_it_is_in_the_site_history(self, full, site, admin):
+    def test_log_entry(self, full, site, admin):
         build_now(admin, changed="on")
         tasks.build_index.call(IndexBuild.objects.first().pk)
         build_now(admin)
@@ -314,16 +308,16 @@ class TestWithoutWorker:
         for module in ("index.views", "index.upkeep", "index.overview"):
             monkeypatch.setattr(f"finetune_switch.{module}.runs_inside_the_request", lambda: True)
 
-    def test_the_command_stands_in_place_of_the_buttons(self, full, admin):
+    def test_command_instead_of_buttons(self, full, admin):
         page = admin.get("index:index")
         assert page.buttons == []
         assert "manage.py finetune_switch index --changed" in page.text
 
-    def test_nothing_is_begun(self, site, admin):
+    def test_no_build_is_started(self, site, admin):
         page = build_now(admin)
         assert "manage.py finetune_switch index" in page.message
         assert not IndexBuild.objects.exists()
 
-    def test_changes_wait_for_somebody(self, full, site, switch, admin):
+    def test_pending_changes_without_worker(self, full, site, switch, admin):
         add_page(site, "New")
         assert "1 change waits to be indexed." in admin.get("wagtailadmin_home").text

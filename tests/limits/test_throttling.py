@@ -343,7 +343,7 @@ class TestBudget:
 class TestCache:
     @contextmanager
     def warned(self, caplog, times):
-        with caplog.at_level(logging.WARNING, "finetune_switch.limits.throttling"):
+        with caplog.at_level(logging.WARNING, "finetune_switch.throttling"):
             yield
         said = [r.message for r in caplog.records if "are not counted" in r.message]
         assert len(said) == times

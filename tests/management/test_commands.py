@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
-from wagtail.models import ModelLogEntry, Page, Site
+from wagtail.models import Locale, ModelLogEntry, Page, Site
 
 from demo_site.standin.behaviours import TEST_ANSWER
 from finetune_switch import adapters
 from finetune_switch.answers import opening
 from finetune_switch.management.subcommands import check_and_ask as subcommand
-from finetune_switch.models import ChatBackend, Exchange, Origin, Switch
+from finetune_switch.models import (
+    ChatBackend,
+    Column,
+    Comparison,
+    Exchange,
+    Feedback,
+    Grade,
+    Origin,
+    PreparedAnswer,
+    Question,
+    Switch,
+)
 from tests.helpers import make_backend, make_passages, manage
+from tests.roles import make_user
+from tests.visitor_helpers import make_exchange
 
 pytestmark = pytest.mark.django_db
 
@@ -225,11 +239,11 @@ class TestAsk:
 
     def test_what_did_not_fit_is_counted(self, hosted, monkeypatch):
         found = make_passages(LAMP, f"{LAMP} " * 400)
-        monkeypatch.setattr(opening, "retrieve", lambda *args, **options: found)
+        monkeypatch.setattr(opening, "retrieve_for", lambda *args, **options: found)
         answered = manage("ask", QUESTION, "--backend", "hosted", "--json").json
         assert (len(answered["sources"]), answered["left_out"]) == (1, 1)
         ran = manage("ask", QUESTION, "--backend", "hosted")
-        assert "context is full: 1\n" in ran.out
+        assert "did not fit the context window: 1\n" in ran.out
 
     def test_several_over_the_same_passages(self, hosted, tuned):
         both = ("--backend", "hosted", "--backend", "fine-tune")
@@ -302,7 +316,7 @@ class TestAsk:
 class TestInit:
     def test_nothing_is_missing(self, site):
         ran = manage("init")
-        assert (ran.code, ran.out) == (0, "The settings lack nothing.\n")
+        assert (ran.code, ran.out) == (0, "The settings are complete.\n")
         assert manage("init", "--json").json == []
 
     def test_what_is_missing(self, site, settings):
@@ -362,7 +376,65 @@ class TestPurge:
     def test_for_ever(self, settings):
         settings.FINETUNE_SWITCH["RETENTION_DAYS"] = None
         ran = manage("purge")
-        assert (ran.code, "for ever" in ran.out) == (0, True)
+        assert (ran.code, "never deleted" in ran.out) == (0, True)
         ran = manage("purge", "--json")
         assert ran.json == {"days": None, "expired": 0, "deleted": 0}
         assert Exchange.objects.count() == 2
+
+    def kept(self):
+        """The questions of visitors that are left after a purge, which counts what it deletes."""
+        before = Exchange.objects.count()
+        foretold = manage("purge", "--dry-run", "--json").json["expired"]
+        ran = manage("purge", "--json").json
+        assert ran["deleted"] == ran["expired"] == foretold == before - Exchange.objects.count()
+        return list(Exchange.objects.of_visitors().values_list("question", flat=True))
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"value": Grade.Value.WRONG},
+            {"correction": "At ten."},
+            {"tone": Grade.Tone.NO},
+            {"note": "Ask the harbour master."},
+        ],
+        ids=lambda said: next(iter(said)),
+    )
+    def test_what_was_judged_stays(self, site, said):
+        judged = make_exchange("Judged?", site, days_ago=31)
+        grade = Grade.record(judged, judge=make_user("comparer"), was_blind=False, **said)
+        assert self.kept() == ["Judged?"]
+        assert Grade.objects.get() == grade
+
+    def test_what_its_judge_took_back_goes(self, site):
+        judged = make_exchange("Judged?", site, days_ago=31)
+        judge = make_user("comparer")
+        Grade.record(judged, judge=judge, was_blind=False, value=Grade.Value.WRONG)
+        Grade.undo(judged, judge=judge)
+        assert self.kept() == []
+
+    def test_a_judged_answer_keeps_the_conversation_that_says_who_may_read_it(self, site):
+        talk = {"conversation": uuid.uuid4(), "days_ago": 31}
+        make_exchange("When?", site, **talk)
+        judged = make_exchange("And on Sundays?", site, **talk)
+        make_exchange("Another visitor?", site, conversation=uuid.uuid4(), days_ago=31)
+        Grade.record(judged, judge=make_user("comparer"), was_blind=False, correction="At ten.")
+        assert set(self.kept()) == {"When?", "And on Sundays?"}
+
+    def test_a_column_of_a_comparison_stays(self, site):
+        saved = Question.objects.create(text="In a column?")
+        comparison = Comparison.objects.create(question=saved.text, saved_question=saved)
+        asked = make_exchange(saved.text, site, days_ago=31)
+        Column.objects.create(comparison=comparison, position=0, exchange=asked)
+        assert self.kept() == ["In a column?"]
+        assert Comparison.objects.get().saved_question == saved
+
+    def test_what_was_made_of_a_question_stays_and_the_thumb_goes_with_it(self, site):
+        asked = make_exchange("When?", site, days_ago=31, thumb=False, comment="Too long.")
+        Question.objects.create(text=asked.question)
+        PreparedAnswer.objects.create(
+            examples="When?", answer="At nine.", locale=Locale.get_default(), made_from=asked
+        )
+        assert self.kept() == []
+        assert not Feedback.objects.exists()
+        assert PreparedAnswer.objects.get().made_from is None
+        assert Question.objects.get().text == "When?"

@@ -25,7 +25,7 @@ def pages(make_page):
 class TestAnotherIndex:
     def test_one_of_wagtail_vector_index(self, pages):
         done = manage("index", "--index", "ArticlePageIndex")
-        assert (done.code, done.out) == (0, "The index ArticlePageIndex is built.\n")
+        assert (done.code, done.out) == (0, "The index ArticlePageIndex was built.\n")
         # The home page is of another type.
         assert set(Document.objects.values_list("model", flat=True)) == {"demo_site.articlepage"}
 
@@ -36,7 +36,7 @@ class TestAnotherIndex:
     def test_one_that_does_not_exist(self, pages):
         done = manage("index", "--index", "nonsense")
         assert done.code == 2
-        assert "There is no index nonsense. Known are: ArticlePageIndex" in done.err
+        assert "There is no index nonsense. Available: ArticlePageIndex" in done.err
         assert all(alias in done.err for alias in indexes())
 
 
@@ -49,7 +49,7 @@ class TestHNSW:
         done = manage("index", "--hnsw", "drop")
         assert (done.code, done.out) == (
             0,
-            "There is no HNSW index: searches read every vector.\n",
+            "There is no HNSW index. Searches read every vector.\n",
         )
         assert not store.has_index(space)
         done = manage("index", "--hnsw", "make", "--json")
@@ -67,4 +67,4 @@ class TestHNSW:
         build()
         done = manage("index", "--hnsw", "drop")
         assert done.code == 2
-        assert "without an HNSW index" in done.err
+        assert "has no HNSW index" in done.err

@@ -1,5 +1,3 @@
-"""The migrations say what the models do, and bring what an editor needs."""
-
 from __future__ import annotations
 
 import pytest
@@ -12,12 +10,12 @@ from finetune_switch.models import ChatBackend
 pytestmark = pytest.mark.django_db
 
 
-def test_no_change_lacks_its_migration(capsys):
+def test_no_missing_migrations(capsys):
     call_command("makemigrations", "finetune_switch", "--check", "--dry-run")
     assert "No changes detected" in capsys.readouterr().out
 
 
-def test_every_permission_that_can_be_given_is_there():
+def test_grantable_permissions_exist():
     found = Permission.objects.filter(content_type__app_label="finetune_switch")
     assert set(GRANTABLE) | {"change_switch"} <= set(found.values_list("codename", flat=True))
 
@@ -27,7 +25,7 @@ def test_a_fresh_site_can_answer_without_a_model():
     assert (row.alias, row.unavailable_reason) == ("extractive", "")
 
 
-def test_the_seed_of_the_settings_has_its_row(settings):
+def test_migrate_creates_the_seed_backend(settings):
     ChatBackend.objects.all().delete()
     call_command("migrate", verbosity=0)
     seed = settings.FINETUNE_SWITCH["SEED_BACKEND"]

@@ -1,5 +1,3 @@
-"""Parameters are what the provider takes, in their own types and bounds; the rest is refused."""
-
 from __future__ import annotations
 
 import pytest
@@ -14,7 +12,7 @@ from finetune_switch.models.parameters import (
 
 
 @pytest.mark.parametrize("provider", ["openai", "ollama_chat", "anthropic"])
-def test_every_allowed_parameter_is_described(provider):
+def test_allowed_parameters_have_label_and_help_text(provider):
     for name in allowed_parameters(provider):
         assert str(PARAMETERS[name].label)
         assert str(PARAMETERS[name].help_text)
@@ -35,7 +33,7 @@ def test_every_allowed_parameter_is_described(provider):
         ({}, {}),
     ],
 )
-def test_in_their_own_types(given, cleaned):
+def test_values_are_converted(given, cleaned):
     result = clean_parameters("ollama_chat", given)
     assert result == cleaned
     assert [type(value) for value in result.values()] == [type(v) for v in cleaned.values()]
@@ -68,14 +66,14 @@ def test_in_their_own_types(given, cleaned):
         ("ollama_chat", {"num_ctx": 10}, "num_ctx"),
     ],
 )
-def test_refused_by_name(provider, given, named):
+def test_invalid_values_are_named(provider, given, named):
     with pytest.raises(ValidationError) as caught:
         clean_parameters(provider, given)
     (sentence,) = caught.value.messages
     assert named in sentence
 
 
-def test_each_mistake_has_its_sentence():
+def test_one_message_for_each_invalid_value():
     with pytest.raises(ValidationError) as caught:
         clean_parameters("openai", {"temperature": 9, "wibble": 1, "seed": 1})
     assert len(caught.value.messages) == 2
@@ -93,5 +91,5 @@ def test_each_mistake_has_its_sentence():
         ("openai", "model-cloud", False),
     ],
 )
-def test_ollamas_cloud(provider, name, is_cloud):
+def test_is_cloud_model(provider, name, is_cloud):
     assert is_cloud_model(provider, name) is is_cloud

@@ -1,5 +1,3 @@
-"""The switch: one choice for each site, changed by its own verbs, and followed at once."""
-
 from __future__ import annotations
 
 import threading
@@ -38,7 +36,7 @@ def stored(site):
 
 
 class TestActivate:
-    def test_keeps_what_was_before_by_whom_and_since_when(self, switch, user):
+    def test_stores_previous_backend_user_and_time(self, switch, user):
         first, second = make_backend(), make_backend("ollama")
         switch.activate(first, expected=None, user=user)
         previous = switch.activate(second, expected=first.pk, user=user)
@@ -47,11 +45,11 @@ class TestActivate:
         assert (row.active, row.switched_by) == (second, user)
         assert row.switched_at is not None
 
-    def test_the_first_one_before_any_was_extractive(self, switch):
+    def test_previous_is_extractive_the_first_time(self, switch):
         switch.activate(make_backend(), expected=None)
         assert stored(switch.site).previous.kind == ChatBackend.Kind.EXTRACTIVE
 
-    def test_the_extractive_one_where_it_answered_already(self, switch):
+    def test_extractive_explicitly_has_no_previous(self, switch):
         extractive = ChatBackend.objects.get(kind=ChatBackend.Kind.EXTRACTIVE)
         Switch.objects.update(active=None, previous=None)
         switch.activate(extractive, expected=None)
@@ -66,15 +64,15 @@ class TestActivate:
         switch.back(expected=first.pk)
         assert (stored(switch.site).active, stored(switch.site).previous) == (second, first)
 
-    def test_there_may_be_nothing_to_go_back_to(self, switch):
+    def test_back_without_previous(self, switch):
         with pytest.raises(ValidationError, match="no backend to switch back to"):
             switch.back(expected=None)
 
-    def test_one_site_is_not_another(self, switch, other_site):
+    def test_sites_are_independent(self, switch, other_site):
         switch.activate(make_backend(), expected=None)
         assert Switch.for_question(other_site).backend.kind == ChatBackend.Kind.EXTRACTIVE
 
-    def test_what_is_active_already(self, switch):
+    def test_already_active(self, switch):
         backend = make_backend()
         switch.activate(backend, expected=None)
         with pytest.raises(ValidationError, match="is active already"):
@@ -82,7 +80,7 @@ class TestActivate:
 
 
 class TestConflict:
-    def test_a_page_that_is_out_of_date(self, switch, user):
+    def test_outdated_page(self, switch, user):
         mine, theirs = make_backend(), make_backend(label="Their choice")
         opened_before = stored(switch.site)
         switch.activate(theirs, expected=None, user=user)
@@ -94,14 +92,14 @@ class TestConflict:
         assert ModelLogEntry.objects.filter(action="finetune_switch.switch").count() == 1
 
     @pytest.mark.django_db(transaction=True)
-    def test_of_two_at_once_exactly_one_wins(self, switch):
+    def test_one_of_two_concurrent_switches_wins(self, switch):
         backends = [make_backend() for _ in range(2)]
         for _ in range(5):
             expected = stored(switch.site).active_id
             target = [b for b in backends if b.pk != expected]
             gate, outcomes = threading.Barrier(2), []
 
-            def turn(backend, gate=gate, outcomes=outcomes, expected=expected):
+            def activate(backend, gate=gate, outcomes=outcomes, expected=expected):
                 row = stored(switch.site)
                 gate.wait()
                 try:
@@ -113,7 +111,7 @@ class TestConflict:
                     connection.close()
 
             rivals = (target * 2)[:2]
-            threads = [threading.Thread(target=turn, args=(backend,)) for backend in rivals]
+            threads = [threading.Thread(target=activate, args=(backend,)) for backend in rivals]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -141,7 +139,7 @@ class TestSaving:
 
 
 class TestAuditLog:
-    def test_says_old_and_new(self, switch, user):
+    def test_records_old_and_new(self, switch, user):
         old, new = make_backend(label="Old one"), make_backend("ollama", label="New one")
         switch.activate(old, expected=None)
         switch.activate(new, expected=old.pk, user=user)
@@ -153,13 +151,13 @@ class TestAuditLog:
         }  # fmt: skip
         assert entry.object_id == str(switch.pk)
 
-    def test_reads_as_a_sentence(self, switch):
+    def test_message_names_the_backend(self, switch):
         switch.activate(make_backend(label="New one"), expected=None)
         entry = ModelLogEntry.objects.get(action="finetune_switch.switch")
         assert "New one" in entry.message
 
 
-class TestWhatIsGone:
+class TestUndeclared:
     def test_cannot_be_activated(self, switch, connections):
         backend = make_backend("ollama")
         del connections["ollama"]
@@ -167,7 +165,7 @@ class TestWhatIsGone:
             switch.activate(backend, expected=None)
         assert stored(switch.site).active is None
 
-    def test_nor_can_an_alias_that_has_left(self, switch):
+    def test_adapter_alias_cannot_be_activated(self, switch):
         row = ChatBackend.objects.create(
             kind=ChatBackend.Kind.ADAPTER, alias="left", label="Left", connection="left"
         )
@@ -175,7 +173,7 @@ class TestWhatIsGone:
             switch.activate(row, expected=None)
 
     @pytest.mark.parametrize("kind", ["connection", "adapter"])
-    def test_a_question_then_fails_with_a_sentence(self, switch, connections, standin, ask, kind):
+    def test_questions_fail_with_a_message(self, switch, connections, standin, ask, kind):
         backend = make_backend("ollama", kind=kind)
         Switch.objects.update(active=backend)
         del connections["ollama"]
@@ -186,7 +184,7 @@ class TestWhatIsGone:
         assert standin.requests == []
         assert (asked.exchange.outcome, asked.exchange.backend) == (Outcome.FAILED, backend)
 
-    def test_it_answers_again_when_it_is_back(self, switch, connections, ask):
+    def test_answers_once_declared_again(self, switch, connections, ask):
         Switch.objects.update(active=make_backend("ollama"))
         declared = connections.pop("ollama")
         assert ask(passages=make_passages()).failure
@@ -206,15 +204,13 @@ class TestForQuestion:
             assert row.backend.deadlines.total == 20
         assert queries[0]["sql"].startswith("SELECT")
 
-    def test_no_row_yet_is_the_extractive_backend_and_stays_no_row(
-        self, site, django_assert_num_queries
-    ):
+    def test_site_without_row(self, site, django_assert_num_queries):
         with django_assert_num_queries(1):
             assert Switch.for_question(site).backend.kind == ChatBackend.Kind.EXTRACTIVE
         assert Switch.for_question(None).backend.kind == ChatBackend.Kind.EXTRACTIVE
         assert not Switch.objects.exists()
 
-    def test_the_very_next_question_follows(self, switch, standin, ask):
+    def test_next_question_uses_the_new_backend(self, switch, standin, ask):
         for connection_name, path in (("openai", "/v1/chat/completions"), ("ollama", "/api/chat")):
             standin.clear()
             switch.activate(make_backend(connection_name), expected=switch.active_id)
@@ -232,13 +228,13 @@ class TestNothingFoundText:
     def test_in_the_language_of_the_question(self, locale, text):
         assert self.SWITCH.nothing_found_text(locale) == text
 
-    def test_ours_where_the_team_wrote_none(self):
+    def test_default_text(self):
         assert Switch().nothing_found_text("en") == "I don't know."
         assert self.SWITCH.nothing_found_text("fr") not in ("", "Sorry.", "Leider nicht.")
 
 
 class TestDeleting:
-    def test_a_backend_in_use_says_where(self, switch):
+    def test_backend_in_use_is_protected(self, switch):
         from django.db.models import ProtectedError
 
         backend = make_backend()
@@ -248,7 +244,7 @@ class TestDeleting:
         with pytest.raises(ProtectedError):
             backend.delete()
 
-    def test_a_previous_one_and_its_exchanges_stay_readable(self, switch, ask):
+    def test_exchanges_survive_their_backend(self, switch, ask):
         backend = make_backend(label="Once")
         exchange = ask(passages=make_passages(), backend=backend).exchange
         backend.delete()

@@ -10,7 +10,9 @@ from wagtail.models import Locale, ModelLogEntry, PageViewRestriction
 
 from finetune_switch.models import Exchange, PreparedAnswer, Question
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, today
+from tests.comparison_helpers import bar, column_of, make_comparison, show_names
 from tests.pages import Page, address, form_values
+from tests.roles import grant
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -26,7 +28,7 @@ def asked(site, question="When do you open?", **values):
     """A question that a visitor asked."""
     given = {"answer": "At eight [1].", "outcome": "complete", "locale": "en-gb", **values}
     return Exchange.objects.create(
-        site=site, origin="site", question=question, deadline_at=timezone.now(), **given
+        site=site, question=question, deadline_at=timezone.now(), **{"origin": "site", **given}
     )
 
 
@@ -75,9 +77,9 @@ class TestList:
     def test_one_without_vectors_says_so(self, prepared, admin):
         assert "No question finds it" not in admin.get("prepared:index").text
         PreparedAnswer.objects.update(embedding_model="another (256)")
-        assert "No question finds it: save it again" in admin.get("prepared:index").text
+        assert "No question gets it. Save it again" in admin.get("prepared:index").text
         PreparedAnswer.objects.update(words="hours")
-        assert "By its words alone" in admin.get("prepared:index").text
+        assert "Only by its words" in admin.get("prepared:index").text
 
     def test_search_and_filters(self, site, prepared, admin):
         german = Locale.objects.create(language_code="de")
@@ -236,6 +238,7 @@ class TestCorrection:
         restriction = PageViewRestriction.objects.create(page=page, restriction_type="groups")
         exchange = asked(site, passages=[said_of(page)], citations=[1], answer="The secret [1].")
         editor = log_in("preparer")
+        grant(editor.user, "view_exchange")
         shown = editor.get("prepared:add", exchange=exchange.pk)
         assert form_values(shown)["examples"] == "When do you open?"
         assert "secret" not in shown.html
@@ -247,6 +250,69 @@ class TestCorrection:
         page = admin.get("prepared:add", exchange=exchange)
         assert page.status == 200
         assert form_values(page)["examples"] == ""
+
+
+class TestQuestionsOfOthers:
+    """The address names any exchange; the form takes over what its user may read elsewhere."""
+
+    @pytest.fixture
+    def editor(self, log_in):
+        return log_in("preparer")
+
+    @pytest.fixture
+    def compared(self, site, hosted, tuned):
+        """Makes a comparison and gives the exchange of its first column."""
+
+        def make(**values):
+            answers = ["The secret.", "Another."]
+            comparison = make_comparison(
+                "When is it?", [hosted, tuned], site=site, answers=answers, **values
+            )
+            return Exchange.objects.get(columns=column_of(comparison, "A"))
+
+        return make
+
+    def begins_as(self, person, exchange):
+        page = person.get("prepared:add", exchange=exchange.pk)
+        values = form_values(page)
+        is_taken = str(exchange.pk) in page.main.select_one("form#w-editor-form")["action"]
+        assert is_taken == bool(values["examples"])
+        return values["examples"], values["answer"]
+
+    def test_a_visitors_question(self, site, editor):
+        exchange = asked(site)
+        assert self.begins_as(editor, exchange) == ("", "")
+        send(editor, "prepared:add", query=f"?exchange={exchange.pk}", words="x", answer="y")
+        assert PreparedAnswer.objects.get().made_from is None
+        grant(editor.user, "view_exchange")
+        assert self.begins_as(editor, exchange) == ("When do you open?", "At eight.")
+
+    def test_a_comparisons_question(self, editor, compared):
+        exchange = compared()
+        assert self.begins_as(editor, exchange) == ("", "")
+        grant(editor.user, "view_exchange")
+        assert self.begins_as(editor, exchange) == ("", "")
+        grant(editor.user, "view_comparison")
+        assert self.begins_as(editor, exchange) == ("When is it?", "The secret.")
+
+    def test_a_blind_comparisons_answer_once_names_are_told(self, editor, admin, compared):
+        exchange = compared(is_blind=True)
+        exchange.grades.create(judge=admin.user, correction="A colleague's words.")
+        grant(editor.user, "add_comparison")
+        assert self.begins_as(editor, exchange) == ("When is it?", "")
+        show_names(exchange.columns.get().comparison, editor.user)
+        assert self.begins_as(editor, exchange) == ("When is it?", "A colleague's words.")
+
+    def test_a_comparisons_answer_from_a_closed_page(self, editor, compared, make_page):
+        page = make_page("Wages", "Secret.")
+        exchange = compared(pages=[page])
+        grant(editor.user, "view_comparison")
+        bar(page)
+        assert self.begins_as(editor, exchange) == ("When is it?", "")
+
+    @pytest.mark.parametrize("origin", ["shell", "evaluation"])
+    def test_what_no_page_shows(self, site, admin, origin):
+        assert self.begins_as(admin, asked(site, origin=origin)) == ("", "")
 
 
 class TestSimilarity:
@@ -285,18 +351,18 @@ class TestSimilarity:
     def test_only_of_its_site(self, site, other_site, prepared, admin):
         asked(other_site, "What time do you open?")
         assert "would get this answer" in self.shown(admin, prepared)[2]
-        assert "No question was recorded yet" in self.shown(admin, prepared, site=site.pk)[2]
+        assert "No question has been recorded yet" in self.shown(admin, prepared, site=site.pk)[2]
 
     def test_visitors_questions_are_for_those_who_may_read_them(self, site, prepared, log_in):
         asked(site, "What time do you open?")
         editor = log_in("preparer")
         text = self.shown(editor, prepared)[2]
-        assert text == "No question is saved yet, and those of visitors you may not read."
+        assert text == "No question is saved yet, and you may not read visitors' questions."
         Question.objects.create(text="What time do you close?")
         assert "0 of 1 questions" in self.shown(editor, prepared)[2]
 
     def test_nothing_asked_yet_and_nothing_written_yet(self, site, prepared, admin):
-        assert "No question was recorded yet" in self.shown(admin, prepared)[2]
+        assert "No question has been recorded yet" in self.shown(admin, prepared)[2]
         asked(site, "What time do you open?")
         text = self.shown(admin, prepared, examples="", words="", threshold="x", locale="x")[2]
         assert "0 of 1 questions" in text

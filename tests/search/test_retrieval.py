@@ -1,4 +1,4 @@
-"""A question finds what its asker may open now, whatever an index still says."""
+"""Retrieval finds only pages that the asker may open now."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def lamp(make_page, reindex):
 
 
 class TestWhatIsFound:
-    def test_the_page_that_says_it_comes_first(self, lamp, site):
+    def test_best_page_first(self, lamp, site):
         best, *_others = retrieve_as(site=site)
         assert (best.number, best.source.title, best.source.object_id) == (1, "Lamp", str(lamp.pk))
         assert "Ada Pender" in best.text
@@ -64,7 +64,7 @@ class TestWhatIsFound:
         assert found(threshold=(lamp + café) / 2) == {"Lamp"}
         assert found(threshold=0.99) == set()
 
-    def test_no_more_than_asked_for(self, lamp):
+    def test_limit(self, lamp):
         assert [p.source.title for p in retrieve_as(threshold=0, limit=1)] == ["Lamp"]
 
     def test_only_in_the_indexes_named(self, lamp):
@@ -72,7 +72,7 @@ class TestWhatIsFound:
         assert found(indexes=["BoatPageIndex"]) == set()
         assert found(indexes=["GoneIndex"]) == set()
 
-    def test_reading_writes_nothing(self, lamp, django_assert_max_num_queries):
+    def test_writes_nothing(self, lamp, django_assert_max_num_queries):
         with django_assert_max_num_queries(30) as captured:
             retrieve_as()
         verbs = {query["sql"].split()[0].upper() for query in captured}
@@ -80,7 +80,7 @@ class TestWhatIsFound:
 
 
 class TestWhatIsHidden:
-    """Checked when the question is asked: nothing is indexed again in these tests."""
+    """Permissions are checked when the question is asked. Nothing is indexed again here."""
 
     def test_unpublished_since(self, lamp):
         lamp.unpublish()
@@ -179,7 +179,7 @@ class TestWhatIsHidden:
 
 
 class Fixed:
-    """An index of another package that finds what it is told to."""
+    """An index of another package with given hits."""
 
     alias = label = "fixed"
 
@@ -218,14 +218,14 @@ class TestAnyIndex:
         passages = retrieve_as()
         assert [(p.number, p.text, p.score) for p in passages] == [(1, "a", 0.9), (2, "b", 0.6)]
 
-    def test_what_is_hidden_takes_nobodys_place(self, lamp, make_page, index):
+    def test_hidden_pages_do_not_count_towards_the_limit(self, lamp, make_page, index):
         hidden = [make_page(f"Hidden {n}", LAMP) for n in range(3)]
         for page in hidden:
             page.unpublish()
         index(*(hit(page, score=0.9) for page in hidden), hit(lamp))
         assert [p.source.title for p in retrieve_as(limit=1)] == ["Lamp"]
 
-    def test_what_is_no_page_is_left_out(self, lamp, index):
+    def test_objects_other_than_pages_are_left_out(self, lamp, index):
         index(hit(lamp, model="auth.user"), hit(lamp, object_id="99999"))
         assert retrieve_as() == []
 
@@ -239,7 +239,7 @@ class TestAnyIndex:
 
 class TestAReaderWhoLeavesMeanwhile:
     def test_leaves_no_question_open(self, lamp, site, index, standin, connections):
-        """The search goes on in its thread; what it records as asked has to end as well."""
+        """The search goes on in its thread, and its exchange has to be closed."""
         searching = threading.Event()
 
         class Slow(Fixed):
@@ -264,7 +264,7 @@ class TestAReaderWhoLeavesMeanwhile:
 
 
 class TestThroughAnswer:
-    def test_the_switch_says_how_many_and_how_like(self, lamp, site, connections, ask):
+    def test_limit_and_threshold_of_the_switch(self, lamp, site, connections, ask):
         Switch.objects.create(site=site, passages=1, similarity_threshold=0)
         backend = make_backend("ollama")
         asked = ask(QUESTION, site=site, backend=backend)
@@ -282,12 +282,12 @@ class TestThroughAnswer:
         assert ask(QUESTION, site=site, asker=member, backend=make_backend("ollama")).done
         assert "Pender" in str(standin.requests[0].json)
 
-    def test_an_index_that_fails_is_a_sentence(self, lamp, site, index, ask):
+    def test_a_failing_index_is_reported(self, lamp, site, index, ask):
         index(RuntimeError("secret"))
         failure = ask(QUESTION, site=site).failure
         assert (failure.code, "secret" in failure.message) == ("retrieval_failed", False)
 
-    def test_given_passages_are_taken_as_they_are(self, lamp, site, ask):
+    def test_given_passages_are_not_replaced(self, lamp, site, ask):
         lamp.unpublish()
         passages = make_passages(LAMP)
         assert ask(QUESTION, site=site, passages=passages).sources.passages == passages

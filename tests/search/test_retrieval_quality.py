@@ -1,4 +1,4 @@
-"""The retrieval test set is what it says, and retrieval does as well on it as was measured."""
+"""The retrieval test set is sound, and retrieval reaches the measured quality on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from finetune_switch.text.words import stems, stop_words, words
 from tests.databases import remove_site
 
 ENGLISH = "english"
-# A question more or less, of those in a group, is no matter; two are.
+# Allows for one question of a group, but not for two.
 MARGIN = 0.03
 
 

@@ -1,4 +1,4 @@
-"""Search without an answer, and pages that are like another."""
+"""Search without an answer, and similar pages."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ class TestSearch:
             first.paginator.num_pages
         )
 
-    def test_nothing_is_asked_for_nothing(self, pages, site, django_assert_num_queries):
+    def test_an_empty_question_needs_no_query(self, pages, site, django_assert_num_queries):
         with django_assert_num_queries(0):
             assert titles(search("  ", site=site)) == []
 
     @pytest.mark.parametrize("question", ["😀", "‮שלום", "\x00", "a" * 20_000, "') OR 1=1 --"])
-    def test_whatever_is_asked(self, pages, site, question):
+    def test_unusual_questions(self, pages, site, question):
         assert len(titles(search(question, site=site, threshold=0.9))) <= 1
 
-    def test_what_is_private_is_found_by_those_who_may_open_it(self, pages, site):
+    def test_private_pages_are_found_by_those_who_may_open_them(self, pages, site):
         PageViewRestriction.objects.create(page=pages[0], restriction_type="login")
         assert "Lamp" not in titles(search("lighthouse lamp", site=site))
         member = Asker.from_user(User.objects.create_user("member"))
@@ -74,7 +74,7 @@ class TestExcerpt:
             "&lt;b&gt;<mark>lamp</mark>&lt;/b&gt; &amp; more"
         )
 
-    def test_shows_where_the_words_stand(self):
+    def test_shows_the_part_with_the_words(self):
         text = "Nothing here. " * 60 + "At last the lamp was lit. " + "Nothing more. " * 60
         shown = excerpt(text, "Who lit the lamp?", language="en")
         assert "<mark>lamp</mark> was <mark>lit</mark>" in shown
@@ -82,12 +82,12 @@ class TestExcerpt:
         assert shown.endswith(" …")
         assert len(shown) < EXCERPT_CHARACTERS + 60
 
-    def test_without_any_of_the_words_it_begins_at_the_beginning(self):
+    def test_without_matching_words_it_shows_the_beginning(self):
         assert excerpt("word " * 100, "lamp").startswith("word word")
 
 
 class TestSimilarPages:
-    def test_says_much_the_same(self, pages, site, django_assert_max_num_queries):
+    def test_most_similar_first(self, pages, site, django_assert_max_num_queries):
         with django_assert_max_num_queries(12):
             (best,) = similar_pages(pages[0], limit=1)
         assert best.title == "Keepers"

@@ -12,6 +12,7 @@ import pytest
 from django.db import connection
 from wagtail.models import Site
 
+from finetune_switch.limits.throttling import REQUESTS_FOR_EACH_QUESTION
 from finetune_switch.models import Switch
 
 from . import processes
@@ -68,6 +69,12 @@ def ask(server) -> httpx.Response:
     )
 
 
+def search(server) -> httpx.Response:
+    return httpx.get(
+        f"{server.url}/answers/results/", params=QUESTION, timeout=30, verify=processes.TLS
+    )
+
+
 def start(server) -> httpx.Response:
     """A stream that has begun, and is being answered slowly."""
     client = httpx.Client(timeout=30, verify=processes.TLS)
@@ -95,6 +102,12 @@ def test_of_many_questions_at_once_to_both_as_many_are_answered_as_may_be(pair, 
         asked = threads.map(lambda number: ask(pair[number % 2]), range(A_DAY + 6))
         statuses = Counter(response.status_code for response in asked)
     assert statuses == {200: A_DAY, 429: 6}
+
+
+def test_searches_are_counted_over_both(pair):
+    most = A_DAY * REQUESTS_FOR_EACH_QUESTION
+    statuses = [search(pair[number % 2]).status_code for number in range(most + 4)]
+    assert statuses == [200] * most + [429] * 4
 
 
 def test_streams_at_once_are_those_of_all_processes_and_who_leaves_makes_room(pair, answer_with):

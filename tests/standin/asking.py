@@ -1,4 +1,4 @@
-"""One question to the stand-in, over each protocol, and what it said."""
+"""Helpers that ask the stand-in over each protocol and parse its responses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def chunks(response):
 
 
 def said(response):
-    """The whole text of an answer, streamed or not, of either protocol."""
+    """The text of an answer in either protocol, streamed or not."""
     if response.headers["content-type"].startswith("application/x-ndjson"):
         return "".join(line["message"]["content"] for line in lines(response))
     if response.headers["content-type"].startswith("text/event-stream"):

@@ -1,5 +1,3 @@
-"""One stand-in for all these tests, with no memory of the last."""
-
 from __future__ import annotations
 
 import pytest
@@ -15,7 +13,7 @@ def shared():
 
 @pytest.fixture
 def server(shared):
-    # It hears of a reader who left an earlier test only when it writes to them.
+    # A client that left during an earlier test is only noticed on the next write.
     shared.wait_for(lambda: shared.active_streams == 0, timeout=10)
     shared.clear()
     return shared

@@ -1,5 +1,3 @@
-"""Each way of failing looks as it does on the wire of the real servers."""
-
 from __future__ import annotations
 
 import json
@@ -39,7 +37,7 @@ class TestRefusals:
         else:
             assert list(native.json()) == ["error"]
 
-    def test_exact_words(self, server):
+    def test_messages(self, server):
         busy = ollama(server, "fault-busy").json()["error"]
         assert busy == "server busy, please try again.  maximum pending requests exceeded"
         failed = ollama(server, "fault-load-failure").json()["error"]
@@ -62,7 +60,7 @@ class TestRefusals:
             assert response.headers["retry-after"] == "1"
 
     @pytest.mark.parametrize("fault", ONCE)
-    def test_once_is_once(self, server, fault):
+    def test_once(self, server, fault):
         assert ollama(server, f"fault-{fault}-once").status_code >= 400
         assert said(ollama(server, f"fault-{fault}-once")) == TEST_ANSWER
         server.clear()
@@ -72,12 +70,12 @@ class TestRefusals:
 
 @pytest.mark.parametrize("ask", [ollama, openai])
 class TestFaults:
-    """What both protocols do, each in its own way."""
+    """Faults in both protocols."""
 
     def test_every_fault_has_a_model(self, server, ask):
         assert all(server.find(f"fault-{name}:latest") for name in FAULTS)
 
-    def test_slow_first_token_keeps_even_the_headers_back(self, server, ask):
+    def test_slow_first_token_delays_headers(self, server, ask):
         with pytest.raises(httpx.ReadTimeout):
             ask(server, "fault-slow-first-token", stream=True, timeout=0.2)
 
@@ -95,13 +93,13 @@ class TestFaults:
         assert said(ask(server, "stalling", stream=True)) == TEST_ANSWER
 
     @pytest.mark.parametrize("stream", [True, False])
-    def test_cut_is_a_reset(self, server, ask, stream):
+    def test_cut_resets_the_connection(self, server, ask, stream):
         with pytest.raises(httpx.ReadError, match="reset by peer"):
             ask(server, "fault-cut", stream=stream)
         assert not server.disconnects
 
     @pytest.mark.parametrize("stream", [True, False])
-    def test_disconnect_is_a_short_body(self, server, ask, stream):
+    def test_disconnect_truncates_the_body(self, server, ask, stream):
         with pytest.raises(httpx.RemoteProtocolError, match="peer closed connection"):
             ask(server, "fault-disconnect", stream=stream)
         assert not server.disconnects
@@ -123,7 +121,7 @@ class TestFaults:
         assert said(ask(server, "fault-no-end", stream=False)) == "The harbour opens"
 
     @pytest.mark.parametrize("stream", [True, False])
-    def test_pages_of_others(self, server, ask, stream):
+    def test_html_and_empty_body(self, server, ask, stream):
         page = ask(server, "fault-html", stream=stream)
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html")
         assert "<html>" in page.text
@@ -182,7 +180,7 @@ class TestFaults:
         assert server.active_streams == 0
 
 
-def test_thoughts_have_a_place_of_their_own(server):
+def test_thoughts_are_separate(server):
     native = lines(ollama(server, "fault-thinking"))
     assert "secret plan" in "".join(line["message"].get("thinking", "") for line in native)
     assert said(ollama(server, "fault-thinking")) == TEST_ANSWER

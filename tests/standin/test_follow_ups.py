@@ -1,5 +1,3 @@
-"""The demo's models make a follow-up into a question of its own, and some fail at just that."""
-
 from __future__ import annotations
 
 import httpx
@@ -14,7 +12,7 @@ from .asking import ollama, openai, said
 TURNS = [Turn("What is there to eat?", "Soup."), Turn("When does the museum open?", "At <ten>.")]
 
 
-def ask_for(question, turns=TURNS):
+def rewrite_request(question, turns=TURNS):
     return rewrite_messages(question, turns)
 
 
@@ -28,36 +26,36 @@ def ask_for(question, turns=TURNS):
         ("Where can I park a car?", "Where can I park a car?"),
     ],
 )
-def test_both_voices_rewrite(standin, question, rewritten):
-    messages = ask_for(question)
+def test_all_voices_rewrite(standin, question, rewritten):
+    messages = rewrite_request(question)
     assert said(openai(standin, "standin-hosted", messages)) == rewritten
     for model in ("standin-finetuned", "standin-base", "standin-deaf"):
         assert said(ollama(standin, model, messages, stream=False)) == rewritten
 
 
-def test_an_ordinary_question_is_answered(standin):
+def test_other_questions_are_answered(standin):
     text = said(openai(standin, "standin-hosted"))
     assert text == "I don't know."
 
 
-def test_a_first_question_is_repeated(standin):
-    assert said(openai(standin, "standin-hosted", ask_for("And on Sundays?", []))) == (
+def test_first_question_is_unchanged(standin):
+    assert said(openai(standin, "standin-hosted", rewrite_request("And on Sundays?", []))) == (
         "And on Sundays?"
     )
 
 
 class TestFaults:
-    def test_they_answer_what_is_no_follow_up(self, standin):
+    def test_other_questions_are_answered(self, standin):
         for fault in ("hangs", "fails", "echoes"):
             assert said(openai(standin, f"fault-rewrite-{fault}")) == TEST_ANSWER
 
-    def test_one_hangs(self, standin):
+    def test_hangs(self, standin):
         with pytest.raises(httpx.ReadTimeout):
-            openai(standin, "fault-rewrite-hangs", ask_for("And on Sundays?"), timeout=0.2)
+            openai(standin, "fault-rewrite-hangs", rewrite_request("And on Sundays?"), timeout=0.2)
 
-    def test_one_fails(self, standin):
-        assert openai(standin, "fault-rewrite-fails", ask_for("And on Sundays?")).is_error
+    def test_fails(self, standin):
+        assert openai(standin, "fault-rewrite-fails", rewrite_request("And on Sundays?")).is_error
 
-    def test_one_echoes(self, standin):
-        response = openai(standin, "fault-rewrite-echoes", ask_for("And on Sundays?"))
+    def test_echoes(self, standin):
+        response = openai(standin, "fault-rewrite-echoes", rewrite_request("And on Sundays?"))
         assert said(response) == "And on Sundays?"

@@ -1,5 +1,3 @@
-"""The stand-in speaks as the real servers do, and their clients get along with it."""
-
 from __future__ import annotations
 
 import re
@@ -11,13 +9,13 @@ import pytest
 
 from demo_site.standin import StandIn
 from demo_site.standin.behaviours import TEST_ANSWER
-from demo_site.standin.ollama_api import FOR_EVER
+from demo_site.standin.ollama_api import FOREVER_SECONDS
 
 from .asking import HELLO, KEY, chunks, lines, ollama, openai, said
 
 
 class TestOllama:
-    def test_says_what_it_is(self, server):
+    def test_identifies_itself(self, server):
         root = httpx.get(server.url)
         assert (root.text, root.headers["server"]) == (
             "Ollama is running",
@@ -25,7 +23,7 @@ class TestOllama:
         )
         assert httpx.get(f"{server.url}/api/version").json() == {"version": "0.33.0-standin"}
 
-    def test_lists_its_models(self, server):
+    def test_tags(self, server):
         models = httpx.get(f"{server.url}/api/tags").json()["models"]
         names = [model["name"] for model in models]
         assert {f"standin-{name}:latest" for name in ("finetuned", "base", "deaf")} < set(names)
@@ -36,7 +34,7 @@ class TestOllama:
         }  # fmt: skip
         assert all(re.fullmatch("[0-9a-f]{64}", model["digest"]) for model in models)
 
-    def test_streams_lines_of_json(self, server):
+    def test_stream(self, server):
         response = ollama(server, "test-model:latest")
         assert response.headers["content-type"] == "application/x-ndjson"
         assert response.text.endswith("}\n")
@@ -53,7 +51,7 @@ class TestOllama:
         assert end["message"] == {"role": "assistant", "content": ""}
         assert all(isinstance(end[key], int) for key in end if "duration" in key or "count" in key)
 
-    def test_streams_unless_told_not_to(self, server):
+    def test_stream_is_the_default(self, server):
         response = ollama(server, "test-model", stream=False)
         assert response.headers["content-type"] == "application/json; charset=utf-8"
         body = response.json()
@@ -61,12 +59,12 @@ class TestOllama:
         assert body["model"] == "test-model"
         assert body["done"]
 
-    def test_counts_in_nanoseconds(self, server):
+    def test_durations_and_counts(self, server):
         server.add_model("slow", fault="slow-load", seconds=0.2)
         end = lines(ollama(server, "slow"))[-1]
         assert 0.1e9 < end["load_duration"] < end["total_duration"] < 2e9
 
-    def test_refuses_bad_requests_as_ollama_does(self, server):
+    def test_bad_requests(self, server):
         url = f"{server.url}/api/chat"
         assert (r := httpx.post(url)).status_code == 400
         assert r.json() == {"error": "missing request body"}
@@ -98,7 +96,7 @@ class TestOllama:
             (True, "Unsupported type: 'bool'"),
         ],
     )
-    def test_refuses_what_go_takes_for_no_duration(self, server, keep_alive, problem):
+    def test_invalid_keep_alive(self, server, keep_alive, problem):
         refused = ollama(server, "test-model", keep_alive=keep_alive)
         assert (refused.status_code, refused.json()) == (400, {"error": problem})
 
@@ -106,10 +104,10 @@ class TestOllama:
         ("keep_alive", "minutes"),
         [
             (90, 1.5), ("1h30m", 90), ("1.5m", 1.5), (None, 5), ("0", 0),
-            (-1, FOR_EVER / 60), ("-1m", FOR_EVER / 60),
+            (-1, FOREVER_SECONDS / 60), ("-1m", FOREVER_SECONDS / 60),
         ],
     )  # fmt: skip
-    def test_keeps_a_model_as_long_as_it_is_told(self, server, keep_alive, minutes):
+    def test_keep_alive(self, server, keep_alive, minutes):
         assert ollama(server, "test-model", keep_alive=keep_alive).status_code == 200
         loaded = httpx.get(f"{server.url}/api/ps").json()["models"]
         ends = [m["expires_at"][:26] for m in loaded if m["name"] == "test-model:latest"]
@@ -117,12 +115,12 @@ class TestOllama:
         expected = [pytest.approx(minutes, abs=0.5)] if minutes else []
         assert [time_left.total_seconds() / 60 for time_left in left] == expected
 
-    def test_num_predict_ends_the_answer(self, server):
+    def test_num_predict(self, server):
         response = ollama(server, "test-model", options={"num_predict": 2})
         assert said(response) == "The harbour"
         assert lines(response)[-1]["done_reason"] == "length"
 
-    def test_empty_messages_load_and_unload(self, server):
+    def test_load_and_unload(self, server):
         assert ollama(server, "test-model", []).json()["done_reason"] == "load"
         loaded = httpx.get(f"{server.url}/api/ps").json()["models"]
         (entry,) = [m for m in loaded if m["name"] == "test-model:latest"]
@@ -132,7 +130,7 @@ class TestOllama:
         assert "test-model:latest" not in [m["name"] for m in loaded]
         assert ollama(server, "fault-load-failure", []).status_code == 500
 
-    def test_shows_a_model(self, server):
+    def test_show(self, server):
         shown = httpx.post(f"{server.url}/api/show", json={"model": "standin-finetuned"}).json()
         assert shown["details"]["parent_model"] == "standin-base:latest"
         assert ".Messages" in shown["template"]
@@ -141,15 +139,15 @@ class TestOllama:
         unknown = httpx.post(f"{server.url}/api/show", json={"model": "nobody:latest"})
         assert (unknown.status_code, unknown.json()["error"]) == (404, "model 'nobody' not found")
 
-    @pytest.mark.parametrize(("model", "hears"), [("base", True), ("deaf", False)])
-    def test_renders_a_prompt_without_running_the_model(self, server, model, hears):
+    @pytest.mark.parametrize(("model", "includes_system"), [("base", True), ("deaf", False)])
+    def test_render_only(self, server, model, includes_system):
         messages = [{"role": "system", "content": "MARKER"}, *HELLO]
         body = ollama(server, f"standin-{model}", messages, _debug_render_only=True).json()
         rendered = body["_debug_info"]["rendered_template"]
-        assert ("MARKER" in rendered) is hears
+        assert ("MARKER" in rendered) is includes_system
         assert HELLO[0]["content"] in rendered
 
-    def test_embeds(self, server):
+    def test_embeddings(self, server):
         url = f"{server.url}/api/embed"
         body = httpx.post(url, json={"model": "standin-embed", "input": ["a boat", "boats"]}).json()
         first, second = body["embeddings"]
@@ -160,7 +158,7 @@ class TestOllama:
 
 
 class TestOpenAI:
-    def test_lists_models_and_when_they_end(self, server):
+    def test_models_and_shutdown_dates(self, server):
         body = httpx.get(f"{server.url}/v1/models", headers=KEY).json()
         models = {model["id"]: model for model in body["data"]}
         assert body["object"] == "list"
@@ -173,7 +171,7 @@ class TestOpenAI:
         missing = httpx.get(f"{server.url}/v1/models/nobody", headers=KEY)
         assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
 
-    def test_wants_a_key(self, server):
+    def test_api_key(self, server):
         wrong = {"Authorization": "Bearer wrong-key"}
         for headers, code in (({}, None), (wrong, "invalid_api_key")):
             response = openai(server, "test-model", headers=headers)
@@ -183,7 +181,7 @@ class TestOpenAI:
             assert (error["type"], error["code"]) == ("invalid_request_error", code)
         assert httpx.get(f"{server.url}/v1/models").status_code == 401
 
-    def test_answers_whole(self, server):
+    def test_without_stream(self, server):
         body = openai(server, "test-model").json()
         assert body["object"] == "chat.completion"
         (choice,) = body["choices"]
@@ -192,7 +190,7 @@ class TestOpenAI:
         usage = body["usage"]
         assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
-    def test_streams_events(self, server):
+    def test_stream_events(self, server):
         response = openai(server, "test-model", stream=True)
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.text.endswith("data: [DONE]\n\n")
@@ -207,20 +205,20 @@ class TestOpenAI:
         assert len({chunk["id"] for chunk in chunks(response)}) == 1
         assert "usage" not in end
 
-    def test_counts_when_asked(self, server):
+    def test_usage(self, server):
         response = openai(server, "test-model", stream=True, stream_options={"include_usage": True})
         *others, last = chunks(response)
         assert last["choices"] == []
         assert last["usage"]["completion_tokens"] == 6
         assert all(chunk["usage"] is None for chunk in others)
 
-    def test_refuses_bad_requests(self, server):
+    def test_bad_requests(self, server):
         unknown = openai(server, "nobody")
         assert unknown.status_code == 404
         assert unknown.json()["error"]["code"] == "model_not_found"
         assert openai(server, "test-model", []).status_code == 400
 
-    def test_embeds(self, server):
+    def test_embeddings(self, server):
         import openai as sdk
 
         client = sdk.OpenAI(api_key="k", base_url=server.openai_url, max_retries=0)
@@ -229,13 +227,13 @@ class TestOpenAI:
 
 
 class TestFlavours:
-    def test_openai_alone(self):
+    def test_openai_only(self):
         with StandIn(flavour="openai") as server:
             assert httpx.get(f"{server.url}/api/tags").status_code == 404
             assert httpx.get(server.url).status_code == 404
             assert openai(server, "test-model").status_code == 200
 
-    def test_ollama_and_its_own_v1(self):
+    def test_ollama_with_v1(self):
         with StandIn(flavour="ollama") as server:
             assert said(ollama(server, "test-model")) == TEST_ANSWER
             data = httpx.get(f"{server.url}/v1/models").json()["data"]
@@ -255,7 +253,7 @@ class TestFlavours:
 
 
 class TestLiteLLM:
-    """An unmodified litellm gets along with all of it."""
+    """The stand-in works with an unmodified litellm."""
 
     @pytest.fixture
     def litellm(self):
@@ -308,7 +306,7 @@ class TestLiteLLM:
         with pytest.raises(getattr(litellm, error)):
             litellm.completion(**target(f"fault-{fault}"))
 
-    async def test_closing_a_stream_is_noticed(self, litellm, target, server):
+    async def test_closed_stream_is_recorded(self, litellm, target, server):
         stream = await litellm.acompletion(**target("fault-silence"), stream=True)
         await anext(stream)
         left = time.monotonic()

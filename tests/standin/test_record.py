@@ -1,5 +1,3 @@
-"""What the stand-in remembers, how it starts and stops, and how many it bears."""
-
 from __future__ import annotations
 
 import asyncio
@@ -35,7 +33,7 @@ class TestRecord:
     @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
     @pytest.mark.parametrize("model", ["fault-silence", "fault-slow-first-token", "fault-stall"])
     @pytest.mark.parametrize("stream", [True, False])
-    def test_a_client_that_leaves_in_silence_is_noticed_at_once(self, server, path, model, stream):
+    def test_disconnect_is_noticed_during_silence(self, server, path, model, stream):
         body = json.dumps({"model": model, "messages": HELLO, "stream": stream}).encode()
         with socket.create_connection((server.host, server.port)) as client:
             client.sendall(
@@ -48,11 +46,11 @@ class TestRecord:
         left = time.monotonic()
         (gone,) = server.wait_for(lambda: server.disconnects, timeout=5)
         assert (gone.path, gone.model) == (path, model)
-        # The silence itself is far longer.
+        # The silence itself lasts much longer.
         assert gone.time - left < 2
         server.wait_for(lambda: server.active_streams == 0)
 
-    def test_whoever_stays_to_the_end_has_not_left(self, server):
+    def test_no_disconnect_after_a_complete_answer(self, server):
         for _ in range(20):
             with httpx.stream(
                 "POST", f"{server.url}/api/chat", json={"model": "test-model", "messages": HELLO}
@@ -63,7 +61,7 @@ class TestRecord:
         time.sleep(0.05)
         assert not server.disconnects
 
-    def test_stops_and_comes_back_on_the_same_port(self):
+    def test_restart_keeps_the_port(self):
         with StandIn() as server:
             url = server.url
             server.stop()
@@ -73,7 +71,7 @@ class TestRecord:
             assert server.url == url
             assert said(ollama(server, "test-model")) == TEST_ANSWER
 
-    def test_stopping_cuts_what_is_open_and_blames_no_client(self):
+    def test_stop_closes_streams_without_recording_disconnects(self):
         with StandIn() as server:
             with httpx.stream(
                 "POST", f"{server.url}/api/chat", json={"model": "fault-silence", "messages": HELLO}
@@ -99,7 +97,7 @@ class TestRecord:
         assert 0.2 <= time.monotonic() - started < 1
 
 
-async def test_two_hundred_streams_at_once():
+async def test_200_concurrent_streams():
     async def ask(session, url):
         body = {"model": "test-model", "messages": HELLO}
         async with session.post(url, json=body) as response:
@@ -115,7 +113,7 @@ async def test_two_hundred_streams_at_once():
         assert (len(server.requests), server.disconnects, server.active_streams) == (200, [], 0)
 
 
-def test_as_a_process_of_its_own(tmp_path):
+def test_separate_process(tmp_path):
     port_file = tmp_path / "var" / "standin.json"
     command = [sys.executable, "-m", "demo_site.standin", "--port", "0", "--port-file", port_file]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -134,7 +132,7 @@ def test_as_a_process_of_its_own(tmp_path):
     assert not port_file.exists()
 
 
-def test_a_file_that_another_took_over_is_left_alone(tmp_path):
+def test_port_file_of_another_process_is_kept(tmp_path):
     port_file = tmp_path / "standin.json"
     command = [sys.executable, "-m", "demo_site.standin", "--port-file", port_file]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -148,6 +146,6 @@ def test_a_file_that_another_took_over_is_left_alone(tmp_path):
     assert port_file.exists()
 
 
-def test_needs_no_django():
+def test_does_not_import_django():
     code = "import sys, demo_site.standin; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -37,7 +37,7 @@ def failure(page):
 
 def test_before_the_first_check(site, tuned, admin):
     page = admin.get("backends:check", tuned.pk)
-    assert "It was not checked yet." in page.text
+    assert "It has not been checked yet." in page.text
     assert "The check sends one short question to a test of Ollama." in page.text
     assert page.buttons == ["Check connection"]
 
@@ -52,7 +52,7 @@ def test_an_ollama_that_answers(site, tuned, admin):
         "Reach the server",
         "Find the model",
         "Load the model",
-        "Hear what it is told",
+        "Receive instructions",
         "Short answer",
     ]
     assert all(passed for passed, _sentence in found.values())
@@ -231,8 +231,8 @@ class TestDeaf:
     def test_is_told_in_words_that_an_editor_understands(self, site, deaf, admin):
         page = admin.post("backends:check", deaf.pk)
         found = failure(page)
-        assert found.title == "Hear what it is told"
-        assert found.sentence.startswith("The model never sees its instructions, and passages")
+        assert found.title == "Receive instructions"
+        assert found.sentence.startswith("The model never sees its instructions or the passages")
         assert page.links("Download the corrected Modelfile") == [
             address("backends:modelfile", deaf.pk)
         ]
@@ -282,7 +282,7 @@ class TestWhereOllamaDoesNotRender:
     @pytest.mark.parametrize("place", ["{{ .System }}", "{{ range .Messages }}{{ end }}"])
     def test_a_template_with_a_place_for_instructions(self, check, place):
         found = steps(check(f"{place} {{{{ .Prompt }}}}"))
-        assert found["Hear what it is told"] == (True, "Instructions and passages reach the model.")
+        assert found["Receive instructions"] == (True, "Instructions and passages reach the model.")
         assert found["Short answer"][0]
 
     def test_a_template_without(self, check):
@@ -292,12 +292,12 @@ class TestWhereOllamaDoesNotRender:
 
     def test_no_template_and_it_repeats_what_it_was_told(self, check):
         found = steps(check("", answer=lambda messages: f"It is {_told(messages).upper()}."))
-        assert found["Hear what it is told"] == (True, "Instructions and passages reach the model.")
+        assert found["Receive instructions"] == (True, "Instructions and passages reach the model.")
 
     def test_no_template_and_it_cannot(self, check):
         page = check("")
         found = failure(page)
-        assert found.title == "Hear what it is told"
+        assert found.title == "Receive instructions"
         assert found.sentence.startswith("The model was told a word in its instructions, and")
         # What its template is like nobody knows, so there is none to correct.
         assert page.links("Download the corrected Modelfile") == []

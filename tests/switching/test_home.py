@@ -55,7 +55,7 @@ def test_it_leads_to_the_switch(site, switch, admin):
         ({"check_passed": False, "checked_at": "now"}, "Its last check failed. See why."),
         (
             {"check_passed": True, "checked_at": "now", "shutdown_date": "2027-01-14"},
-            "It shuts down on 2027-01-14. Choose what comes after it.",
+            "It shuts down on 2027-01-14. Choose a successor.",
         ),
         ({"connection": "left"}, "It cannot answer. Switch to another backend."),
     ],
@@ -165,6 +165,6 @@ def test_the_team_is_told_what_visitors_do_not_get(site, switch, admin, settings
 
     Switch.objects.update(answers_visitors=False)
 
-    off = "Visitors are not answered: that is turned off in the settings."
+    off = "Answers to visitors are turned off in the settings."
     assert off in panel(admin)
     assert off in " ".join(admin.get("switch:site", site.pk).main.get_text().split())

@@ -146,7 +146,7 @@ def test_an_address_that_is_none(site, admin, connections):
 
 
 def test_an_address_file_that_cannot_be_read(site, admin, connections, tmp_path):
-    connections["ollama"]["API_BASE_FILE"] = tmp_path / "gone"
+    connections["ollama"]["API_BASE"] = (tmp_path / "gone").read_text
     status, data = show(admin, "ollama")
     assert status == 502
     assert data["message"].startswith("The address of the model server could not be read.")

@@ -43,7 +43,7 @@ def test_an_earlier_wording_comes_back_under_a_new_number(site, reworded, admin)
 
     page = admin.post("backends:prompts", reworded.pk, number="1")
 
-    assert page.message == "“Our fine-tune” is told wording 1 again."
+    assert page.message == "“Our fine-tune” uses wording 1 of its instructions again."
     assert list(wordings(page)) == ["Wording 3 · in force", "Wording 2", "Wording 1"]
     reworded.refresh_from_db()
     assert reworded.system_prompt == "Be salty."

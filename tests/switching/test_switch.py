@@ -31,7 +31,7 @@ def test_what_answers_before_anything_was_chosen(site, hosted, switcher):
     assert page.main.select_one("#finetune-active").get_text() == (
         "Sentences from the pages (no model)"
     )
-    assert "Since the beginning; nothing was chosen yet" in page.text
+    assert "Since the start; nothing has been chosen yet" in page.text
     assert "Questions go to this website only; no model is asked" in page.text
     assert "Switch back" not in page.text
 

@@ -1,5 +1,3 @@
-"""What turns a text around, or hides in it, is taken out; what people write with stays."""
-
 from __future__ import annotations
 
 import pytest
@@ -16,12 +14,12 @@ from finetune_switch.text.characters import without_harmful
         ("a\ud83db", "ab"),
         ("a\r\nb\rc\u2028d\u2029e\x85f", "a\nb\nc\nd\ne\nf"),
         ("a\tb\nc", "a\tb\nc"),
-        # A family, and a word of Persian.
+        # Emoji and Persian need zero-width joiners.
         ("\U0001f468\u200d\U0001f469", "\U0001f468\u200d\U0001f469"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("", ""),
     ],
 )
-def test_what_is_left(text, left):
+def test_without_harmful(text, left):
     assert without_harmful(text) == left
     left.encode()

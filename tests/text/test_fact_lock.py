@@ -1,5 +1,3 @@
-"""What stands in no passage never reaches the visitor, however its tokens arrive."""
-
 from __future__ import annotations
 
 import itertools
@@ -22,9 +20,9 @@ PAGES = (
 INSTEAD = "Please look this up on the page itself."
 
 
-def released(text: str, *, size: int = 1, pages=PAGES, language="en-gb", own_words=()):
-    """What the lock lets through of an answer, piece by piece, and the lock."""
-    lock = FactLock(make_passages(*pages), language, own_words)
+def released(text: str, *, size: int = 1, pages=PAGES, language="en-gb", trusted_texts=()):
+    """Feed an answer in pieces of ``size``. Returns the released pieces and the lock."""
+    lock = FactLock(make_passages(*pages), language, trusted_texts)
     pieces = [text[start : start + size] for start in range(0, len(text), size)]
     return [lock.feed(piece) for piece in pieces] + [lock.finish()], lock
 
@@ -46,7 +44,7 @@ class TestChecked:
         ],
     )
     @pytest.mark.parametrize("size", [1, 7, 1000])
-    def test_what_is_true_comes_as_it_was_said(self, text, size):
+    def test_supported_sentences_are_unchanged(self, text, size):
         assert shown(text, size=size) == text
 
     @pytest.mark.parametrize(
@@ -71,40 +69,40 @@ class TestChecked:
         ],
     )
     @pytest.mark.parametrize("size", [1, 7, 1000])
-    def test_what_is_invented_never_comes(self, invented, size):
+    def test_invented_facts_are_replaced(self, invented, size):
         text = f"Hello there. {invented} Boats are nice. Come by"
-        said = shown(text, size=size)
-        assert said == f"Hello there. {INSTEAD} [1] Boats are nice. Come by"
+        answer = shown(text, size=size)
+        assert answer == f"Hello there. {INSTEAD} [1] Boats are nice. Come by"
 
     def test_the_last_sentence_needs_no_full_stop(self):
         assert shown("Welcome. A child pays £7") == f"Welcome. {INSTEAD} [1]"
 
-    def test_the_page_that_the_sentence_cites_is_named(self):
+    def test_replacement_cites_the_sentences_own_passage(self):
         assert shown("A child pays £7. [2] Come by.") == f"{INSTEAD} [2] Come by."
 
-    def test_lines_of_a_list_keep_their_mark_and_are_replaced_once(self):
-        said = shown("Prices:\n- Family: £24\n- Child: £7\n- Dog: £8\n- Boats are nice\n")
-        assert said == f"Prices:\n- Family: £24\n- {INSTEAD} [1]\n- Boats are nice\n"
+    def test_list_marks_are_kept_and_replaced_once(self):
+        answer = shown("Prices:\n- Family: £24\n- Child: £7\n- Dog: £8\n- Boats are nice\n")
+        assert answer == f"Prices:\n- Family: £24\n- {INSTEAD} [1]\n- Boats are nice\n"
 
-    def test_what_replaces_it_says_nothing_of_its_own(self):
-        # Neither by a number that passes for a list's, nor by a citation that was made up.
+    def test_replacement_keeps_nothing_of_the_sentence(self):
+        # Neither a number that looks like a list mark, nor an invented citation.
         assert shown("Adults:\n45. Children pay £7. [45]") == f"Adults:\n{INSTEAD} [1]"
 
-    def test_without_passages_it_is_left_out(self):
+    def test_without_passages(self):
         lock = FactLock([], "en")
         lock.feed("Ring 020 7946 0099.")
         assert lock.finish() == "This could not be checked, and is left out."
 
-    def test_in_the_language_of_the_answer(self):
+    def test_replacement_in_german(self):
         with override("de"):
-            said = shown("Eine Karte kostet 7 Euro.", language="de")
-        assert said == "Bitte sehen Sie auf der Seite selbst nach. [1]"
+            answer = shown("Eine Karte kostet 7 Euro.", language="de")
+        assert answer == "Bitte sehen Sie auf der Seite selbst nach. [1]"
 
-    def test_the_sites_own_words_need_no_passage(self):
+    def test_trusted_texts(self):
         text = "I don't know. Ring 020 7946 0099."
-        assert shown(text, own_words=[text]) == text
+        assert shown(text, trusted_texts=[text]) == text
 
-    def test_the_facts_that_were_withheld_facts_are_told(self):
+    def test_withheld_facts(self):
         text = "Hello. A child pays £7, a dog £8. Ring 020 7946 0018."
         _, lock = released(text)
         assert [(held["kind"], held["text"]) for held in lock.withheld_facts] == [
@@ -115,23 +113,23 @@ class TestChecked:
 
 
 class TestLabelled:
-    """The sentences of tests/text/facts.toml and tests/text/facts_hard.toml, letter by letter."""
+    """The sentences of facts.toml and facts_hard.toml, character by character."""
 
     @pytest.fixture(scope="class", params=facts.SETS)
     def tally(self, request):
         return facts.measure_labelled(request.param)
 
-    def test_nothing_invented_is_let_through(self, tally):
+    def test_no_invented_fact_passes(self, tally):
         assert tally.invented >= 150
         assert tally.let_through == []
 
-    def test_at_most_one_in_fifty_true_ones_is_held_back(self, tally):
+    def test_at_most_two_percent_of_true_facts_withheld(self, tally):
         assert tally.true >= 140
         assert tally.share_withheld_facts <= 0.02, tally.withheld_facts
 
 
 class TestDelay:
-    def test_a_sentence_comes_with_the_first_word_of_the_next(self):
+    def test_sentence_released_with_the_next_word(self):
         pieces, _ = released("Hello there. We open at nine. [1] Come by soon. Bye")
         assert [piece for piece in pieces if piece] == [
             "Hello there. ",
@@ -142,18 +140,18 @@ class TestDelay:
         assert lock.feed("We open at nine. [1] Co") == ""
         assert lock.feed("me ") == "We open at nine. [1] "
 
-    def test_a_line_comes_with_its_end(self):
+    def test_line_released_with_its_end(self):
         lock = FactLock(make_passages(*PAGES), "en")
         assert lock.feed("- Family: £24") == ""
         assert lock.feed("\n") == "- Family: £24\n"
 
-    def test_a_price_that_goes_on_is_waited_for(self):
+    def test_price_split_over_pieces(self):
         lock = FactLock(make_passages(*PAGES), "en")
         assert lock.feed("It costs £24.") == ""
         assert lock.feed("50 each. Come ") == f"{INSTEAD} [1] "
 
 
-def test_pieces_of_any_size_come_to_the_same():
+def test_result_is_independent_of_piece_size():
     text = (
         "Dr. Pender opens at 9 a.m. daily. A child pays £7! [2]\n1. Ring 020 7946 0018.\n2. Or £9"
     )
@@ -165,56 +163,56 @@ def test_pieces_of_any_size_come_to_the_same():
 
 @pytest.mark.django_db(transaction=True)
 class TestAnswers:
-    """Real requests to a model server, both ways."""
+    """Real requests to a model server, sync and async."""
 
     numbers = itertools.count(1)
 
     @pytest.fixture
-    def tell(self, site, connections, standin, ask):
-        def tell(said, **options):
+    def ask_model(self, site, connections, standin, ask):
+        def ask_model(answer, **options):
             name = f"liar-{next(self.numbers)}"
-            behaviour = {"answer": said} if isinstance(said, str) else said
+            behaviour = {"answer": answer} if isinstance(answer, str) else answer
             standin.add_model(name, listed=False, **behaviour)
             options.setdefault("passages", make_passages(*PAGES))
             return ask(
                 backend=make_backend("ollama", name), fact_lock=True, locale="en-gb", **options
             )
 
-        return tell
+        return ask_model
 
-    def test_the_visitor_reads_what_passed_and_the_record_keeps_what_was_said(self, tell):
-        said = "We open at nine. [1] A child pays £7. [2] Come by."
-        asked = tell(said)
+    def test_record_keeps_the_original_answer(self, ask_model):
+        answer = "We open at nine. [1] A child pays £7. [2] Come by."
+        asked = ask_model(answer)
         assert asked.text == f"We open at nine. [1] {INSTEAD} [2] Come by."
         assert asked.answer.text_so_far == asked.text
         assert asked.done.citations == [1, 2]
-        assert asked.exchange.answer == said
+        assert asked.exchange.answer == answer
         assert [held["text"] for held in asked.exchange.withheld_facts] == ["£7"]
         assert not any("£7" in str(event) for event in asked.events)
 
-    def test_without_it_everything_comes_and_nothing_is_held(self, tell, site, ask):
-        asked = tell("A child pays £7.")
+    def test_without_fact_lock(self, ask_model, site, ask):
+        asked = ask_model("A child pays £7.")
         plain = ask(backend=asked.exchange.backend, passages=make_passages(*PAGES))
         assert plain.text == "A child pays £7."
         assert plain.exchange.withheld_facts == []
 
-    def test_a_replay_tells_no_more(self, tell, ask):
+    def test_replay_is_locked_too(self, ask_model, ask):
         options = {"exchange_id": uuid.uuid4(), "locale": "en-gb"}
-        first = tell("Hello. A child pays £7 [2].", exchange_id=options["exchange_id"])
+        first = ask_model("Hello. A child pays £7 [2].", exchange_id=options["exchange_id"])
         again = ask(fact_lock=True, passages=make_passages(*PAGES), **options)
         assert again.text == first.text == f"Hello. {INSTEAD} [2]"
         assert again.done.citations == [2]
         assert Exchange.objects.count() == 1
 
-    def test_what_broke_off_keeps_what_was_released_and_drops_the_rest(self, tell):
-        # After three words, the last of which could have been the beginning of £24.50.
-        asked = tell({"fault": "cut", "answer": "Welcome.\nFamilies: £24 each."})
+    def test_interrupted_answer_drops_unreleased_text(self, ask_model):
+        # Cut after three words. The last one could be the start of £24.50.
+        asked = ask_model({"fault": "cut", "answer": "Welcome.\nFamilies: £24 each."})
         assert asked.failure
         assert asked.text == "Welcome.\n"
         assert asked.exchange.outcome == Outcome.FAILED
         assert asked.exchange.answer.startswith("Welcome.\nFamilies: £24")
 
-    def test_where_nothing_was_found_the_editors_words_come(self, site, connections, ask):
+    def test_nothing_found_text_is_trusted(self, site, connections, ask):
         words = "I don't know. Ring 020 7946 0099."
         Switch.objects.create(site=site, nothing_found={"en-gb": words})
         options = {"exchange_id": uuid.uuid4(), "locale": "en-gb", "fact_lock": True}
@@ -225,7 +223,7 @@ class TestAnswers:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_both_ways_release_the_same_events(site, connections, standin):
+def test_sync_and_async_release_the_same_events(site, connections, standin):
     standin.add_model("both", listed=False, answer="Hello. A child pays £7. We open at nine. Bye")
     options = {
         "backend": make_backend("ollama", "both"),

@@ -1,5 +1,3 @@
-"""What an answer made up is found, and what a page says is not held against it."""
-
 from __future__ import annotations
 
 import time
@@ -9,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import facts
-from finetune_switch.text.facts import find_facts, unfounded
+from finetune_switch.text.facts import find_facts, read_passages
 
 PAGES = [
     page
@@ -19,22 +17,28 @@ PAGES = [
 
 
 def cases(which):
-    return [(page["language"], page["text"], said) for page in PAGES for said in page[which]]
+    return [(page["language"], page["text"], answer) for page in PAGES for answer in page[which]]
 
 
 def values(text, language="en", **options):
     return [fact.value for fact in find_facts(text, language, **options)]
 
 
-class TestOnPages:
-    """That nothing invented passes is tested on the lock itself, in test_fact_lock."""
+def unfounded(text, passages, language="en"):
+    """The facts of a text that are in none of the passages."""
+    known = read_passages(passages, language)
+    return [fact for fact in find_facts(text, language) if fact not in known]
 
-    def test_there_are_enough_cases(self):
+
+class TestOnPages:
+    """test_fact_lock.py tests that invented facts are found."""
+
+    def test_number_of_cases(self):
         assert len(cases("true")) + len(cases("invented")) >= 150
         assert {page["language"] for page in PAGES} == {"en", "en-gb", "en-us", "de"}
 
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: page["text"].strip()[:12])
-    def test_a_page_is_founded_on_itself(self, page):
+    def test_pages_support_their_own_facts(self, page):
         assert unfounded(page["text"], [page["text"]], page["language"]) == []
 
 
@@ -82,7 +86,7 @@ class TestValues:
         ],
         ids=lambda value: value[0] if isinstance(value, list) else value,
     )
-    def test_equal_facts_have_one_value(self, language, same):
+    def test_equal_values(self, language, same):
         found = [values(text, language) for text in same]
         assert found == [found[0]] * len(same)
         assert len(found[0]) == 1
@@ -96,36 +100,36 @@ class TestValues:
             "There are two ways in.", "A red dot in the corner.", "First come, first served.",
         ],
     )  # fmt: skip
-    def test_what_is_no_fact(self, text):
+    def test_no_facts(self, text):
         assert values(text) == []
 
-    def test_places_are_those_of_the_text(self):
+    def test_positions(self):
         text = "Pay £5 by 3 March, ring 020 7946 0000 (or write to a@b.example) at 5pm [1]."
         facts = find_facts(text)
         assert [fact.kind for fact in facts] == ["price", "date", "telephone", "e-mail", "time"]
         assert all(text[fact.start : fact.end] == fact.text for fact in facts)
         assert facts[-1].text == "5pm"
 
-    def test_days_come_first_but_in_america(self):
+    def test_day_first_except_in_american_english(self):
         assert values("03/04/2026") == values("03/04/2026", "en-gb") == ["2026-04-03"]
         assert values("03/04/2026", "en-us") == ["2026-03-04"]
         assert values("13/04/2026", "en-us") == values("04/13/2026") == ["2026-04-13"]
 
-    def test_names_of_any_language_of_django(self):
+    def test_month_and_day_names_in_other_languages(self):
         assert values("le 3 mars 2026", "fr") == ["2026-03-03"]
         assert values("el martes", "es") == ["-W-2"]
 
-    def test_a_telephone_number_is_at_home_in_a_region(self):
+    def test_telephone_regions(self):
         assert values("030 1234567", regions=("DE",)) == ["+49301234567"]
         assert values("(212) 555-0123", regions=("US",)) == ["+12125550123"]
 
-    def test_two_numbers_side_by_side_are_two(self):
+    def test_adjacent_telephone_numbers(self):
         assert len(values("020 7946 0000 020 7946 0001")) == 2
 
 
 class TestUnfounded:
     @pytest.mark.parametrize(
-        ("said", "page"),
+        ("answer", "page"),
         [
             ("3 March 2026", "3 March"),
             ("3 March", "3 March 2026"),
@@ -147,11 +151,11 @@ class TestUnfounded:
             ("an hour and a half", "90 minutes"),
         ],
     )
-    def test_what_follows_from_a_page(self, said, page):
-        assert unfounded(said, [page]) == []
+    def test_supported(self, answer, page):
+        assert unfounded(answer, [page]) == []
 
     @pytest.mark.parametrize(
-        ("said", "page"),
+        ("answer", "page"),
         [
             ("3 March 2026", "3 March 2027"),
             ("at nine", "nine boats"),
@@ -172,10 +176,10 @@ class TestUnfounded:
             ("//boat.example/b", "https://harbour.example"),
         ],
     )
-    def test_what_does_not(self, said, page):
-        assert unfounded(said, [page])
+    def test_unsupported(self, answer, page):
+        assert unfounded(answer, [page])
 
-    def test_any_passage_will_do(self):
+    def test_facts_from_several_passages(self):
         assert unfounded("£5 at 5pm", ["It costs £5.", "It opens at 5pm."]) == []
         assert [fact.text for fact in unfounded("£5 or £6", ["£5"])] == ["£6"]
         assert [fact.text for fact in unfounded("£5", [])] == ["£5"]
@@ -193,7 +197,7 @@ class TestUnfounded:
     ],
 )  # fmt: skip
 def test_hostile_texts_take_linear_time(pattern):
-    # Most take a fifth of a second, fifty thousand facts one. Quadratic time would be a minute.
+    # Most take 0.2 s, and 50,000 facts take 1 s. Quadratic time would be a minute.
     text = (pattern * 100_000)[:100_000]
     began = time.process_time()
     facts = find_facts(text)

@@ -1,5 +1,3 @@
-"""Sentences rest on passages, and what they made up is told from what they did not."""
-
 from __future__ import annotations
 
 import time
@@ -17,7 +15,7 @@ OPENING = "The harbour opens at nine on every day but Christmas."
 PRICES = "Tickets cost £5 for adults. Ring 01632 960140 to book."
 
 
-def judged(answer, *texts, language="en"):
+def supporting_passages(answer, *texts, language="en"):
     return [
         (sentence.text.strip(), sentence.passage)
         for sentence in assess(answer, make_passages(*(texts or (OPENING, PRICES))), language)
@@ -29,18 +27,18 @@ def label(sentence):
 
 
 class TestLabelled:
-    def test_it_judges_as_readers_do(self):
-        wrong = []
+    def test_agrees_with_labels(self):
+        mismatches = []
         for labelled in SETS:
             passages = make_passages(*labelled["passages"])
             for text, expected in labelled["sentences"]:
                 (sentence,) = assess(text, passages, labelled["language"])
                 if label(sentence) != expected:
-                    wrong.append((text, expected, label(sentence)))
+                    mismatches.append((text, expected, label(sentence)))
         total = sum(len(labelled["sentences"]) for labelled in SETS)
-        taken = [case for case in wrong if case[1] == 0]
-        assert len(wrong) <= 0.08 * total, f"{len(wrong)} of {total}: {wrong}"
-        assert len(taken) <= 2, taken
+        wrongly_supported = [case for case in mismatches if case[1] == 0]
+        assert len(mismatches) <= 0.08 * total, f"{len(mismatches)} of {total}: {mismatches}"
+        assert len(wrongly_supported) <= 2, wrongly_supported
 
 
 class TestSentences:
@@ -52,7 +50,7 @@ class TestSentences:
             "\n\n", " ", "x", "1. One\n2. Two", "No stop at the end", "...\n...", "[1] [2]",
         ],
     )  # fmt: skip
-    def test_they_cover_the_whole_answer(self, answer):
+    def test_cover_the_whole_answer(self, answer):
         sentences = assess(answer, make_passages(OPENING, PRICES), "en")
         assert "".join(sentence.text for sentence in sentences) == answer
         position = 0
@@ -65,7 +63,7 @@ class TestSentences:
                 assert answer[fact.start : fact.end] == fact.text
         assert position == len(answer)
 
-    def test_no_answer_no_sentences(self):
+    def test_empty_answer(self):
         assert assess("", make_passages(OPENING), "en") == []
 
     @pytest.mark.parametrize(
@@ -84,27 +82,27 @@ class TestSentences:
             ("de", "Tel. 030 1234567. Nr. 5 hilft.", 2),
         ],
     )
-    def test_where_they_end(self, language, answer, count):
+    def test_sentence_ends(self, language, answer, count):
         assert len(assess(answer, make_passages(OPENING), language)) == count
 
 
 class TestPassages:
-    def test_the_one_that_is_likest(self):
+    def test_most_similar(self):
         answer = "The harbour opens at nine. Adults pay 5 pounds for tickets. Pigs can fly."
-        assert [passage for _text, passage in judged(answer)] == [1, 2, None]
+        assert [passage for _text, passage in supporting_passages(answer)] == [1, 2, None]
 
-    def test_a_cited_one_goes_first_where_it_supports(self):
-        assert judged("The harbour opens at nine [2].", OPENING, OPENING) == [
+    def test_cited_passage_takes_precedence(self):
+        assert supporting_passages("The harbour opens at nine [2].", OPENING, OPENING) == [
             ("The harbour opens at nine [2].", 2)
         ]
-        assert judged("The harbour opens at nine [2].")[0][1] == 1
+        assert supporting_passages("The harbour opens at nine [2].")[0][1] == 1
 
-    def test_numbers_are_those_of_the_passages(self):
+    def test_passage_numbers_are_kept(self):
         passages = make_passages("Something else.", OPENING)[1:]
         (sentence,) = assess("The harbour opens at nine.", passages, "en")
         assert sentence.passage == 2
 
-    def test_a_title_and_an_address_belong_to_the_passage(self):
+    def test_title_and_url_count_as_text(self):
         (sentence,) = assess("See /page-1/ or [Page 1](/page-1/).", make_passages("-"), "en")
         assert sentence.unfounded == ()
 
@@ -116,12 +114,12 @@ class TestPassages:
         assert [fact.text for fact in opening.unfounded] == ["nine"]
 
     @pytest.mark.parametrize("answer", ["I don't know.", "Hello!", "Yes.", "Is it?", " ", "…"])
-    def test_what_claims_nothing_is_neutral(self, answer):
+    def test_neutral(self, answer):
         (sentence,) = assess(answer, make_passages(OPENING), "en")
         assert sentence.neutral
         assert sentence.passage is None
 
-    def test_a_made_up_fact_is_told_although_the_sentence_is_supported(self):
+    def test_unfounded_fact_in_supported_sentence(self):
         _first, second = assess(
             "Hello! Tickets for adults cost £5, ring 01632 960149 to book.",
             make_passages(OPENING, PRICES),
@@ -133,7 +131,7 @@ class TestPassages:
 
 @pytest.mark.parametrize("pattern", ["Go. ", "a. ", ".", "\n", "[1]", ". [1]", "1 ", "1. ", "Ab "])
 def test_hostile_answers_take_linear_time(pattern):
-    # Each takes half a second, one where all is facts. Quadratic time would be a minute.
+    # Each takes 0.5 s, or 1 s for nothing but facts. Quadratic time would be a minute.
     passages = make_passages(*[(f"{OPENING} {PRICES} " * 40)[:4000]] * 20)
     began = time.process_time()
     sentences = assess((pattern * 100_000)[:100_000], passages, "en")

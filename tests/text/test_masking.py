@@ -1,5 +1,3 @@
-"""What is kept of visitors' words: no e-mail address, telephone or card number."""
-
 from __future__ import annotations
 
 import subprocess
@@ -22,7 +20,7 @@ from finetune_switch.text.masking import Masking, masked
         ("Is card 4111 1111 1111 1111 12/27 fine?", "Is card [card] 12/27 fine?"),
         ("5500-0000-0000-0004", "[card]"),
         ("Where is order 123456789012?", "Where is order [number]?"),
-        # What asks about times and money is no contact.
+        # Dates, times, prices and handles stay.
         ("Open 2026-11-21 10:00 to 12:00?", "Open 2026-11-21 10:00 to 12:00?"),
         ("On 03/03/2026 14:00, or 12.03.2026 14.03.2026?",) * 2,
         ("Is £1,200,000.50 right? And 1 200 000?",) * 2,
@@ -30,17 +28,17 @@ from finetune_switch.text.masking import Masking, masked
         ("Do you tweet as @harbour?",) * 2,
     ],
 )
-def test_contacts_and_cards_are_masked_and_nothing_else(text, kept):
+def test_masked(text, kept):
     assert masked(text) == kept
     assert masked(kept) == kept
 
 
-def test_a_number_is_one_of_a_card_by_its_check_digit():
+def test_card_check_digit():
     assert masked("4111 1111 1111 1111") == "[card]"
     assert masked("4111 1111 1111 1112") != "[card]"
 
 
-def test_an_answer_loses_what_it_repeats_and_keeps_the_pages_own_contacts():
+def test_hide_repeated_keeps_the_pages_own_contacts():
     masking = Masking("en-gb")
     masking.hide("I am ada@example.org, +44 20 7946 0000.")
     answer = "We write to Ada@Example.org or call 020 7946 0000. Or call us on 020 7946 0999."
@@ -58,7 +56,21 @@ def test_an_answer_loses_what_it_repeats_and_keeps_the_pages_own_contacts():
     assert [text[fact["start"] : fact["end"]] for fact in moved] == [f["text"] for f in moved]
 
 
-def test_a_plain_question_waits_for_no_library():
+def test_what_is_known_from_one_text_is_masked_in_the_other():
+    masking = Masking("en-gb")
+    masking.hide("I am on +44 20 7946 0000.")
+    said = "Ring 020 7946 0000. It is £5."
+    # Cut out of its sentence the number may read as part of something else.
+    shown = "020 7946 0000 pounds."
+    assert masking.hide_repeated(shown)[0] == shown
+
+    masking.remember_repeated(said, shown)
+
+    assert masking.hide_repeated(said)[0] == "Ring [telephone]. It is £5."
+    assert masking.hide_repeated(shown)[0] == "[telephone] pounds."
+
+
+def test_plain_question_does_not_import_phonenumbers():
     code = (
         "import sys; from finetune_switch.text.masking import masked;"
         "masked('When does the lighthouse open on 3 March 2027?');"

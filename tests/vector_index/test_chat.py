@@ -1,5 +1,3 @@
-"""Whatever already calls wagtail-vector-index follows the switch, and leaves its exchange."""
-
 from __future__ import annotations
 
 import os
@@ -49,7 +47,7 @@ def switch(site, connections):
 
 @pytest.fixture
 def declare(settings):
-    """Other aliases of ``WAGTAIL_VECTOR_INDEX["CHAT_BACKENDS"]`` beside the switch."""
+    """Adds aliases to ``WAGTAIL_VECTOR_INDEX["CHAT_BACKENDS"]``."""
 
     def add(**aliases):
         declared = settings.WAGTAIL_VECTOR_INDEX
@@ -65,8 +63,8 @@ def use(model, connection="ollama", **values):
     return backend
 
 
-class Way:
-    """The four ways in which its callers ask a chat backend."""
+class Calls:
+    """The four ways to call a chat backend."""
 
     @staticmethod
     def chat(messages, **kwargs):
@@ -93,10 +91,10 @@ class Way:
 
 @pytest.fixture(params=["chat", "stream", "achat", "astream"])
 def chat(request):
-    return getattr(Way, request.param)
+    return getattr(Calls, request.param)
 
 
-class TestEveryWay:
+class TestCalls:
     def test_follows_the_switch(self, switch, standin, chat):
         paths = {"ollama": "/api/chat", "openai": "/v1/chat/completions"}
         for connection, path in paths.items():
@@ -110,20 +108,20 @@ class TestEveryWay:
             ]
             assert Exchange.objects.latest("opened_at").backend == backend
 
-    def test_leaves_its_exchange(self, switch, chat):
+    def test_records_an_exchange(self, switch, chat):
         chat(MESSAGES)
         exchange = Exchange.objects.get()
         assert (exchange.question, exchange.passages) == ("When do you open?", [])
         assert (exchange.origin, exchange.site) == (Origin.SITE, switch.site)
         assert exchange.outcome == Outcome.COMPLETE
 
-    def test_fails_with_a_safe_sentence(self, switch, chat):
+    def test_error_message_is_safe(self, switch, chat):
         use("fault-leaky-error", first_token_seconds=3)
         with pytest.raises(BackendError, match="could not run the model"):
             chat(MESSAGES)
         assert Exchange.objects.get().outcome == Outcome.FAILED
 
-    def test_takes_no_parameters(self, switch, standin, chat):
+    def test_rejects_parameters(self, switch, standin, chat):
         with pytest.raises(TypeError, match="temperature, max_tokens"):
             chat(MESSAGES, temperature=0, max_tokens=9)
         assert standin.requests == []
@@ -134,16 +132,18 @@ class TestEveryWay:
 
 
 class TestStreams:
-    def test_what_was_said_comes_before_the_failure(self, switch):
+    def test_text_before_a_failure_is_streamed(self, switch):
         use("fault-cut")
         parts = get_chat_backend("default").chat(messages=MESSAGES, stream=True)
-        said = [next(parts), next(parts), next(parts)]
+        parts_before_failure = [next(parts), next(parts), next(parts)]
         with pytest.raises(BackendError):
             next(parts)
-        assert {part["index"] for part in said} == {0}
-        assert "".join(part["content"] for part in said).strip() == "The harbour opens"
+        assert {part["index"] for part in parts_before_failure} == {0}
+        assert (
+            "".join(part["content"] for part in parts_before_failure).strip() == "The harbour opens"
+        )
 
-    def test_closing_one_stops_the_model(self, switch, standin):
+    def test_close_stops_the_model(self, switch, standin):
         use("fault-silence")
         parts = get_chat_backend("default").chat(messages=MESSAGES, stream=True)
         assert next(parts)["content"] == "The"
@@ -151,7 +151,7 @@ class TestStreams:
         standin.wait_for(lambda: standin.disconnects, timeout=1)
         assert Exchange.objects.get().outcome == Outcome.CANCELLED
 
-    def test_closing_an_asynchronous_one_stops_the_model(self, switch, standin):
+    def test_aclose_stops_the_model(self, switch, standin):
         use("fault-silence")
 
         async def leave():
@@ -165,7 +165,7 @@ class TestStreams:
 
 
 class TestNumbersInBrackets:
-    def test_stay_since_only_who_made_the_prompt_knows_what_they_mean(self, switch, standin, chat):
+    def test_are_not_citations_of_a_foreign_prompt(self, switch, standin, chat):
         standin.add_model("emergency", answer=lambda messages: "Dial [112], then press [3].")
         use("emergency")
         assert chat(MESSAGES) == "Dial [112], then press [3]."
@@ -182,7 +182,7 @@ class TestQuery:
         assert "Ada Pender" in standin.requests[0].json["messages"][-1]["content"]
         assert Exchange.objects.get().question == "Who lit the lamp?"
 
-    def test_with_no_model_it_quotes_the_pages(self, site, make_page):
+    def test_without_model_quotes_the_pages(self, site, make_page):
         make_page("Lamp", "The lighthouse lamp was first lit in 1871 by Ada Pender.")
         ArticlePage.vector_index.rebuild_index()
         response = ArticlePage.vector_index.query("Who lit the lighthouse lamp first?")
@@ -193,7 +193,7 @@ class TestDeclared:
     def row(self):
         return ChatBackend.objects.get(kind=ChatBackend.Kind.ADAPTER)
 
-    def test_an_alias_gets_its_row_and_the_switch_none(self, site, declare):
+    def test_alias_gets_a_row_but_not_the_switch(self, site, declare):
         declare(before=ECHO)
         assert [row.alias for row in synchronise_backends()] == ["before"]
         row = self.row()
@@ -201,37 +201,37 @@ class TestDeclared:
         assert row.is_read_only
         assert synchronise_backends() == []
 
-    def test_its_row_follows_the_settings(self, site, declare):
+    def test_row_follows_the_settings(self, site, declare):
         declare(before=ECHO)
         synchronise_backends()
         declare(before={**ECHO, "CONFIG": {"MODEL_ID": "echo-2", "TOKEN_LIMIT": 3000}})
         synchronise_backends()
         assert (self.row().model_name, self.row().context_window) == ("echo-2", 3000)
 
-    def test_an_alias_that_a_backend_has_already(self, site, declare):
+    def test_alias_in_use_by_a_backend(self, site, declare):
         make_backend(alias="before")
         declare(before=ECHO)
         synchronise_backends()
         assert self.row().alias == "before-2"
 
-    def test_a_colleague_who_opens_the_list_at_the_same_time(self, site, declare, monkeypatch):
+    def test_concurrent_synchronisation(self, site, declare, monkeypatch):
         declare(before=ECHO, after=ECHO)
         make_backend(alias="after")
-        declared, met = adapters.declared_backends, []
+        declared, concurrent = adapters.declared_backends, []
 
-        def and_meanwhile():
-            # What is there already has been read by now.
-            if not met:
-                met.append(True)
-                met.extend(synchronise_backends())
+        def synchronise_first():
+            # The existing rows have been read at this point.
+            if not concurrent:
+                concurrent.append(True)
+                concurrent.extend(synchronise_backends())
             return declared()
 
-        monkeypatch.setattr(adapters, "declared_backends", and_meanwhile)
+        monkeypatch.setattr(adapters, "declared_backends", synchronise_first)
         assert synchronise_backends() == []
-        assert [row.alias for row in met[1:]] == ["before", "after-2"]
+        assert [row.alias for row in concurrent[1:]] == ["before", "after-2"]
         assert ChatBackend.objects.filter(kind=ChatBackend.Kind.ADAPTER).count() == 2
 
-    def test_its_name_is_not_written_anew_in_each_readers_language(self, site, declare):
+    def test_stored_name_is_not_translated(self, site, declare):
         declare(before=ECHO)
         synchronise_backends()
         with override("de"):
@@ -239,7 +239,7 @@ class TestDeclared:
             assert str(self.row()) == "before (aus den Einstellungen)"
         assert self.row().label == "before"
 
-    def test_an_alias_that_a_connection_has_as_well(self, site, declare, connections):
+    def test_alias_equal_to_a_connection(self, site, declare, connections):
         connections["openai"]["DEADLINES"] = {"TOTAL": 3}
         declare(openai=ECHO)
         synchronise_backends()
@@ -247,7 +247,7 @@ class TestDeclared:
         assert self.row().deadlines.total == 20
         assert self.row().provider == ""
 
-    def test_a_class_that_raises_is_not_a_connection(self, switch, declare, ask):
+    def test_unexpected_exception(self, switch, declare, ask):
         declare(broken={**ECHO, "CLASS": f"{__name__}.BrokenChatBackend"})
         synchronise_backends()
         switch.activate(self.row(), expected=switch.active_id)
@@ -257,8 +257,8 @@ class TestDeclared:
         assert "“broken”" in failure.remedy
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-    def test_its_threads_are_made_anew_after_a_fork(self, switch, declare):
-        """Those of the parent do not exist in the child, which would wait for them."""
+    def test_new_threads_after_fork(self, switch, declare):
+        # The parent's threads do not exist in the child, which would wait for them.
         code = (
             "import django, os, signal; django.setup()\n"
             "from finetune_switch.vector_index import declared\n"
@@ -276,7 +276,7 @@ class TestDeclared:
         )  # fmt: skip
         assert done.stdout.strip() == "0"
 
-    def test_it_answers_in_one_piece(self, switch, declare, ask):
+    def test_answers_in_one_piece(self, switch, declare, ask):
         declare(before=ECHO)
         synchronise_backends()
         switch.activate(self.row(), expected=switch.active_id)
@@ -284,9 +284,9 @@ class TestDeclared:
         assert asked.text.startswith("This is an echo backend:")
         assert asked.text.endswith("Hello?")
         assert asked.exchange.outcome == Outcome.COMPLETE
-        assert Way.chat(MESSAGES).endswith("When do you open?")
+        assert Calls.chat(MESSAGES).endswith("When do you open?")
 
-    def test_one_that_has_left_is_shown_as_gone(self, switch, declare, ask):
+    def test_removed_alias_is_shown_as_gone(self, switch, declare, ask):
         declare(before=ECHO)
         synchronise_backends()
         switch.activate(self.row(), expected=switch.active_id)
@@ -306,7 +306,7 @@ class BrokenChatBackend(EchoChatBackend):
 
 
 class TestIndexes:
-    """An index holds what its querysets hold, though all pages' vectors are in one table."""
+    """An index contains only the objects of its querysets, although all share one table."""
 
     @pytest.fixture
     def index(self, make_page):
@@ -327,11 +327,11 @@ class TestIndexes:
 
         return search
 
-    def test_everything(self, index):
+    def test_unfiltered(self, index):
         assert index(ArticlePage.objects.all()) == {"Lamp", "Soup", "Boat"}
         assert index(ArticlePage.objects) == {"Lamp", "Soup", "Boat"}
 
-    def test_what_was_filtered(self, index):
+    def test_filtered(self, index):
         pages = ArticlePage.objects
         assert index(pages.filter(title="Lamp")) == {"Lamp"}
         assert index(pages.filter(title="Lamp"), pages.filter(title="Boat")) == {"Lamp", "Boat"}
@@ -340,7 +340,7 @@ class TestIndexes:
         assert index(pages.filter(title="None")) == set()
         assert index(pages.none()) == set()
 
-    def test_one_that_was_not_beside_one_that_was(self, index):
+    def test_filtered_and_unfiltered(self, index):
         both = ArticlePage.objects.filter(title="Lamp"), ArticlePage.objects.all()
         assert index(*both) == index(*reversed(both)) == {"Lamp", "Soup", "Boat"}
 
@@ -353,7 +353,7 @@ class TestSites:
 
     def ask_on(self, host):
         def view(request):
-            return HttpResponse(Way.chat(MESSAGES))
+            return HttpResponse(Calls.chat(MESSAGES))
 
         request = RequestFactory().get("/", headers={"host": host})
         return CurrentSiteMiddleware(view)(request).content.decode()
@@ -368,7 +368,7 @@ class TestSites:
         )
         return response.content.decode()
 
-    def test_the_requests_site_decides(self, switch, other, standin, settings):
+    def test_site_of_the_request(self, switch, other, standin, settings):
         settings.ALLOWED_HOSTS = ["*"]
         standin.add_model("elsewhere", answer="From the other site.")
         Switch.objects.create(site=other).activate(
@@ -379,7 +379,7 @@ class TestSites:
         assert self.ask_on("other.example") == theirs
         assert run(self.aask_on("other.example")) == theirs
         assert run(self.aask_on("localhost")) == ours
-        assert Way.chat(MESSAGES) == ours  # no request: the default site
+        assert Calls.chat(MESSAGES) == ours  # no request: the default site
         hosts = Exchange.objects.order_by("opened_at").values_list("site__hostname", flat=True)
         assert list(hosts) == [
             "localhost", "other.example", "other.example", "localhost", "localhost",

@@ -1,5 +1,3 @@
-"""Our embeddings behind wagtail-vector-index's contract, sync and async alike."""
-
 from __future__ import annotations
 
 import pytest
@@ -18,7 +16,7 @@ BACKENDS = [SiteEmbeddingBackend, EmbeddedEmbeddingBackend]
 
 @pytest.fixture
 def backend(settings):
-    """An embedding backend as the settings declare it."""
+    """Declares an embedding backend in the settings and returns it."""
 
     def declare(kind=SiteEmbeddingBackend, **config):
         declaration = {
@@ -40,7 +38,7 @@ def choose(settings, connections, monkeypatch):
 
 @pytest.fixture(params=["embed", "aembed"])
 def embed(request):
-    """Both ways, for a list of vectors."""
+    """Returns a list of vectors, sync or async."""
 
     def ask(backend, texts, **kwargs):
         found = getattr(backend, request.param)(texts, **kwargs)
@@ -53,9 +51,9 @@ def similarity(one, other):
     return sum(x * y for x, y in zip(one, other, strict=True))
 
 
-class TestInThisProcess:
+class TestEmbedded:
     @pytest.mark.parametrize("kind", BACKENDS)
-    def test_vectors_say_what_is_alike(self, backend, embed, kind):
+    def test_similar_texts_have_similar_vectors(self, backend, embed, kind):
         boat, vessel, soup = embed(backend(kind), ["a small boat", "a little vessel", "soup"])
         assert len(boat) == 256
         assert all(isinstance(number, float) for number in boat)
@@ -63,25 +61,25 @@ class TestInThisProcess:
         assert similarity(boat, vessel) > similarity(boat, soup)
 
     @pytest.mark.parametrize("kind", BACKENDS)
-    def test_nothing_gives_nothing(self, backend, embed, kind):
+    def test_no_texts(self, backend, embed, kind):
         assert embed(backend(kind), []) == []
 
     @pytest.mark.parametrize("kind", BACKENDS)
-    def test_any_iterable_will_do(self, backend, embed, kind):
+    def test_accepts_any_iterable(self, backend, embed, kind):
         assert embed(backend(kind), (text for text in TEXTS)) == embed(backend(kind), TEXTS)
 
     @pytest.mark.parametrize("kind", BACKENDS)
-    def test_its_figures(self, backend, kind):
+    def test_token_limit_and_dimensions(self, backend, kind):
         made = backend(kind)
         assert (made.config.token_limit, made.embedding_output_dimensions) == (512, 256)
 
-    def test_the_sites_own_is_that_of_the_demo(self):
+    def test_demo_site_uses_the_sites_embeddings(self):
         assert isinstance(get_embedding_backend("default"), SiteEmbeddingBackend)
 
 
 @pytest.mark.parametrize("provider", ["openai", "ollama"])
-class TestOfTheSettings:
-    def test_asks_the_model_that_the_settings_name(self, backend, embed, choose, standin, provider):
+class TestConfigured:
+    def test_uses_the_configured_model(self, backend, embed, choose, standin, provider):
         choose(provider)
         standin.clear()
         vectors = embed(backend(), TEXTS)
@@ -95,14 +93,14 @@ class TestOfTheSettings:
         asked = [request for request in standin.requests if request.method == "POST"]
         assert [len(request.json["input"]) for request in asked] == [2, 1]
 
-    def test_follows_them_at_once(self, backend, embed, choose, settings, provider):
+    def test_changed_settings_apply_immediately(self, backend, embed, choose, settings, provider):
         made = backend()
         choose(provider)
         hosted = embed(made, ["a boat"])
         settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "INDEX": {}}
         assert embed(made, ["a boat"]) != hosted
 
-    def test_dimensions_are_asked_for_once(self, backend, choose, standin, provider):
+    def test_dimensions_are_requested_once(self, backend, choose, standin, provider):
         choose(provider)
         made = backend()
         assert [request for request in standin.requests if request.method == "POST"] == []
@@ -123,18 +121,18 @@ class TestOfTheSettings:
 
 
 class TestFaults:
-    def test_a_service_that_is_off(self, backend, embed, choose, connections):
+    def test_unreachable_service(self, backend, embed, choose, connections):
         connections["openai"]["API_BASE"] = "http://127.0.0.1:9/v1"
         choose("openai")
         with pytest.raises(EmbeddingError):
             embed(backend(), TEXTS)
 
-    def test_a_connection_that_is_gone(self, backend, choose):
+    def test_missing_connection(self, backend, choose):
         with pytest.raises(EmbeddingError, match="not configured"):
             choose("gone")
         with pytest.raises(EmbeddingError, match="not configured"):
             backend()
 
-    def test_parameters_of_the_call_are_refused(self, backend, embed):
+    def test_rejects_parameters(self, backend, embed):
         with pytest.raises(TypeError, match="dimensions"):
             embed(backend(), TEXTS, dimensions=64)

@@ -1,5 +1,3 @@
-"""``index.query()`` of wagtail-vector-index: over our storage provider, and over its own."""
-
 from __future__ import annotations
 
 import pytest
@@ -62,8 +60,8 @@ def lamp(make_page, switch):
     return page
 
 
-class TestOverOurProvider:
-    def test_the_exchange_has_it_all(self, lamp, query, switch, site):
+class TestSiteProvider:
+    def test_records_the_exchange(self, lamp, query, switch, site):
         response = query(QUESTION)
         assert isinstance(response, QueryResponse)
         assert response.response == TEST_ANSWER
@@ -88,7 +86,7 @@ class TestOverOurProvider:
         )
         assert query(QUESTION).answer.passages == expected
 
-    def test_the_prompt_is_the_backends_own(self, lamp, query, standin, settings):
+    def test_uses_the_backends_own_prompt(self, lamp, query, standin, settings):
         settings.WAGTAIL_VECTOR_INDEX_QUERY_PROMPT = "Theirs."
         query(QUESTION)
         sent = str(standin.requests[0].json["messages"])
@@ -113,7 +111,7 @@ class TestOverOurProvider:
             assert numbers == list(range(1, len(numbers) + 1))
             assert len({p.source.object_id for p in response.answer.passages}) == limit
 
-    def test_a_private_page_reaches_no_model(self, lamp, query, standin):
+    def test_private_page(self, lamp, query, standin):
         PageViewRestriction.objects.create(page=lamp, restriction_type="login")
         response = query(QUESTION)
         assert lamp not in response.sources
@@ -122,14 +120,14 @@ class TestOverOurProvider:
         assert query(QUESTION, asker=member).sources[0] == lamp
         assert "Pender" in str(standin.requests[-1].json)
 
-    def test_nothing_found_asks_nobody(self, lamp, query, standin):
+    def test_nothing_found(self, lamp, query, standin):
         Switch.objects.update(similarity_threshold=0.99)
         response = query(QUESTION)
         assert (response.response, response.sources) == ("I don't know.", [])
         assert standin.requests == []
         assert Exchange.objects.get().outcome == Outcome.NO_ANSWER
 
-    def test_another_chat_backend(self, lamp, query, settings, standin):
+    def test_other_chat_backend(self, lamp, query, settings, standin):
         declared = settings.WAGTAIL_VECTOR_INDEX
         backends = {**declared["CHAT_BACKENDS"], "echo": ECHO}
         settings.WAGTAIL_VECTOR_INDEX = {**declared, "CHAT_BACKENDS": backends}
@@ -149,8 +147,8 @@ class TestOverOurProvider:
         assert Exchange.objects.get().outcome == Outcome.FAILED
 
 
-class TestOverTheirs:
-    """Where their own provider is in use nothing changes."""
+class TestNumpyProvider:
+    """Indexes with wagtail-vector-index's own provider work as before."""
 
     @pytest.fixture
     def theirs(self, switch, make_page):
@@ -165,7 +163,7 @@ class TestOverTheirs:
         registry._registry.clear()
         registry._registry.update(before)
 
-    def test_it_asks_our_switch_with_its_own_prompt(self, theirs, standin):
+    def test_query_uses_the_switch_with_its_own_prompt(self, theirs, standin):
         response = theirs.query(QUESTION)
         assert response.response == TEST_ANSWER
         assert "Use the following context" in standin.requests[0].json["messages"][0]["content"]
@@ -173,7 +171,7 @@ class TestOverTheirs:
         assert Exchange.objects.get().passages == []
         assert Embedding.objects.exists()
 
-    def test_it_is_searched_where_it_is(self, theirs, site):
+    def test_retrieval_searches_it(self, theirs, site):
         assert "TheirsIndex" in adapters.indexes()
         (best, *_others) = retrieve(QUESTION, asker=Asker.anonymous(), indexes=["TheirsIndex"])
         assert (best.source.title, best.index) == ("Lamp", "TheirsIndex")

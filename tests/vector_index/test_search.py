@@ -1,5 +1,3 @@
-"""wagtail-vector-index's own calls over our storage provider find what our retrieval finds."""
-
 from __future__ import annotations
 
 import asyncio
@@ -22,7 +20,7 @@ from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 from finetune_switch.middleware import CurrentSiteMiddleware
 from finetune_switch.models import Chunk
 from finetune_switch.search import retrieve, similar_pages
-from finetune_switch.vector_index.parts import is_narrow
+from finetune_switch.vector_index.parts import is_filtered
 from tests.helpers import run
 from tests.index_helpers import ANYTHING, build
 from tests.vector_index_helpers import (
@@ -32,9 +30,9 @@ from tests.vector_index_helpers import (
     SOUP,
     call_async,
     call_sync,
+    disable_exact_search,
     member,
     names,
-    nothing_is_few,
     registering,
     restrict,
     writes,
@@ -65,28 +63,28 @@ def register():
         yield register
 
 
-@pytest.fixture(params=["few", "many"])
-def few_or_many(request, monkeypatch):
-    """Parts that are searched exactly, and parts of which the store is asked."""
-    if request.param == "many":
-        nothing_is_few(monkeypatch)
+@pytest.fixture(params=["exact", "store"])
+def exact_or_store(request, monkeypatch):
+    """Both ways of searching a part: exactly, and in the store."""
+    if request.param == "store":
+        disable_exact_search(monkeypatch)
 
 
 @pytest.fixture(params=["sync", "async"])
 def call(request):
-    """Calls ``search``, ``find_similar`` or ``query`` of an index either way."""
+    """Calls a method of an index, or its async variant."""
     return call_sync if request.param == "sync" else call_async
 
 
 class TestSearch:
-    def test_finds_the_page_that_says_it(self, lamp, articles, call, few_or_many):
+    def test_finds_pages(self, lamp, articles, call, exact_or_store):
         found = call(articles, "search", QUESTION)
         assert names(found) == ["Lamp", "Café", "Rope"]
         assert isinstance(found[0], ArticlePage)
         assert names(call(articles, "search", QUESTION, limit=1)) == ["Lamp"]
         assert call(articles, "search", QUESTION, limit=0) == []
 
-    def test_the_same_pages_as_our_retrieval(self, pages, site, register, few_or_many):
+    def test_same_pages_as_retrieval(self, pages, site, register, exact_or_store):
         build()
         everything = register(Page.objects.all(), name="EverythingIndex")
         for question in (QUESTION, "soup", "what is made by hand?", "harbour"):
@@ -107,7 +105,7 @@ class TestSearch:
                 assert names(found) == [passage.source.title for passage in passages]
                 assert len(found) >= 3
 
-    def test_five_are_five(self, make_page, site, articles, few_or_many):
+    def test_limit_counts_pages(self, make_page, site, articles, exact_or_store):
         long = "".join(f"<p>{LAMP} It is told for the {n}th time. {SOUP * 4}</p>" for n in range(9))
         page = make_page("Long", LAMP)
         page.body = [("paragraph", long)]
@@ -119,7 +117,7 @@ class TestSearch:
         found = articles.search(QUESTION, limit=5)
         assert len(found) == len({page.pk for page in found}) == 5
 
-    def test_an_object_with_only_a_title(self, site, articles):
+    def test_page_with_only_a_title(self, site, articles):
         page = ArticlePage(
             title="The tide tables of Tarrowby", introduction="x", body=[("paragraph", "x")]
         )
@@ -128,15 +126,15 @@ class TestSearch:
         articles.rebuild_index()
         assert names(articles.search("tide tables")) == ["The tide tables of Tarrowby"]
 
-    def test_a_question_that_says_nothing(self, lamp, articles):
+    def test_empty_question(self, lamp, articles):
         assert articles.search("") == articles.search("   ") == []
 
-    def test_where_nothing_was_indexed(self, pages, articles, call):
+    def test_without_index(self, pages, articles, call):
         assert call(articles, "search", QUESTION) == []
         assert call(articles, "find_similar", pages[0]) == []
         assert list(articles.get_similar_documents([0.5] * 256)) == []
 
-    def test_writes_nothing_and_embeds_nothing_anew(self, lamp, articles, monkeypatch):
+    def test_only_embeds_the_question_and_never_writes(self, lamp, articles, monkeypatch):
         embedded = []
         embed = EmbeddedEmbedder.embed
         monkeypatch.setattr(
@@ -154,7 +152,7 @@ class TestSearch:
         assert embedded == [QUESTION]
         assert not Embedding.objects.exists()
 
-    def test_the_sites_own_index_answers_only_when_it_is_whole(self, lamp, articles):
+    def test_own_index_is_available_after_a_complete_build(self, lamp, articles):
         assert "pages" not in adapters.indexes()
         assert names(articles.search(QUESTION, limit=1)) == ["Lamp"]
         build()
@@ -162,8 +160,8 @@ class TestSearch:
         assert names(articles.search(QUESTION, limit=1)) == ["Lamp"]
 
 
-class TestWhoSeesWhat:
-    """Nothing is indexed again in these tests."""
+class TestPermissions:
+    """Permissions and states are checked at the time of the search, without reindexing."""
 
     def everything(self, index, page):
         vector = next(get_embedding_backend("default").embed([LAMP]))
@@ -175,7 +173,7 @@ class TestWhoSeesWhat:
             *(["Lamp"] if any("Pender" in content for content in contents) else []),
         }
 
-    def test_not_what_is_private(self, lamp, articles):
+    def test_private_page(self, lamp, articles):
         assert "Lamp" in self.everything(articles, lamp)
         restrict(lamp)
         assert self.everything(articles, lamp) == {"Café", "Rope"} | set()
@@ -183,25 +181,25 @@ class TestWhoSeesWhat:
             assert "Lamp" in self.everything(articles, lamp)
         assert "Lamp" not in self.everything(articles, lamp)
 
-    def test_private_when_it_was_indexed(self, pages, articles):
+    def test_page_indexed_as_private(self, pages, articles):
         restrict(pages[0])
         articles.rebuild_index()
         assert names(articles.search(QUESTION)) == ["Café", "Rope"]
         with asking_as(member()):
             assert names(articles.search(QUESTION, limit=1)) == ["Lamp"]
 
-    def test_not_what_was_unpublished_or_deleted(self, lamp, articles, pages):
+    def test_unpublished_and_deleted_pages(self, lamp, articles, pages):
         lamp.unpublish()
         assert "Lamp" not in self.everything(articles, lamp)
         pages[1].delete()
         assert names(articles.search(QUESTION)) == ["Rope"]
 
-    def test_not_a_draft(self, lamp, articles, make_page):
+    def test_draft(self, lamp, articles, make_page):
         make_page("Draft", f"{LAMP} Or was it?", live=False)
         articles.rebuild_index()
         assert "Draft" not in self.everything(articles, lamp)
 
-    def test_of_the_requests_site(self, lamp, articles, settings):
+    def test_site_of_the_request(self, lamp, articles, settings):
         settings.ALLOWED_HOSTS = ["*"]
         elsewhere = Page.get_first_root_node().add_child(
             instance=HomePage(title="Other", slug="other", strapline="x", introduction="Other.")
@@ -237,7 +235,7 @@ class TestAskingAs:
             _ = 1 / 0
         assert "Lamp" not in names(articles.search(QUESTION))
 
-    def test_tasks_do_not_see_each_others(self, lamp, articles):
+    def test_concurrent_tasks_are_isolated(self, lamp, articles):
         restrict(lamp)
         somebody = member()
 
@@ -253,33 +251,33 @@ class TestAskingAs:
 
 
 class TestFindSimilar:
-    def test_the_same_pages_as_ours(self, pages, register):
+    def test_same_pages_as_similar_pages(self, pages, register):
         build()
         everything = register(Page.objects.all())
         for page in pages:
             assert names(everything.find_similar(page)) == names(similar_pages(page))
 
-    def test_itself_only_when_asked_for(self, lamp, articles, call):
+    def test_include_self(self, lamp, articles, call):
         assert "Lamp" not in names(call(articles, "find_similar", lamp))
         assert names(call(articles, "find_similar", lamp, include_self=True))[0] == "Lamp"
         assert len(call(articles, "find_similar", lamp, limit=1)) == 1
         assert names(articles.find_similar(Page.objects.get(pk=lamp.pk))) == ["Café", "Rope"]
 
-    def test_an_edited_page_stays_in_the_index(self, lamp, articles, call):
+    def test_edited_page_does_not_change_the_index(self, lamp, articles, call):
         lamp.introduction, lamp.body = SOUP, []
         with CaptureQueriesContext(connection) as queries:
             assert names(call(articles, "find_similar", lamp))[0] == "Café"
         assert writes(queries) == set()
         assert names(articles.search(QUESTION, limit=1)) == ["Lamp"]
 
-    def test_of_an_object_that_was_never_saved(self, lamp, articles):
+    def test_unsaved_object(self, lamp, articles):
         draft = ArticlePage(title="Kippers", introduction="Kipper soup with bread.")
         assert names(articles.find_similar(draft, limit=1)) == ["Café"]
         assert articles.find_similar(ArticlePage(title="")) == []
 
 
 class TestSimilarDocuments:
-    def test_as_documents(self, lamp, articles, few_or_many):
+    def test_finds_documents(self, lamp, articles, exact_or_store):
         vector = next(get_embedding_backend("default").embed([LAMP]))
         first, *_others = found = list(articles.get_similar_documents(vector, limit=3))
         assert len(found) == 3
@@ -290,13 +288,13 @@ class TestSimilarDocuments:
         assert len(first.vector) == 256
         assert articles.get_converter().from_document(first) == lamp
 
-    def test_of_another_model(self, lamp, articles):
+    def test_wrong_dimensions(self, lamp, articles):
         with pytest.raises(WrongDimensions):
             list(articles.get_similar_documents([0.1] * 1536))
 
 
 class TestQuerysets:
-    def test_a_filtered_one(self, lamp, make_page, register, few_or_many):
+    def test_filtered(self, lamp, make_page, register, exact_or_store):
         index = register(ArticlePage.objects.filter(title__startswith="C"))
         assert names(index.search(QUESTION)) == ["Café"]
         café = ArticlePage.objects.get(title="Café")
@@ -304,7 +302,7 @@ class TestQuerysets:
         café.save()
         assert index.search(QUESTION) == []
 
-    def test_a_sliced_one_and_an_empty_one(self, lamp, register, few_or_many):
+    def test_sliced_combined_and_empty(self, lamp, register, exact_or_store):
         two = ArticlePage.objects.order_by("-pk")[:2]
         assert names(register(two).search(QUESTION)) == ["Café", "Rope"]
         lamps = ArticlePage.objects.filter(title="Lamp").order_by()
@@ -312,23 +310,23 @@ class TestQuerysets:
         assert names(register(union).search(QUESTION)) == ["Lamp", "Rope"]
         assert register(ArticlePage.objects.none()).search(QUESTION) == []
 
-    def test_several(self, lamp, site, register, few_or_many):
+    def test_several_models(self, lamp, site, register, exact_or_store):
         index = register(HomePage.objects.all(), ArticlePage.objects.filter(title="Lamp"))
         index.rebuild_index()
         found = index.search(QUESTION)
         assert [type(item) for item in found] == [ArticlePage, HomePage]
 
-    def test_a_base_class_finds_every_type(self, pages, register):
+    def test_base_class_includes_subclasses(self, pages, register):
         index = register(Page.objects.all())
         index.rebuild_index()
         assert set(names(index.search(QUESTION))) == {"Lamp", "Café", "Rope", "Harbour"}
 
-    def test_which_are_narrow(self):
+    def test_is_filtered(self):
         rows = ArticlePage.objects
         for queryset in (rows.all(), rows.live(), rows.live().order_by("title")):
-            assert not is_narrow(queryset)
+            assert not is_filtered(queryset)
         for queryset in (
             *(rows.filter(title="x"), rows.exclude(title="x"), rows.not_live(), rows.none()),
             *(rows.live().filter(pk__gt=3), rows.all()[:9], rows.live().union(rows.live())),
         ):
-            assert is_narrow(queryset)
+            assert is_filtered(queryset)

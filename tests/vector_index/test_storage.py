@@ -1,5 +1,3 @@
-"""wagtail-vector-index's indexes over our storage provider: how they are written and kept."""
-
 from __future__ import annotations
 
 import pytest
@@ -32,8 +30,8 @@ from tests.vector_index_helpers import (
     SOUP,
     call_async,
     call_sync,
+    disable_exact_search,
     names,
-    nothing_is_few,
     registering,
     restrict,
 )
@@ -65,28 +63,28 @@ def register():
 
 @pytest.fixture
 def hook():
-    """Lets everybody see what is no page."""
+    """Makes objects other than pages visible to everybody."""
     from wagtail import hooks
 
     with hooks.register_temporarily(VISIBILITY_HOOK, lambda asker, instance: True):
         yield
 
 
-@pytest.fixture(params=["few", "many"])
-def few_or_many(request, monkeypatch):
-    """Parts that are searched exactly, and parts of which the store is asked."""
-    if request.param == "many":
-        nothing_is_few(monkeypatch)
+@pytest.fixture(params=["exact", "store"])
+def exact_or_store(request, monkeypatch):
+    """Both ways of searching a part: exactly, and in the store."""
+    if request.param == "store":
+        disable_exact_search(monkeypatch)
 
 
 @pytest.fixture(params=["sync", "async"])
 def call(request):
-    """Calls ``search``, ``find_similar`` or ``query`` of an index either way."""
+    """Calls a method of an index, or its async variant."""
     return call_sync if request.param == "sync" else call_async
 
 
 class TestProvider:
-    def test_the_demo_uses_it(self, articles):
+    def test_demo_site_uses_it(self, articles):
         assert isinstance(get_storage_provider("default"), SiteStorageProvider)
         assert isinstance(articles, SiteIndexMixin)
         assert isinstance(articles._get_storage_provider(), SiteStorageProvider)
@@ -99,13 +97,13 @@ class TestProvider:
         with pytest.raises(ImproperlyConfigured, match="'M'"):
             get_storage_provider("default")
 
-    def test_an_index_without_querysets(self, site, register):
+    def test_index_without_querysets(self, site, register):
         index = type("Bare", (SiteIndexMixin, VectorIndex), {})()
         for call in (index.rebuild_index, index.clear, lambda: index.search("lamp")):
             with pytest.raises(ImproperlyConfigured, match="has no querysets"):
                 call()
 
-    def test_no_label_of_an_app_is_there_twice(self):
+    def test_app_labels_are_unique(self):
         from django.apps import apps
 
         labels = [config.label for config in apps.get_app_configs()]
@@ -122,7 +120,7 @@ class TestOtherModels:
         index.rebuild_index()
         return index
 
-    def test_are_found_by_who_may_see_them(self, tags, call):
+    def test_found_with_permission(self, tags, call):
         assert call(tags, "search", "tide tables") == []
         boss = Asker.from_user(User.objects.create_superuser("boss"))
         with asking_as(boss):
@@ -131,11 +129,11 @@ class TestOtherModels:
             assert isinstance(found[0], Tag)
             assert names(call(tags, "find_similar", found[0])) == ["Rules for mooring"]
 
-    def test_by_everybody_where_a_hook_says_so(self, hook, tags):
+    def test_found_by_everybody_with_a_hook(self, hook, tags):
         assert names(tags.search("tide tables"))[0] == "Tide tables for the harbour"
         assert names(tags.query("When is the tide?").sources)
 
-    def test_are_kept_up(self, hook, tags, settings):
+    def test_kept_up_to_date(self, hook, tags, settings):
         settings.TASKS = {
             "default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}
         }
@@ -147,7 +145,7 @@ class TestOtherModels:
         build()
         assert names(tags.search("charts of the estuary"))[0] == "Charts of the estuary"
 
-    def test_one_that_is_not_registered(self, site):
+    def test_unregistered_model(self, site):
         bases = (EmbeddableFieldsVectorIndexMixin, SiteIndexMixin, VectorIndex)
         index = type("Loose", bases, {"querysets": [Tag.objects.all()]})()
         with pytest.raises(ImproperlyConfigured, match=r"taggit\.Tag"):
@@ -155,7 +153,7 @@ class TestOtherModels:
 
 
 class TestWriting:
-    def test_only_what_changed_is_embedded(self, lamp, articles, monkeypatch):
+    def test_only_changed_texts_are_embedded(self, lamp, articles, monkeypatch):
         texts: list[str] = []
         embed = EmbeddedEmbedder.embed
         monkeypatch.setattr(
@@ -169,7 +167,7 @@ class TestWriting:
         assert texts
         assert not any("kipper" in text for text in texts)
 
-    def test_what_is_gone_is_removed(self, lamp, articles):
+    def test_unpublished_and_deleted_pages_are_removed(self, lamp, articles):
         lamp.unpublish()
         articles.rebuild_index()
         assert sorted(Document.objects.values_list("title", flat=True)) == ["Café", "Rope"]
@@ -177,14 +175,14 @@ class TestWriting:
         BoatPage.vector_index.rebuild_index()
         assert Document.objects.count() == 2
 
-    def test_all_of_them_by_the_command(self, pages):
+    def test_update_vector_indexes(self, pages):
         call_command("update_vector_indexes", interactive=False, verbosity=0)
         assert Document.objects.count() == 4
         assert not Embedding.objects.exists()
         assert not EmbeddingSpace.objects.filter(is_active=True).exists()
         assert build().kept == 4
 
-    def test_a_service_that_fails_leaves_the_old_ones(self, lamp, articles, monkeypatch):
+    def test_failure_keeps_existing_documents(self, lamp, articles, monkeypatch):
         def fail(self, texts):
             raise EmbeddingError("Off.", code="refused")
 
@@ -196,7 +194,7 @@ class TestWriting:
                 articles.rebuild_index()
         assert names(articles.search(QUESTION, limit=1)) == ["Lamp"]
 
-    def test_another_embedding_model_means_a_whole_build(self, pages, articles, monkeypatch):
+    def test_changed_embedding_model_builds_the_whole_index(self, pages, articles, monkeypatch):
         build()
         old = EmbeddingSpace.objects.get()
         EmbeddingSpace.objects.update(model_name="gone", connection="gone")
@@ -218,7 +216,7 @@ class TestWriting:
         assert names(articles.search(QUESTION)) == ["Café", "Rope"]
         articles.delete(document_ids=[])
 
-    def test_clear_takes_only_its_own(self, pages, articles, register):
+    def test_clear_only_removes_its_own_objects(self, pages, articles, register):
         build()
         register(ArticlePage.objects.filter(title="Lamp")).clear()
         assert names(articles.search(QUESTION)) == ["Café", "Rope"]
@@ -226,18 +224,16 @@ class TestWriting:
         assert list(Document.objects.values_list("title", flat=True)) == ["Harbour"]
 
 
-class TestForTheSwitch:
-    """Beside the site's own, to be chosen for a site."""
-
-    def test_by_alias_and_with_a_name(self, pages, register):
+class TestRegisteredWithTheSwitch:
+    def test_alias_and_label(self, pages, register):
         assert adapters.indexes()["ArticlePageIndex"].label == "Articles"
         assert adapters.indexes()["BoatPageIndex"].label == "Boats"
         build()
         assert {"pages", "ArticlePageIndex"} <= set(adapters.indexes())
 
-    def test_scope_and_threshold(self, lamp, site, few_or_many):
+    def test_scope_and_threshold(self, lamp, site, exact_or_store):
         def found(threshold=ANYTHING, limit=9, **scope):
-            # Made anew for each question.
+            # New instances for each question.
             index = adapters.indexes()["ArticlePageIndex"]
             hits = index.search(QUESTION, limit=limit, scope=Scope(**scope), threshold=threshold)
             assert {hit.index for hit in hits} <= {"ArticlePageIndex"}
@@ -254,7 +250,7 @@ class TestForTheSwitch:
         assert best.object_id not in {hit.object_id for hit in found(include_restricted=False)}
         assert best.object_id in {hit.object_id for hit in found()}
 
-    def test_chosen_for_a_site(self, pages, site, ask):
+    def test_selected_for_a_site(self, pages, site, ask):
         build()
         Switch.objects.create(site=site, indexes=["ArticlePageIndex"], similarity_threshold=0.4)
         asked = ask(QUESTION, site=site)

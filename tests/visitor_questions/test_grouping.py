@@ -187,7 +187,7 @@ class TestGroups:
             "INDEX": {"EMBEDDINGS": {"CONNECTION": "openai", "MODEL_NAME": "standin-embed"}},
         }
         cache.set("counter", 7)
-        monkeypatch.setattr("finetune_switch.backends.embeddings.cache.MOST_IN_A_SHARD", 10)
+        monkeypatch.setattr("finetune_switch.backends.embeddings.cache.MOST_IN_A_SHARD", 5)
         for number in range(400):
             unanswered(f"Question {number}?", site)
         groups_of()

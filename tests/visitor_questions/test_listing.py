@@ -105,7 +105,7 @@ class TestList:
         title, _when, language, where, outcome, thumb, backend, *last = cells(listed)
         assert title == "What is paid?"
         assert language == "English"
-        assert outcome == "Answered 1 fact held back"
+        assert outcome == "Answered 1 fact withheld"
         assert thumb == "Down “Too short”"
         assert (where, backend, last) == ("Harbour", "The model of then", ["0.50 s", "Wages"])
         url = address("visitor_questions:exchange", exchange.pk)
@@ -308,6 +308,7 @@ class TestExport:
             site,
             pages=[page],
             answer="£7 a day. [1]",
+            shown_text="Please look there. [1]",
             withheld_facts=[{"kind": "price", "text": "£7", "start": 0, "end": 2}],
             thumb=True,
             comment="@SUM(1)",
@@ -320,13 +321,13 @@ class TestExport:
             assert row["Comment"].endswith("@SUM(1)")
             assert (row["Comment"][0] == "'") == (kind == "csv")
             assert row["Thumb"] == "Up"
-            assert row["Facts held back"] == "£7"
-            assert row["What the visitor read"] == "Please look this up on the page itself. [1]"
+            assert row["Facts withheld"] == "£7"
+            assert row["What the visitor read"] == "Please look there. [1]"
             assert row["Pages cited"] == "Wages"
             assert str(row["Tokens read"]) == "100"
 
     def test_as_filtered_and_in_batches(self, reader, site, monkeypatch):
-        monkeypatch.setattr("finetune_switch.visitor_questions.views.listing.EXPORT_BATCH", 2)
+        monkeypatch.setattr("finetune_switch.admin.listings.EXPORT_BATCH", 2)
         for number in range(5):
             make_exchange(f"{number}?", site, thumb=bool(number), days_ago=number)
         assert [r["Question"] for r in exported(reader, thumb="up")] == ["1?", "2?", "3?", "4?"]
@@ -351,6 +352,7 @@ class TestOne:
             conversation=conversation,
             standalone_question="How much do you pay?",
             answer="By the hour. [1] It is £7. [1]",
+            shown_text="By the hour. [1] Please look there. [1]",
             withheld_facts=[{"kind": "price", "text": "£7", "start": 23, "end": 25}],
             thumb=False,
             comment="No figure!",
@@ -361,9 +363,9 @@ class TestOne:
         shown = reader.get("visitor_questions:exchange", exchange.pk)
         assert [mark.text for mark in shown.main.select("mark")] == ["£7"]
         for sentence in (
-            "It was made into: “How much do you pay?”",
+            "Rewritten as: “How much do you pay?”",
             "1 fact stood in no passage",
-            "By the hour. [1] Please look this up on the page itself. [1]",
+            "By the hour. [1] Please look there. [1]",
             "Thumb down : “No figure!”",
             "We pay by the hour.",
             "50 % alike · cited",
@@ -378,8 +380,10 @@ class TestOne:
     @pytest.mark.parametrize(
         ("values", "sentence"),
         [
-            ({}, "All of it: nothing was held back."),
-            ({"answer": "At", "outcome": Outcome.CANCELLED}, "Here it broke off."),
+            ({}, "The whole answer."),
+            ({"answer": "At", "outcome": Outcome.CANCELLED}, "The answer breaks off here."),
+            ({"answer": "At £9.", "shown_text": "Ask us."}, "What the visitor read Ask us."),
+            ({"answer": "At", "shown_text": ""}, "What the visitor read Nothing."),
             ({"answer": "", "outcome": Outcome.FAILED, "error": "It slept."}, "It slept."),
         ],
     )

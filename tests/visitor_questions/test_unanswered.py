@@ -66,9 +66,9 @@ def test_groups_and_what_they_lack(reader, site, dogs):
     assert "5 questions of the last 30 days had no answer" in page.text
     helicopters, about_dogs = cards(page)
     assert helicopters.startswith("Do you have a helicopter pad? Asked 3 times")
-    assert "No page No page that visitors may open speaks of it." in helicopters
+    assert "No page No page that visitors may open covers this." in helicopters
     assert "Other wordings Where can a helicopter land?" in helicopters
-    assert "Page not found 1 × A page speaks of it" in about_dogs
+    assert "Page not found 1 × A page covers this" in about_dogs
     assert "Page found but ignored 1 × The model was given a page" in about_dogs
     recorded, today = page.links("Dogs allowed")
     assert recorded == "/"
@@ -98,7 +98,7 @@ def test_the_embedding_model_is_down(reader, site, settings):
     }
     unanswered("Is there wifi?", site)
     page = look(reader)
-    assert "could not be compared by what they mean" in page.text
+    assert "could not be compared by meaning" in page.text
     assert "only those with the same words stand together" in page.text
     assert len(cards(page)) == 1
 
@@ -107,7 +107,7 @@ def test_too_many_are_said_to_be(reader, site, monkeypatch):
     monkeypatch.setattr("finetune_switch.visitor_questions.grouping.MOST_QUESTIONS", 1)
     unanswered("One?", site)
     unanswered("Two?", site)
-    assert "1 older one was left out." in look(reader).text
+    assert "1 older one is left out." in look(reader).text
 
 
 class TestNext:

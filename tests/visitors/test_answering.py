@@ -85,7 +85,7 @@ class TestAsk:
             assert events(response)[-1][0] == "done"
         else:
             assert response.status_code == 403
-            message = "Questions are taken on this site's own pages only."
+            message = "Questions can only be asked on this site's own pages."
             assert response.json() == {"message": message, "code": "origin"}
             assert standin.requests == []
 
@@ -94,8 +94,8 @@ class TestAsk:
         [
             ({"question": " "}, "Write a question first."),
             ({"locale": "de", "question": ""}, "Schreiben Sie zuerst eine Frage."),
-            ({"locale": "xx"}, "This site does not speak the language “xx”."),
-            ({"locale": "../" * 200}, "This site does not speak the language"),
+            ({"locale": "xx"}, "This site has no content in the language “xx”."),
+            ({"locale": "../" * 200}, "This site has no content in the language"),
             ({"question": "a" * 1001}, "The question has 1001 characters; at most 1000 can be"),
         ],
     )
@@ -247,6 +247,14 @@ class TestWidget:
         assert not re.search(
             r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", SCRIPT.read_text()
         )
+
+    def test_it_reads_streams_as_the_comparison_does(self):
+        """Each script is one complete file; a shared one would be a second to load and copy."""
+        reader = re.compile(r"^async function\* eventsOf.*?^}", re.MULTILINE | re.DOTALL)
+        scripts = (SCRIPT, SCRIPT.parents[1] / "comparisons" / "finetune-compare.js")
+        visitors, editors = (reader.findall(script.read_text()) for script in scripts)
+        assert visitors == editors
+        assert len(visitors) == 1
 
 
 SCRIPT = Path(finetune_switch.__file__).parent / "static/finetune_switch/visitors/finetune-chat.js"

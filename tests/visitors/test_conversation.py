@@ -70,7 +70,7 @@ WRONG = [
     ),
     ({**BODY, "conversation": "x"}, "“conversation” has to be a UUID, not “x”."),
     ({**BODY, "id": {"a": 1}}, "“id” has to be a UUID"),
-    ({**BODY, "locale": "xx"}, "This site does not speak the language “xx”."),
+    ({**BODY, "locale": "xx"}, "This site has no content in the language “xx”."),
 ]
 
 

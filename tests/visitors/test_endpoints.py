@@ -8,11 +8,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from django.urls import resolve, reverse
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 from wagtail.models import PageViewRestriction, Site
 
+from finetune_switch.limits.throttling import REQUESTS_FOR_EACH_QUESTION
 from finetune_switch.models import Exchange, Feedback, Origin
 from finetune_switch.urls import urlpatterns
 from finetune_switch.visitors.openapi import EVENTS, description
@@ -86,7 +88,7 @@ class TestFeedback:
         ):
             response = give(client, pk, is_helpful=True)
             assert response.status_code == 404
-            message = "The answer that this is about is not kept (any more)."
+            message = "The answer that this is about is no longer kept."
             assert response.json()["message"] == message
         assert not Feedback.objects.exists()
 
@@ -97,7 +99,10 @@ class TestFeedback:
             ({"is_helpful": "perhaps"}, "“is_helpful” has to be true or false, or null"),
             ({"is_helpful": [True]}, "“is_helpful” has to be true or false, or null"),
             ({}, "“is_helpful” has to be true or false, or null"),
-            ({"is_helpful": True, "locale": "xx"}, "This site does not speak the language “xx”."),
+            (
+                {"is_helpful": True, "locale": "xx"},
+                "This site has no content in the language “xx”.",
+            ),
         ],
     )
     def test_what_cannot_be_kept_is_refused_with_a_sentence(self, client, exchange, data, message):
@@ -121,6 +126,27 @@ class TestFeedback:
         assert give(client, exchange, is_helpful=True, headers=ELSEWHERE).status_code == 403
         assert client.get("/answers/feedback/").status_code == 405
         assert not Feedback.objects.exists()
+
+    def test_a_loop_of_it_is_refused_before_its_body_is_read(
+        self, client, exchange, settings, quiet_minute, django_assert_num_queries
+    ):
+        limits = {"QUESTIONS_A_MINUTE": 1}
+        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "VISITORS": limits}
+        for number in range(REQUESTS_FOR_EACH_QUESTION):
+            given = give(client, exchange, is_helpful=bool(number % 2), comment=str(number))
+            assert given.status_code == 200
+        for body in (b"{", b'{"comment": "' + b"a" * 2_000_000 + b'"}'):
+            # Of the site alone.
+            with django_assert_num_queries(1):
+                refused = client.generic(
+                    "POST", "/answers/feedback/", body, "application/json", headers=HERE
+                )
+            assert (refused.status_code, refused["Retry-After"]) == (429, "31")
+            assert refused.json()["message"].startswith("Too many requests in a short time.")
+        assert Feedback.objects.get().comment == "9"
+        # Searching has a count of its own, and so has another visitor.
+        assert find(client, q="lighthouse").status_code == 200
+        assert give(Client(REMOTE_ADDR="192.0.2.9"), exchange, is_helpful=None).status_code == 200
 
 
 def find(client, **query):
@@ -285,6 +311,20 @@ class TestDescription:
     def test_the_search(self, client, lighthouse, described):
         self.check_response(described, "/results/", find(client, q="lighthouse"), "get")
         self.check_response(described, "/results/", find(client, q=""), "get")
+
+    @pytest.mark.parametrize(
+        ("limit", "status"), [("QUESTIONS_A_DAY", 429), ("SITE_QUESTIONS_A_DAY", 503)]
+    )
+    def test_refusals_of_searches_and_feedback(
+        self, client, lighthouse, exchange, described, settings, limit, status
+    ):
+        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "VISITORS": {limit: 1}}
+        for _ in range(REQUESTS_FOR_EACH_QUESTION + 1):
+            found = find(client, q="lighthouse")
+            given = give(client, exchange, is_helpful=True)
+        assert found.status_code == given.status_code == status
+        self.check_response(described, "/results/", found, "get")
+        self.check_response(described, "/feedback/", given)
 
     def test_what_there_is_to_know_before(self, client, site, connections, described):
         self.check_response(described, "/about/", client.get("/answers/about/"), "get")

@@ -1,4 +1,4 @@
-"""The chat backends of the case that the project starts from, and who may switch them."""
+"""Creates the demo's chat backends, questions and prepared answers, and the team's permissions."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ After each fact, give the number of its passage in square brackets, like [1].
 Give telephone numbers, prices, dates and times exactly as they are written.
 If the passages do not hold the answer, do not guess."""
 
-STAND_IN = "standin-"
-STAND_INS_ON_OLLAMA: list[dict[str, Any]] = [
+STAND_IN_PREFIX = "standin-"
+STAND_IN_BACKENDS: list[dict[str, Any]] = [
     {
         "alias": "fine-tune",
         "label": "Our fine-tune (stand-in on Ollama)",
@@ -46,26 +46,28 @@ STAND_INS_ON_OLLAMA: list[dict[str, Any]] = [
     },
     {
         "alias": "deaf",
-        "label": "A fine-tune that hears nothing (stand-in on Ollama)",
+        "label": "A fine-tune that ignores its instructions (stand-in on Ollama)",
         "model_name": "standin-deaf:latest",
     },
 ]
-MOST_REAL_MODELS = 5
+MAX_REAL_MODELS = 5
 HALF_A_YEAR = timedelta(days=182)
 SET_NAME = "The ten questions"
-SET_DESCRIPTION = "In the spirit of the case that the project starts from; two have no answer."
+SET_DESCRIPTION = (
+    "Modelled on the case that the project started from. Two have no answer on the site."
+)
 
 
 class Command(BaseCommand):
-    help = "Add the demo's chat backends, and a group that may switch them. Safe to run again."
+    help = "Add the demo's chat backends and a group that may switch them. Safe to repeat."
 
     def handle(self, *args: Any, **options: Any) -> None:
         synchronise_backends()
-        self._fit_hosted_to_settings()
+        self._update_hosted()
         if settings.OLLAMA_API_BASE:
             self._use_real_ollama()
         else:
-            for values in STAND_INS_ON_OLLAMA:
+            for values in STAND_IN_BACKENDS:
                 self._restore(**values)
                 self._add(**values)
         self.stdout.write("Chat backends: " + ", ".join(map(str, ChatBackend.objects.all())) + ".")
@@ -74,13 +76,12 @@ class Command(BaseCommand):
         self._add_team()
 
     def _add_questions(self) -> None:
-        """The ten questions of the case, with their reference answers, to compare with."""
         home = HomePage.objects.first()
         if home is None or QuestionSet.objects.filter(name=SET_NAME).exists():
             return
         group = QuestionSet.objects.create(name=SET_NAME, description=SET_DESCRIPTION)
         by_path = {page.get_url(): page.pk for page in home.get_descendants(inclusive=True)}
-        # The list begins with the newest.
+        # Listings show the newest first.
         for asked in reversed(read_questions()):
             question = Question.objects.create(
                 text=asked["question"],
@@ -91,7 +92,6 @@ class Command(BaseCommand):
             question.tags.add(*asked["tags"])
 
     def _add_prepared(self) -> None:
-        """A fixed reply and a corrected answer, where nobody has written any."""
         home = HomePage.objects.first()
         if home is None or PreparedAnswer.objects.exists():
             return
@@ -108,40 +108,46 @@ class Command(BaseCommand):
             )
             prepared.save_revision()
 
-    def _fit_hosted_to_settings(self) -> None:
-        """A key that was set, or taken away, since the last time changes what the row asks for."""
+    def _update_hosted(self) -> None:
+        # OPENAI_API_KEY may have been added or removed since the last run.
         row = ChatBackend.objects.filter(alias="hosted").first()
-        if row is None or row.model_name.startswith(STAND_IN) != bool(settings.OPENAI_API_KEY):
+        if row is None or row.model_name.startswith(STAND_IN_PREFIX) != bool(
+            settings.OPENAI_API_KEY
+        ):
             return
         seed = settings.FINETUNE_SWITCH["SEED_BACKEND"]
-        _ask_for(row, seed["MODEL_NAME"], seed["LABEL"])
+        _set_model(row, seed["MODEL_NAME"], seed["LABEL"])
 
     def _use_real_ollama(self) -> None:
-        """What the server has takes the stand-ins' place, an active one's included."""
+        """Replace the stand-ins with the server's models, including an active one."""
         try:
             models = [m.name for m in ModelServer(get_connection("ollama")).models()]
         except BackendError as error:
             self.stderr.write(f"Ollama at OLLAMA_API_BASE: {error} {error.remedy}")
             return
         if not models:
-            self.stderr.write("Ollama has no models yet: ollama pull one, and run this again.")
+            self.stderr.write(
+                "Ollama has no models yet. Run `ollama pull`, then this command again."
+            )
             return
-        stand_ins = ChatBackend.objects.filter(connection="ollama", model_name__startswith=STAND_IN)
+        stand_ins = ChatBackend.objects.filter(
+            connection="ollama", model_name__startswith=STAND_IN_PREFIX
+        )
         for row in stand_ins:
             if row.usage():
-                _ask_for(row, models[0], f"{models[0]} (our own server)")
+                _set_model(row, models[0], f"{models[0]} (our own server)")
             else:
                 row.delete()
         known = set(ChatBackend.objects.values_list("model_name", flat=True))
-        for name in models[:MOST_REAL_MODELS]:
+        for name in models[:MAX_REAL_MODELS]:
             if name not in known:
                 self._add(alias=free_alias(name), label=f"{name} (our own server)", model_name=name)
 
     def _restore(self, alias: str, label: str, model_name: str, **values: Any) -> None:
-        """A row that took up a real model, since it was in use, asks its stand-in again."""
+        """Use the stand-in again in a backend that was changed to a real model."""
         row = ChatBackend.objects.filter(alias=alias, connection="ollama").first()
-        if row is not None and not row.model_name.startswith(STAND_IN):
-            _ask_for(row, model_name, label, values.get("hourly_price"))
+        if row is not None and not row.model_name.startswith(STAND_IN_PREFIX):
+            _set_model(row, model_name, label, values.get("hourly_price"))
 
     def _add(self, **values: Any) -> None:
         if not ChatBackend.objects.filter(alias=values["alias"]).exists():
@@ -200,10 +206,10 @@ class Command(BaseCommand):
             lead.set_password("demo")
             lead.save()
         lead.groups.add(group, *editors)
-        self.stdout.write("Log in as lead, password demo, to switch between them.")
+        self.stdout.write("Log in as lead, password demo, to switch backends.")
 
 
-def _ask_for(row: ChatBackend, model_name: str, label: str, price: Decimal | None = None) -> None:
+def _set_model(row: ChatBackend, model_name: str, label: str, price: Decimal | None = None) -> None:
     row.model_name, row.label, row.hourly_price = model_name, label, price
     row.forget_check()
     row.save()

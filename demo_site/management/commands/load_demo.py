@@ -5,52 +5,52 @@ from demo_site import loader
 
 
 class Command(BaseCommand):
-    help = "Fill the site with Tarrowby Harbour's pages and people. Safe to run again."
+    help = "Create the pages and users of Tarrowby Harbour. Safe to repeat."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--reset", action="store_true", help="Delete the site's pages and load them afresh."
+            "--reset", action="store_true", help="Delete the site's pages and load them again."
         )
         parser.add_argument(
             "--force",
             action="store_true",
-            help="Load although DEBUG is off: everybody's password is then “demo”.",
+            help="Load even if DEBUG is off. Every user's password is then “demo”.",
         )
 
     def handle(self, *args, **options) -> None:
         if not settings.DEBUG and not options["force"]:
             raise CommandError(
                 "DEBUG is off, and load_demo creates an administrator whose password is "
-                f"“{loader.PASSWORD}”. If this server is a demo and nothing else, say --force."
+                f"“{loader.PASSWORD}”. Use --force only if this server is nothing but a demo."
             )
         try:
             report = loader.load(reset=options["reset"])
-        except loader.AnotherSite as error:
-            raise CommandError(f"{error} load_demo wants a database of its own.") from error
-        self._say(report)
+        except loader.SiteHasContent as error:
+            raise CommandError(f"{error} load_demo needs its own database.") from error
+        self._write_report(report)
 
-    def _say(self, report: loader.Report) -> None:
+    def _write_report(self, report: loader.Report) -> None:
         if report.removed:
             self.stdout.write(f"Removed {report.removed} pages.")
         if report.pages:
             self.stdout.write(
                 self.style.SUCCESS(
                     f"Created {len(report.pages)} pages ({report.drafts} of them drafts, "
-                    f"{report.restrictions} restricted with all that is under them)."
+                    f"{report.restrictions} restricted with their descendants)."
                 )
             )
         if report.kept:
-            self.stdout.write(f"Left {report.kept} pages as they were.")
+            self.stdout.write(f"Kept {report.kept} existing pages.")
         if report.people:
             self.stdout.write(f"Created {', '.join(report.people)}.")
         self.stdout.write(f"Log in at {settings.WAGTAILADMIN_BASE_URL}/admin/")
         for name in loader.PEOPLE:
-            self.stdout.write(f"  {name:<8} {loader.PASSWORD}   {WHAT_THEY_MAY[name]}")
+            self.stdout.write(f"  {name:<8} {loader.PASSWORD}   {PERMISSIONS[name]}")
 
 
-WHAT_THEY_MAY = {
+PERMISSIONS = {
     "admin": "everything",
     "editor": "writes and publishes pages",
-    "member": "no admin; reads the volunteers’ handbook",
-    "trustee": "no admin; reads the trustees’ papers too",
+    "member": "no admin access; reads the volunteers’ handbook",
+    "trustee": "no admin access; also reads the trustees’ papers",
 }

@@ -1,4 +1,4 @@
-"""Some questions as visitors ask them, so that the reports of the demo have something to show."""
+"""Asks questions as visitors, so that the demo's reports are not empty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from finetune_switch.models import Exchange, Feedback, Origin
 
 
 class Command(BaseCommand):
-    help = "Ask what visitors ask, and give their thumbs. Only where no visitor has asked yet."
+    help = "Ask questions as visitors and give feedback, unless a visitor has asked already."
 
     def handle(self, *args: Any, **options: Any) -> None:
         home = HomePage.objects.first()
@@ -47,7 +47,7 @@ class Command(BaseCommand):
                     pass
                 turns = [*turns, Turn(visitor["question"], asked.text_so_far)]
                 self._give_thumb(visitor, asked)
-        self.stdout.write(f"Visitors have asked {len(visitors)} questions.")
+        self.stdout.write(f"Asked {len(visitors)} questions as visitors.")
 
     def _give_thumb(self, visitor: dict[str, Any], asked: Answer) -> None:
         if "thumb" in visitor and asked.exchange_id is not None:

@@ -1,4 +1,4 @@
-"""What ``make demo`` runs: everything that the demo needs, then the site until Ctrl-C."""
+"""The command behind ``make demo``: sets up the demo, then runs it until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from demo_site.standin_address import port_file
 
-STARTING_SECONDS = 20
+START_TIMEOUT_SECONDS = 20
 
 
 class Command(BaseCommand):
@@ -26,15 +26,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8000)
-        parser.add_argument("--no-setup", action="store_true", help="Only start what is there.")
-        parser.add_argument("--setup-only", action="store_true", help="Do not start anything.")
+        parser.add_argument(
+            "--no-setup", action="store_true", help="Start the demo without setting it up."
+        )
+        parser.add_argument(
+            "--setup-only", action="store_true", help="Set the demo up without starting it."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["setup_only"] and _is_taken(options["port"]):
             raise CommandError(
-                f"Port {options['port']} is taken. Choose another: make demo PORT=8001"
+                f"Port {options['port']} is in use. Choose another: make demo PORT=8001"
             )
-        # What .env names is in the environment as well.
+        # Includes the variables from .env.
         if "WAGTAILADMIN_BASE_URL" not in os.environ:
             settings.WAGTAILADMIN_BASE_URL = f"http://localhost:{options['port']}"
             os.environ["WAGTAILADMIN_BASE_URL"] = settings.WAGTAILADMIN_BASE_URL
@@ -51,7 +55,7 @@ class Command(BaseCommand):
             site = _manage("runserver", f"127.0.0.1:{options['port']}", "--noreload")
             processes.append(site)
             self._wait_for_site(site, options["port"])
-            self._say_where(options["port"])
+            self._write_addresses(options["port"])
             site.wait()
         except KeyboardInterrupt:
             self.stdout.write("\nStopping.")
@@ -59,27 +63,29 @@ class Command(BaseCommand):
             _stop(processes)
 
     def _set_up(self) -> None:
-        self._say("Making the database's tables")
+        self._write_step("Creating the database tables")
         call_command("migrate", interactive=False, verbosity=0)
-        self._say("Loading the demo's pages")
+        self._write_step("Loading the demo's pages")
         call_command("load_demo")
-        self._say("Adding its chat backends")
+        self._write_step("Adding the chat backends")
         call_command("load_backends")
-        self._say("Indexing the pages (in this process; nothing is sent anywhere)")
+        self._write_step("Indexing the pages (in this process; nothing is sent anywhere)")
         call_command("finetune_switch", "index", verbosity=0)
-        self._say("Asking what visitors ask")
+        self._write_step("Asking questions as visitors")
         call_command("load_visitors")
 
     def _start_standin(self, port: int) -> subprocess.Popen[bytes]:
-        self._say("Starting a stand-in model server on this machine (no key, or no Ollama, is set)")
-        # Nobody else's: only one demo has this port.
+        self._write_step(
+            "Starting a stand-in model server on this machine (no key, or no Ollama, is set)"
+        )
+        # No other demo uses this port, so the file is a leftover.
         written = port_file(port)
         written.unlink(missing_ok=True)
         process = subprocess.Popen(
             [sys.executable, "-m", "demo_site.standin", "--port-file", str(written)],
             cwd=settings.BASE_DIR,
         )
-        deadline = time.monotonic() + STARTING_SECONDS
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not written.exists():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise CommandError("The stand-in model server did not start.")
@@ -87,23 +93,23 @@ class Command(BaseCommand):
         return process
 
     def _wait_for_site(self, site: subprocess.Popen[bytes], port: int) -> None:
-        deadline = time.monotonic() + STARTING_SECONDS
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not _is_taken(port):
             if site.poll() is not None or time.monotonic() > deadline:
-                raise CommandError("The site did not start; its words are above.")
+                raise CommandError("The site did not start; see its output above.")
             time.sleep(0.1)
 
-    def _say_where(self, port: int) -> None:
+    def _write_addresses(self, port: int) -> None:
         base = f"http://127.0.0.1:{port}"
         lines = [
             "",
             self.style.SUCCESS("The demo is running. Ctrl-C stops it."),
             f"  The site          {base}/",
-            f"  Ask it something  {base}/ask/",
+            f"  Ask a question    {base}/ask/",
             f"  The admin         {base}/admin/   AI answers, in the menu",
             "  Log in as         admin (everything), lead (switches models), editor (writes",
             "                    pages), member (no admin); the password is demo",
-            "  In a shell        . .venv/bin/activate",
+            "  Command line      . .venv/bin/activate",
             "                    python manage.py finetune_switch --help",
         ]
         if not settings.OPENAI_API_KEY or not settings.OLLAMA_API_BASE:
@@ -113,7 +119,7 @@ class Command(BaseCommand):
         self.stdout.write("\n".join(lines) + "\n")
         self.stdout.flush()
 
-    def _say(self, what: str) -> None:
+    def _write_step(self, what: str) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(f"==> {what}"))
         self.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Text → vectors."""
+"""Embedding models."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["get_embedder", "same_space"]
 
 
 def get_embedder(space: EmbeddingSpace | None = None) -> Embedder:
-    """The embedder that made the vectors of ``space``; without one, what the settings ask for.
+    """The embedder of a space or, without one, of the settings.
 
-    Raises :class:`~finetune_switch.exceptions.EmbeddingError` where the settings no longer declare
-    what it needs. There is no fallback: vectors of two models must not meet.
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError` if the settings no longer declare its
+    connection. There is no fallback: vectors of different models cannot be compared.
     """
     wanted = conf.embedding_settings()
     if space is None:
@@ -77,7 +77,7 @@ def _build(wanted: conf.EmbeddingSettings | None, *, expected: int | None = None
     return LiteLLMEmbedder(
         connection,
         wanted.model_name,
-        # What this index was shortened to is for the index to say.
+        # The size of the index's vectors takes precedence over the setting.
         dimensions=wanted.dimensions if expected in (None, wanted.dimensions) else None,
         expected=expected,
         batch_size=wanted.batch_size,

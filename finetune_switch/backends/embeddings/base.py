@@ -1,4 +1,4 @@
-"""What an embedder is: texts in, unit vectors out, sync and async alike."""
+"""The interface of embedders, and checks of their input and output."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ Vectors = NDArray[np.float32]
 
 
 class Embedder(Protocol):
-    """Makes vectors of texts. Every failure is an :class:`EmbeddingError`.
+    """Computes vectors of texts. Failures are raised as :class:`EmbeddingError`.
 
-    ``connection``, ``model_name`` and ``dimensions`` together name the space that its vectors lie
-    in: vectors of two spaces are never compared.
+    ``connection``, ``model_name`` and ``dimensions`` identify the space of the vectors. Vectors of
+    different spaces are never compared.
     """
 
     connection: str
     """Alias of the connection; empty for the embedded model."""
     model_name: str
     dimensions: int | None
-    """Numbers in a vector; ``None`` until the first answer has told."""
+    """The size of a vector; ``None`` if not known yet."""
     max_tokens: int
-    """How long a text may be, in tokens of :meth:`count_tokens`. Chunks are kept below."""
+    """The maximum length of a text, in tokens of :meth:`count_tokens`."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """A float32 array of shape ``(len(texts), dimensions)``, every row of length 1."""
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
-        """The same without holding up an event loop."""
+        """Like :meth:`embed`, without blocking the event loop."""
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens the model makes of a text, or about as many."""
+        """The number of tokens of a text, exact or estimated."""
 
 
 class WrongDimensions(EmbeddingError):
-    """Vectors of another size than the index holds; ``found`` is what came."""
+    """The vectors have another size than those of the index. ``found`` is their size."""
 
     def __init__(self, found: int, expected: int) -> None:
         self.found = found
@@ -63,9 +63,9 @@ class WrongDimensions(EmbeddingError):
 
 
 def clean_texts(texts: Sequence[str]) -> list[str]:
-    """The texts as every model takes them: half a surrogate pair, which is no text, replaced.
+    """The texts with unpaired surrogates replaced.
 
-    Raises :class:`EmbeddingError` for a blank one. Servers refuse it, or leave its vector out.
+    Raises :class:`EmbeddingError` for a blank text. Servers reject it, or leave its vector out.
     """
     cleaned = [text.encode("utf-8", "replace").decode() for text in texts]
     for number, text in enumerate(cleaned, 1):
@@ -83,10 +83,10 @@ def clean_texts(texts: Sequence[str]) -> list[str]:
 
 
 def check_vectors(raw: Any, count: int, dimensions: int | None) -> Vectors:
-    """What a model gave, as float32 of shape ``(count, dimensions)`` with rows of length 1.
+    """The output of a model, as float32 of shape ``(count, dimensions)`` with rows of length 1.
 
-    ``raw`` is an array or a sequence of rows; ``dimensions`` may be unknown (``None``). Raises
-    :class:`EmbeddingError` for half a batch, another size, NaN, infinity and a vector of zeros.
+    ``raw`` is an array or a sequence of rows; ``dimensions`` is ``None`` if unknown. Raises
+    :class:`EmbeddingError` for missing vectors, another size, NaN, infinity and vectors of zeros.
     """
     if len(raw) != count:
         raise _unusable(
@@ -99,7 +99,7 @@ def check_vectors(raw: Any, count: int, dimensions: int | None) -> Vectors:
     if not count:
         return np.empty((0, dimensions or 0), dtype=np.float32)
     try:
-        # What float32 cannot hold becomes infinite, and is refused below.
+        # Numbers too large for float32 become infinite, and are rejected below.
         with np.errstate(over="ignore"):
             vectors = np.asarray(raw, dtype=np.float32)
     except (TypeError, ValueError) as error:
@@ -141,12 +141,9 @@ def _without_direction(vectors: Vectors, lengths: NDArray[np.float64]) -> Embedd
     values = {"number": at + 1, "count": len(vectors)}
     if np.isfinite(row).all():
         return _unusable(
-            gettext_lazy(
-                "Embeddings: the vector of text {number} of {count} has the length 0, which "
-                "points nowhere."
-            ),
+            gettext_lazy("Embeddings: the vector of text {number} of {count} has length 0."),
             code="zero_vector",
-            remedy=_("The model makes nothing of this text: try another embedding model."),
+            remedy=_("The model cannot represent this text. Try another embedding model."),
             **values,
         )
     return _unusable(

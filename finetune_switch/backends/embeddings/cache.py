@@ -1,4 +1,4 @@
-"""Vectors of questions that are looked at again, so that a server is not asked for them twice."""
+"""Cache vectors of texts that are compared repeatedly, to save requests to a server."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 from django.core.cache import cache
 
-# A cache may hold no more than 300 entries, which count visitors' questions too, and no entry
-# larger than 1 MB: so there are a few, each for the texts whose digest begins alike.
-SHARDS = 32
+# Vectors are stored in a few cache entries, by the beginning of the text's digest. A cache may be
+# limited to 300 entries, which include the counters of visitors, and to 1 MB for each entry.
+SHARDS = 64
 MOST_IN_A_SHARD = 40
 SECONDS = 7 * 24 * 60 * 60
 
 
 class KeptVectors:
-    """Vectors of one model in Django's cache, by the digests of their texts.
+    """The cached vectors of one model.
 
-    ``model`` says all that the vectors depend on beside the text.
+    ``model`` identifies everything that a vector depends on, except the text.
     """
 
     def __init__(self, model: str) -> None:
         self._model = model
 
     def find(self, texts: Iterable[str]) -> dict[str, Any]:
-        """Those that are kept, as float32 arrays, by their texts."""
+        """The cached vectors by text, as float32 arrays."""
         digests = {text: self._digest(text) for text in texts}
         shards = cache.get_many({_key(digest) for digest in digests.values()})
         return {
@@ -36,7 +36,7 @@ class KeptVectors:
         }
 
     def add(self, vectors: Mapping[str, Any]) -> None:
-        """Keep these. In a full shard, the oldest are forgotten."""
+        """Cache these vectors. The oldest of a full entry are removed."""
         new: dict[str, dict[str, bytes]] = {}
         for text, vector in vectors.items():
             digest = self._digest(text)

@@ -1,6 +1,6 @@
-"""Vectors made in this process, from weights that come inside the ``wordllama`` package.
+"""Compute vectors in this process, with the weights in the ``wordllama`` package.
 
-No service, no download: 256 dimensions, 0.2 s to load, 121 MB.
+They have 256 dimensions. Loading takes 0.2 s and 121 MB, without a download.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from .base import Vectors, check_vectors, clean_texts
 
 MODEL_NAME = "wordllama-256"
 DIMENSIONS = 256
-# The model takes any length, but the mean over more words than these says little.
+# The model has no limit, but the mean over more words means little.
 MAX_TOKENS = 512
-# Below, a thread costs an event loop more than the vectors do (0.03 ms for a question).
+# Shorter texts are embedded on the event loop, in 0.03 ms. A thread would take longer.
 INLINE_CHARACTERS = 2_000
 
 _lock = threading.Lock()
 
 
 class EmbeddedEmbedder:
-    """The mean of a text's word vectors. Always there: the default."""
+    """The default embedder: the mean of a text's word vectors."""
 
     connection = ""
     model_name = MODEL_NAME
@@ -52,8 +52,8 @@ class EmbeddedEmbedder:
         else:
             encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
         sums = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
-        # Text by text: in one piece, padded to the longest of them, a batch takes twice as long,
-        # and with one text of a megabyte among them all memory there is.
+        # Text by text, because padding a batch to its longest text doubles the time, and needs
+        # too much memory with a text of a megabyte.
         for row, encoding in zip(sums, encodings, strict=True):
             weights.take(encoding.ids, axis=0, mode="clip").sum(axis=0, out=row)
         return check_vectors(sums, len(texts), DIMENSIONS)
@@ -85,8 +85,8 @@ def _load() -> tuple[Any, Vectors]:
             code="misconfigured",
             remedy=_("It comes with this package; install it again: pip install wordllama."),
         ) from error
-    # With downloads off it looks for the tokenizer in a cache folder, under another name than the
-    # one its wheel ships it in; without them on, nothing may leave the machine.
+    # Without downloads, wordllama looks for the tokenizer in a cache folder, whose name differs
+    # from the one in its wheel.
     spec = find_spec("wordllama")
     assert spec is not None
     assert spec.origin is not None
@@ -99,7 +99,7 @@ def _load() -> tuple[Any, Vectors]:
 
 
 def _import_wordllama() -> Any:
-    """The package, without what it does to the root logger as it is imported."""
+    """Import the package, and undo its changes to the root logger."""
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     try:
@@ -111,7 +111,7 @@ def _import_wordllama() -> Any:
 
 
 def _forget_lock_after_fork() -> None:
-    # Another thread may have held it; in the child there is none to let it go.
+    # In the child, the lock may be held for ever.
     global _lock
     _lock = threading.Lock()
 

@@ -1,7 +1,4 @@
-"""Any embedding model that litellm can reach.
-
-Deadlines, retries and what counts as an answer are ours, as they are for the chat backends.
-"""
+"""Embeddings through litellm, with the same deadlines and retries as chat backends."""
 
 from __future__ import annotations
 
@@ -34,12 +31,12 @@ from .base import Vectors, WrongDimensions, check_vectors, clean_texts
 # OpenAI takes 300,000 tokens in one request.
 MAX_REQUEST_TOKENS = 250_000
 OLLAMA_ADDRESS = "http://localhost:11434"
-# Of httpx, for a connection that is lost before the whole reply has come.
+# The exceptions of httpx for a connection that is lost within a reply.
 BROKEN_OFF = ("ReadError", "RemoteProtocolError")
 
 
 class _Zero(int):
-    """A 0 that counts as given: a plain one means two retries to litellm's embeddings."""
+    """A 0 that is true. litellm takes a false ``max_retries`` of embeddings for the default, 2."""
 
     def __bool__(self) -> bool:
         return True
@@ -48,16 +45,16 @@ class _Zero(int):
 NO_RETRIES = _Zero()
 
 _shortened: set[tuple[str, str, int]] = set()
-"""Models (alias, name, dimensions) that give shorter vectors than their own when asked to."""
+"""Models (alias, name, dimensions) that return shortened vectors on request."""
 
 
 class LiteLLMEmbedder:
-    """A hosted embedding model or one of the team's own.
+    """An embedder for every provider of litellm.
 
-    ``dimensions`` asks the model for vectors of that size, which not every model can give;
-    ``expected`` only says which size they have to be. A text on its own is a question, and is
-    waited for as long as for the first token of an answer; several are waited for as long as for a
-    whole one. ``parameters`` are passed on as they are.
+    ``dimensions`` requests vectors of that size, which not every model supports. ``expected`` is
+    the required size, which is not requested. A single text is taken for a question, with the
+    deadline for a first token; several texts have the total deadline. ``parameters`` are passed on
+    unchanged.
     """
 
     def __init__(
@@ -85,7 +82,7 @@ class LiteLLMEmbedder:
         return self.connection, self.model_name, self.dimensions or 0
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """See :class:`~.base.Embedder`. Sends ``batch_size`` texts at once, one after another."""
+        """See :class:`~.base.Embedder`. Sends batches of ``batch_size`` one after another."""
         return run(self.aembed(texts))
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
@@ -97,7 +94,7 @@ class LiteLLMEmbedder:
         return np.concatenate(vectors) if len(vectors) > 1 else vectors[0]
 
     def count_tokens(self, text: str) -> int:
-        """By OpenAI's tokenizer; other models' counts differ by some percent either way."""
+        """Count by OpenAI's tokenizer. Counts of other models differ by some percent."""
         return import_litellm().token_counter(model="", text=text)
 
     def _batches(self, texts: list[str]) -> Iterator[list[str]]:
@@ -110,7 +107,7 @@ class LiteLLMEmbedder:
         except WrongDimensions as error:
             if self._asks_for_size or error.found < (self.dimensions or 0):
                 raise
-            # The index holds shorter vectors: they were asked for when the settings still said so.
+            # The index has shortened vectors, which an earlier setting requested.
             self._asks_for_size = True
             try:
                 vectors = await self._ask(litellm, texts)
@@ -122,7 +119,7 @@ class LiteLLMEmbedder:
         return vectors
 
     async def _ask(self, litellm: Any, texts: list[str]) -> Vectors:
-        """One batch, again where the server asks for it, within one deadline."""
+        """Embed one batch, with retries within one deadline."""
         config = self._config(is_question=len(texts) == 1)
         clock = DeadlineTimer(config)
 
@@ -163,7 +160,7 @@ class LiteLLMEmbedder:
         if self._server.is_ollama:
             provider = "ollama"
             if self._server.api_key:
-                # litellm sends no key to Ollama's own path for embeddings; to OpenAI's it does.
+                # litellm sends a key to the OpenAI-compatible path of Ollama only.
                 provider, api_base = "openai", f"{api_base or OLLAMA_ADDRESS}/v1"
         arguments: dict[str, Any] = {
             **self._parameters,
@@ -171,18 +168,18 @@ class LiteLLMEmbedder:
             "input": texts,
             "api_base": api_base,
             "api_key": key_for(self._server, api_base),
-            # Ours come first; this one only ends a read that nobody waits for any more.
+            # Our deadlines pass first. This one ends abandoned reads.
             "timeout": config.deadlines.total + 5,
             "max_retries": NO_RETRIES,
         }
         if self._asks_for_size:
-            # litellm lets nobody but OpenAI's newest models have it unless it is told to.
+            # By default, litellm allows it for OpenAI's newest models only.
             arguments |= {"dimensions": self.dimensions, "allowed_openai_params": ["dimensions"]}
         return {name: value for name, value in arguments.items() if value is not None}
 
 
 def _rows(response: Any, config: BackendConfig) -> list[Any]:
-    """The vectors of an answer, in the order of the texts."""
+    """The vectors of a response, in the order of the texts."""
     try:
         items = sorted(response.data, key=lambda item: item["index"] or 0)
         return [item["embedding"] for item in items]
@@ -192,19 +189,19 @@ def _rows(response: Any, config: BackendConfig) -> list[Any]:
 
 def _translate(error: Exception, config: BackendConfig) -> BackendError:
     found, causes = errors.translate(error, config), _causes(error)
-    # litellm calls all of these a connection error: what happened is said further down.
+    # litellm reports all of these as a connection error; the causes are more specific.
     if found.code == "refused":
         if any(type(cause).__name__ in BROKEN_OFF for cause in causes):
             found = errors.cut()
         elif any(isinstance(cause, KeyError | TypeError) for cause in causes):
             found = errors.not_a_model_server(config)
-    # Nothing has been shown to anybody yet, and asking twice gives the same vectors.
+    # A retry is safe, because it gives the same vectors.
     found.retryable = found.retryable or found.code == "cut"
     return found
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The exception with all that it came from."""
+    """The exception and its causes."""
     found = [error]
     while (cause := error.__cause__ or error.__context__) is not None and cause not in found:
         found.append(cause)
@@ -228,10 +225,10 @@ def _too_slow(config: BackendConfig) -> EmbeddingError:
 
 
 def _as_ours(error: BackendError) -> EmbeddingError:
-    """The error of a chat backend with what can be done about it here."""
+    """Convert an error of chat backends, with a remedy for embeddings."""
     remedies = {
         "model_not_found": _("Look at MODEL_NAME; with Ollama, pull the model first."),
-        "unsupported_parameter": _("Take PARAMETERS and DIMENSIONS out one by one."),
+        "unsupported_parameter": _("Remove PARAMETERS and DIMENSIONS one by one."),
         "quota": _("Top up the account with the provider."),
         "context_overflow": _("Lower MAX_TOKENS, and rebuild the index."),
         "failed": _("The log of this site and that of the server say more."),

@@ -1,4 +1,4 @@
-"""The vector of a question, made once for all who look for something by it."""
+"""Embed a question once for several searches."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ _known: ContextVar[dict[Any, Any] | None] = ContextVar(
 
 
 @contextmanager
-def each_vector_once() -> Iterator[None]:
-    """What is embedded within the block, in this thread or task, is embedded once.
+def each_vector_once(known: dict[Any, Any] | None = None) -> Iterator[None]:
+    """Embed each question once within this context, in the current thread or task.
 
-    A model on a server takes as long for a vector as everything else about a search together.
+    Nested contexts share their vectors. ``known`` carries vectors from one context to a later one.
+    A request to an embedding server takes as long as the rest of a search.
     """
-    token = _known.set({})
+    if _known.get() is not None:
+        yield
+        return
+    token = _known.set({} if known is None else known)
     try:
         yield
     finally:
@@ -36,7 +40,7 @@ def each_vector_once() -> Iterator[None]:
 
 
 def embed_question(question: str, space: EmbeddingSpace | None) -> NDArray[float32]:
-    """The question's vector in this space, or by the model that the settings name: of length 1.
+    """The unit vector of a question in this space or, without one, by the model of the settings.
 
     float32 of shape ``(dimensions,)``. Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
     """
@@ -49,7 +53,7 @@ def embed_question(question: str, space: EmbeddingSpace | None) -> NDArray[float
         try:
             known[key] = embedder.embed([question])[0]
         except EmbeddingError as error:
-            # A server that is down is not waited for a second time.
+            # Do not wait a second time for a server that is down.
             known[key] = error
     found = known[key]
     if isinstance(found, EmbeddingError):

@@ -1,22 +1,20 @@
-"""The form of the side-by-side page: one question, and what is to answer it."""
-
-from __future__ import annotations
+"""The page with the form that opens a comparison."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy
 from django.views.generic import FormView
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import AdminPageMixin, PermissionFunctionMixin
 from finetune_switch.comparisons.comparing import may_read, open_comparison
 from finetune_switch.comparisons.forms import CompareForm
 from finetune_switch.comparisons.reading import ComparisonReader
@@ -29,38 +27,21 @@ EXAMPLES = 6
 WORDINGS = 50
 
 
-class ComparerMixin:
-    """For those who may compare or, where nothing is asked or judged, may look at comparisons."""
-
-    request: HttpRequest
-    is_for_readers = False
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        may = permissions.may_see_comparisons if self.is_for_readers else permissions.may_compare
-        if not may(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
-
-
-class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
-    """A question, and what is to answer it."""
-
+class CompareView(PermissionFunctionMixin, AdminPageMixin, FormView):
+    has_permission = staticmethod(permissions.may_compare)
     form_class = CompareForm
-    template_name = "finetune_switch/comparisons/ask.html"
+    template_name = "finetune_switch/comparisons/compare.html"
     page_title = gettext_lazy("Compare")
     header_icon = "finetune-switch"
-
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        return [*self.breadcrumbs_items, {"url": "", "label": self.get_page_title()}]
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "user": self.request.user}
 
     def get_initial(self) -> dict[str, Any]:
-        """As the last time; the first time the active backend, and one beside it.
+        """The user's last choices, or the active backend and one more.
 
-        ``?again=`` names a comparison, ``?saved=`` a question, and ``?exchange=`` what a visitor
-        asked, to begin with.
+        The question comes from the comparison ``?again=``, the saved question ``?saved=`` or the
+        visitor's exchange ``?exchange=``.
         """
         user: Any = self.request.user
         own = Comparison.objects.filter(user=user)
@@ -68,10 +49,12 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
         if again is not None and not may_read(Asker.from_request(self.request), again):
             again = None
         last = again or own.first()
+        # Which backends answered is part of what a blind comparison hides.
+        hides = again is not None and again.user_id != user.pk and not again.tells_names_to(user)
         site = (again and again.site) or Site.find_for_request(self.request)
         initial: dict[str, Any] = {
             "site": site,
-            "backends": _suggested(last, site),
+            "backends": _suggested(own.first() if hides else last, site),
             "locale": again.locale if again is not None else _language_of(site),
         }
         if last is not None:
@@ -94,7 +77,7 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
         if asked is None:
             return {}
         reader = QuestionReader(Reader.of(self.request))
-        # What a follow-up was made into says what was answered before it.
+        # The rewritten follow-up repeats parts of the answer before it.
         by_itself = asked.standalone_question if reader.may_read([asked]) else ""
         return {
             "question": by_itself or asked.question,
@@ -107,13 +90,14 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         backends = list(ChatBackend.objects.all())
-        may_add = self.request.user.has_perm(permissions.ADD_BACKEND)
+        may_add = permissions.may_add_backends(self.request.user)
         return {
             **super().get_context_data(**kwargs),
             "suggestions": suggest("", ComparisonReader.of(self.request))[:EXAMPLES],
             "active": Switch.for_question(Site.find_for_request(self.request)).backend,
             "backends": backends,
             "controls": _controls(backends, may_add=may_add),
+            "may_add_backend": may_add,
             "wordings": _wordings() if permissions.may_see_backends(self.request.user) else {},
         }
 
@@ -145,7 +129,7 @@ class CompareView(ComparerMixin, WagtailAdminTemplateMixin, FormView):
 
 
 def _row(rows: QuerySet[Any], pk: str | None) -> Any:
-    """The row that a query names, or ``None`` for whatever else it says."""
+    """The row with this primary key; ``None`` where there is none or the key is malformed."""
     try:
         return rows.filter(pk=pk).first() if pk else None
     except (ValueError, ValidationError):
@@ -155,9 +139,9 @@ def _row(rows: QuerySet[Any], pk: str | None) -> Any:
 def _controls(
     backends: Sequence[ChatBackend], *, may_add: bool
 ) -> list[tuple[ChatBackend, ChatBackend | None]]:
-    """Each fine-tune with the untuned model to compare it with, where its last check found one.
+    """Each fine-tune with the backend of its base model, where the last check found that model.
 
-    The second is ``None`` where that is no backend yet, which only those who may add one hear of.
+    The second is ``None`` where the base model is no backend yet and the user may add it.
     """
     pairs = [
         (tuned, tuned.base_among(backends))
@@ -168,7 +152,7 @@ def _controls(
 
 
 def _wordings() -> dict[ChatBackend, list[SystemPrompt]]:
-    """The latest wordings of instructions, newest first, of each backend by its name."""
+    """The latest versions of instructions, newest first, grouped by backend."""
     latest = SystemPrompt.objects.exclude(text="").select_related("backend").order_by("-pk")
     grouped: dict[ChatBackend, list[SystemPrompt]] = {}
     for wording in sorted(latest[:WORDINGS], key=lambda wording: str(wording.backend)):
@@ -177,19 +161,19 @@ def _wordings() -> dict[ChatBackend, list[SystemPrompt]]:
 
 
 def _language_of(site: Site | None) -> str:
-    """The language of a site's pages, whichever one its editors have in the admin."""
+    """The language of a site's pages, independent of the admin's language."""
     return str(site.root_page.locale.language_code) if site else settings.LANGUAGE_CODE
 
 
 def _suggested(last: Comparison | None, site: Site | None) -> list[Any]:
-    """The backends of the last time, else the active one and another that can be asked."""
+    """The backends of ``last``, else the active one and another that is available."""
     if last is not None:
         chosen = [pk for pk in last.columns.values_list("backend", flat=True) if pk]
         if len(chosen) > 1:
             return chosen
     active = Switch.for_question(site).active
     rows = [row for row in ChatBackend.objects.all() if not row.unavailable_reason]
-    # What did not pass its check comes last, and before that what needs no model.
+    # Backends that failed their check come last, after the extractive one.
     rows.sort(
         key=lambda row: (
             row != active,

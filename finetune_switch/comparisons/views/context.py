@@ -1,4 +1,4 @@
-"""What of a comparison its page shows to this very reader."""
+"""Template context for one comparison, limited by the reader's permissions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from finetune_switch.admin import permissions
 from finetune_switch.admin.presenting import details
 from finetune_switch.comparisons.comparing import exchanges_of, is_settled, may_reveal
+from finetune_switch.comparisons.reading import ComparisonReader, grouped
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference, Switch
 
 if TYPE_CHECKING:
@@ -33,15 +34,12 @@ STATES = {
 def columns_shown(
     comparison: Comparison, columns: Sequence[Column], user: Any, *, knows_names: bool
 ) -> list[dict[str, Any]]:
-    """Each column as its part of the page needs it, without a name where that is hidden."""
+    """Template context of each column. Labels are empty unless ``knows_names``."""
     may_judge = permissions.may_compare(user)
     may_prepare = knows_names and user.has_perm(permissions.ADD_PREPARED)
     exchanges = exchanges_of(columns)
-    grades: dict[Any, list[Grade]] = {}
-    for grade in Grade.objects.filter(exchange__in=exchanges, is_current=True).select_related(
-        "judge"
-    ):
-        grades.setdefault(grade.exchange_id, []).append(grade)
+    current = Grade.objects.filter(exchange__in=exchanges, is_current=True)
+    grades = grouped(current.select_related("judge"), "exchange_id")
     return [
         {
             **_answer_shown(comparison, column, exchanges.get(column.exchange_id), knows_names),
@@ -67,16 +65,16 @@ def columns_shown(
 
 
 def prepared_add_url(exchange: Exchange | None) -> str:
-    """Where an answer is made the one that is given from now on; empty where none was given."""
+    """The URL of a new prepared answer from this one; empty where there is no answer."""
     if exchange is None or STATES[exchange.current_outcome] != ANSWERED:
         return ""
     return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
 
 
 def waking_seconds(column: Column, *, knows_names: bool) -> int | None:
-    """How long a column's model usually takes to wake, where that was seen; at least a second.
+    """How long a column's model usually takes to load; ``None`` where that is unknown.
 
-    To ten seconds where names are hidden: the exact time would tell who is who.
+    Rounded to ten seconds where names are hidden, since the exact time could identify a model.
     """
     if column.backend is None:
         return None
@@ -89,7 +87,7 @@ def waking_seconds(column: Column, *, knows_names: bool) -> int | None:
 def _answer_shown(
     comparison: Comparison, column: Column, exchange: Exchange | None, knows_names: bool
 ) -> dict[str, Any]:
-    # Its many patterns take a fifth of a second to compile, which no start-up needs.
+    # Imported here because compiling its patterns takes 0.2 s.
     from finetune_switch.text.grounding import assess
 
     if exchange is None:
@@ -113,7 +111,7 @@ def _answer_shown(
 
 
 def _sentence_shown(sentence: Sentence) -> dict[str, Any]:
-    """A sentence in pieces, those that state a fact which stands in no passage apart."""
+    """A sentence as pieces, each with whether it is a fact that no passage contains."""
     pieces: list[tuple[str, bool]] = []
     at = 0
     for fact in sentence.unfounded:
@@ -129,7 +127,7 @@ def _sentence_shown(sentence: Sentence) -> dict[str, Any]:
 
 
 def _grades_shown(grades: Sequence[Grade], user: Any, may_judge: bool) -> dict[str, Any]:
-    """One's own grade and, once there is one or can be none, what colleagues think."""
+    """The user's own grade, and the others' where the user has graded or may not grade."""
     own = next((grade for grade in grades if grade.judge_id == user.pk), None)
     speaks = own is not None or not may_judge
     others = [grade for grade in grades if grade.judge_id != user.pk] if speaks else []
@@ -142,9 +140,14 @@ def _grades_shown(grades: Sequence[Grade], user: Any, may_judge: bool) -> dict[s
 
 
 def verdict_shown(
-    comparison: Comparison, columns: Sequence[Column], user: Any, *, knows_names: bool
+    comparison: Comparison,
+    columns: Sequence[Column],
+    reader: ComparisonReader,
+    *,
+    knows_names: bool,
 ) -> dict[str, Any]:
-    """What the bar beneath the columns says: one's own choice, and what came of it."""
+    """Template context of the bar below the columns: the reader's own choice and its effects."""
+    user = reader.user
     current = comparison.preferences.filter(is_current=True).select_related("judge", "column")
     preferences = list(current)
     own = next((one for one in preferences if one.judge_id == user.pk), None)
@@ -153,11 +156,14 @@ def verdict_shown(
     both = [
         (
             Preference.Outcome.BOTH_GOOD.value,
-            _("Both good") if len(columns) == 2 else _("All good"),
+            _("Both good") if len(columns) == 2 else _("All are good"),
         ),
-        (Preference.Outcome.BOTH_BAD.value, _("Both bad") if len(columns) == 2 else _("All bad")),
+        (
+            Preference.Outcome.BOTH_BAD.value,
+            _("Both bad") if len(columns) == 2 else _("None is good"),
+        ),
     ]
-    # Who may not judge cannot be swayed by what others say.
+    # Others' preferences would influence only somebody who is still to judge.
     may_judge = permissions.may_compare(user)
     speaks = own is not None or not may_judge
     switch = Switch.for_question(comparison.site)
@@ -172,7 +178,7 @@ def verdict_shown(
         "knows_names": knows_names,
         "may_judge": may_judge,
         "may_reveal": not knows_names and may_reveal(comparison, user),
-        "wins": wins(columns) if knows_names else [],
+        "wins": wins(columns, reader) if knows_names else [],
         "may_save_question": user.has_perm(permissions.ADD_QUESTION),
         "may_edit_question": user.has_perm(permissions.CHANGE_QUESTION),
         "switch": switch,
@@ -184,13 +190,22 @@ def verdict_shown(
     }
 
 
-def wins(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """How often each of these backends was preferred, wherever just these were compared."""
+def wins(columns: Sequence[Column], reader: ComparisonReader) -> list[tuple[str, int]]:
+    """How often each of these backends was preferred where exactly these were compared.
+
+    Only the comparisons count of which the reader may read the answers and know the names.
+    """
     backends = [column.backend_id for column in columns]
-    same = Comparison.objects.annotate(
-        every=Count("columns"), known=Count("columns", filter=Q(columns__backend__in=backends))
-    ).filter(every=len(backends), known=len(backends))
-    rows = Preference.objects.filter(comparison__in=same, is_current=True)
+    same = (
+        Comparison.objects.filter(reader.with_known_names())
+        .annotate(
+            every=Count("columns"), known=Count("columns", filter=Q(columns__backend__in=backends))
+        )
+        .filter(every=len(backends), known=len(backends))
+    )
+    current = Preference.objects.filter(comparison__in=same.values("pk"), is_current=True)
+    preferred = Comparison.objects.filter(pk__in=current.values("comparison"))
+    rows = current.filter(comparison__in=reader.readable_ids(preferred))
     counted: Counter[Any] = Counter(rows.values_list("outcome", "column__backend"))
     said = [
         (str(column.backend or column.label), counted[Preference.Outcome.COLUMN, column.backend_id])
@@ -198,4 +213,4 @@ def wins(columns: Sequence[Column]) -> list[tuple[str, int]]:
     ]
     both = sum(count for (outcome, _of), count in counted.items() if outcome == "both_good")
     neither = sum(count for (outcome, _of), count in counted.items() if outcome == "both_bad")
-    return [*said, (_("all good"), both), (_("all bad"), neither)]
+    return [*said, (_("all are good"), both), (_("none is good"), neither)]

@@ -1,6 +1,4 @@
-"""A comparison at its address: its columns, the streams that fill them, and what is judged."""
-
-from __future__ import annotations
+"""The page of a comparison, its streams, and the actions that judge its answers."""
 
 from typing import Any
 
@@ -11,39 +9,45 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 
 from finetune_switch.access import Asker
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import AdminPageMixin, PermissionFunctionMixin
 from finetune_switch.admin.presenting import create_page_url, passages_shown
 from finetune_switch.answers import stream_answer
 from finetune_switch.answers.events import Event, TextEvent
 from finetune_switch.comparisons.comparing import (
     asker_of,
     is_settled,
-    knows_names,
     may_read,
     reveal,
     save_question,
 )
+from finetune_switch.comparisons.reading import ComparisonReader
 from finetune_switch.judging.forms import GradeForm
 from finetune_switch.models import Column, Comparison, Grade, Origin, Preference
 
-from .compare import ComparerMixin, CompareView
+from .compare import CompareView
 from .context import columns_shown, verdict_shown, waking_seconds
 
 PARTIAL = "XMLHttpRequest"
 
 
-class ComparisonMixin(ComparerMixin):
-    """The comparison that a URL names, for those who may open the pages that it rests on."""
+class ComparisonMixin(PermissionFunctionMixin):
+    """The comparison of the URL. ``must_read`` refuses those who may not open its pages."""
 
+    has_permission = staticmethod(permissions.may_compare)
+    request: HttpRequest
     kwargs: dict[str, Any]
 
     @cached_property
     def comparison(self) -> Comparison:
         rows = Comparison.objects.select_related("site", "user", "as_group")
         return get_object_or_404(rows, pk=self.kwargs["pk"])
+
+    @cached_property
+    def reader(self) -> ComparisonReader:
+        return ComparisonReader.of(self.request)
 
     @cached_property
     def may_read(self) -> bool:
@@ -55,12 +59,12 @@ class ComparisonMixin(ComparerMixin):
         return get_object_or_404(columns, position=self.kwargs["position"])
 
     def must_read(self) -> None:
-        """Raises ``PermissionDenied`` for those who may not, or not any more."""
+        """Raise ``PermissionDenied`` unless the user may open every page of the answers now."""
         if not self.may_read:
             raise PermissionDenied
 
     def knows_names(self) -> bool:
-        return knows_names(self.comparison, self.request.user)
+        return self.comparison.tells_names_to(self.request.user)
 
     def shown_column(self) -> dict[str, Any]:
         [shown] = columns_shown(
@@ -69,10 +73,8 @@ class ComparisonMixin(ComparerMixin):
         return shown
 
 
-class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
-    """A comparison at its address: what was given, what was answered, what people thought."""
-
-    is_for_readers = True
+class ComparisonView(ComparisonMixin, AdminPageMixin, TemplateView):
+    has_permission = staticmethod(permissions.may_see_comparisons)
     template_name = "finetune_switch/comparisons/detail.html"
     page_title = gettext_lazy("Comparison")
     header_icon = "finetune-switch"
@@ -80,12 +82,8 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
     def get_page_subtitle(self) -> str:
         return self.comparison.question
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        return [
-            *self.breadcrumbs_items,
-            {"url": reverse("finetune_compare:index"), "label": CompareView.page_title},
-            {"url": "", "label": self.get_page_title()},
-        ]
+    def pages_above(self) -> list[tuple[str, Any]]:
+        return [(reverse("finetune_compare:index"), CompareView.page_title)]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         comparison, user = self.comparison, self.request.user
@@ -112,14 +110,14 @@ class ComparisonView(ComparisonMixin, WagtailAdminTemplateMixin, TemplateView):
             if comparison.passages
             else create_page_url(comparison.site, user),
             "asks_by_itself": comparison.user_id == user.pk,
-            **verdict_shown(comparison, columns, user, knows_names=knows_names),
+            **verdict_shown(comparison, columns, self.reader, knows_names=knows_names),
         }
 
 
 class ColumnView(ComparisonMixin, TemplateView):
-    """One column as it is now, as a part of the page."""
+    """The current HTML of one column."""
 
-    is_for_readers = True
+    has_permission = staticmethod(permissions.may_see_comparisons)
     template_name = "finetune_switch/comparisons/column.html"
     http_method_names = ["get"]
 
@@ -133,7 +131,7 @@ class ColumnView(ComparisonMixin, TemplateView):
 
 
 class StreamView(ComparisonMixin, View):
-    """Asks a column's backend, and streams what it says. It is never asked a second time."""
+    """Ask a column's backend once, and stream its answer."""
 
     http_method_names = ["post"]
 
@@ -159,48 +157,44 @@ class StreamView(ComparisonMixin, View):
 
 
 def without_names(event: Event) -> dict[str, Any]:
-    """The text alone: who answered, how fast and for how much is shown once it is judged."""
+    """Keep only the text of an event, since names, times and costs are shown after judging."""
     return {"text": event.text} if isinstance(event, TextEvent) else {}
 
 
 class PartView(ComparisonMixin, View):
-    """Does something to a comparison, and gives the part of the page that it changed.
+    """Change a comparison, and return the HTML of the part that changed.
 
-    Without the page's script it leads back to the page.
+    A request without the page's script is redirected to the page.
     """
 
     http_method_names = ["post"]
-    template_name = "finetune_switch/comparisons/column.html"
+    part_class: type[TemplateView] = ColumnView
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         self.must_read()
         status = self.perform(request)
         if request.headers.get("X-Requested-With") != PARTIAL:
             return redirect(self.comparison)
-        view = self.part()
+        view = self.part_class()
         view.setup(request, **self.kwargs)
         return view.render_to_response(view.get_context_data(**self.kwargs), status=status)
 
     def perform(self, request: HttpRequest) -> int:
-        """Do it, and return the HTTP status."""
+        """Make the change, and return the HTTP status."""
         raise NotImplementedError
-
-    def part(self) -> TemplateView:
-        return ColumnView()
 
 
 class AgainView(PartView):
-    """Asks a column's backend once more, where it failed or was stopped."""
+    """Ask a column's backend again where it failed or was stopped."""
 
     def perform(self, request: HttpRequest) -> int:
-        shown = self.shown_column()
-        if shown["may_try_again"]:
+        if self.shown_column()["may_try_again"]:
             self.column.try_again(instead_of=self.column.exchange_id)
         return 200
 
 
 class GradeView(PartView):
-    """Grades an answer, or takes the last grade back."""
+    """Grade an answer, or withdraw the last grade."""
 
     def perform(self, request: HttpRequest) -> int:
         shown = self.shown_column()
@@ -213,7 +207,9 @@ class GradeView(PartView):
         form = GradeForm(request.POST, instance=Grade(exchange=exchange))
         if not form.is_valid():
             return 400
-        given = {name: form.cleaned_data[name] for name in Grade.VALUES if name in request.POST}
+        given = {
+            name: form.cleaned_data[name] for name in Grade.OPINION_FIELDS if name in request.POST
+        }
         if given:
             blind = not self.knows_names()
             Grade.record(exchange, judge=request.user, was_blind=blind, **given)
@@ -221,7 +217,7 @@ class GradeView(PartView):
 
 
 class VerdictPartView(ComparisonMixin, TemplateView):
-    """The bar beneath the columns."""
+    """The HTML of the bar below the columns."""
 
     template_name = "finetune_switch/comparisons/verdict.html"
 
@@ -231,17 +227,14 @@ class VerdictPartView(ComparisonMixin, TemplateView):
             **super().get_context_data(**kwargs),
             "comparison": self.comparison,
             "again_url": f"{reverse('finetune_compare:index')}?again={self.comparison.pk}",
-            **verdict_shown(
-                self.comparison, columns, self.request.user, knows_names=self.knows_names()
-            ),
+            **verdict_shown(self.comparison, columns, self.reader, knows_names=self.knows_names()),
         }
 
 
 class PreferView(PartView):
-    """Says which answer is better, or takes that back."""
+    """Record a preference, or withdraw it."""
 
-    def part(self) -> TemplateView:
-        return VerdictPartView()
+    part_class = VerdictPartView
 
     def perform(self, request: HttpRequest) -> int:
         comparison = self.comparison
@@ -257,7 +250,7 @@ class PreferView(PartView):
             outcome, column = Preference.Outcome.COLUMN, columns.get(choice)
             if column is None:
                 return 400
-        # Who prefers an answer may be told whose it is, also of one that is still to come.
+        # A preference reveals all names, also those of columns that are still being answered.
         if not is_settled(comparison.columns.select_related("backend")):
             return 409
         Preference.record(
@@ -271,22 +264,15 @@ class PreferView(PartView):
 
 
 class RevealView(PartView):
-    """Tells who answered, to somebody who has judged."""
-
-    def part(self) -> TemplateView:
-        return VerdictPartView()
+    part_class = VerdictPartView
 
     def perform(self, request: HttpRequest) -> int:
         return 200 if reveal(self.comparison, request.user) else 409
 
 
 class SaveQuestionView(PartView):
-    """Keeps the question, to be asked again."""
-
-    is_for_readers = True
-
-    def part(self) -> TemplateView:
-        return VerdictPartView()
+    has_permission = staticmethod(permissions.may_see_comparisons)
+    part_class = VerdictPartView
 
     def perform(self, request: HttpRequest) -> int:
         if not request.user.has_perm(permissions.ADD_QUESTION):

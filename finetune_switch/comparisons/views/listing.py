@@ -1,14 +1,11 @@
-"""The list of comparisons: what was asked, who answered, and what people thought of it."""
+"""The list of comparisons, its export, and deleting one."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.text import Truncator
@@ -22,38 +19,34 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
 from finetune_switch.admin import permissions
-from finetune_switch.admin.spreadsheets import SafeSpreadsheetMixin
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.listings import (
+    TITLE_CHARACTERS,
+    WIDE,
+    SeenColumn,
+    SeenRowsMixin,
+    in_batches,
+)
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.comparisons.filters import ComparisonFilterSet
 from finetune_switch.comparisons.reading import ComparisonReader, Seen, SeenAnswer
 from finetune_switch.comparisons.suggestions import suggest
 from finetune_switch.models import Column as ComparisonColumn
 from finetune_switch.models import Comparison, Exchange, Origin
-from finetune_switch.search.readers import batched
 
-TITLE_CHARACTERS = 140
-EXPORT_BATCH = 200
-# Longer than anything that somebody types and waits for.
-MOST_CHARACTERS = 500
+LONGEST_SEARCH = 500
 
 
-class SeeComparisonsMixin:
-    """For those who may see comparisons."""
-
+class SeeComparisonsMixin(PermissionFunctionMixin):
+    has_permission = staticmethod(permissions.may_see_comparisons)
     request: HttpRequest
     filters: Any
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_see_comparisons(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
     @cached_property
     def reader(self) -> ComparisonReader:
         return ComparisonReader.of(self.request)
 
     def filtered(self, comparisons: QuerySet[Comparison]) -> QuerySet[Comparison]:
-        """What the filters leave; what a filter says of answers, it says to those who may read."""
+        """Apply the filters; where one is about answers, keep only comparisons that may be read."""
         if not (self.filters and self.filters.is_valid()):
             return comparisons
         found = self.filters.filter_queryset(comparisons)
@@ -69,22 +62,11 @@ def who(user: Any, reader: Any = None) -> str:
     return _("You") if user == reader else get_user_display_name(user)
 
 
-class ComparisonTableColumn(Column):
-    """A cell that is made of what the reader may see of the row."""
-
-    def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
-        context = super().get_cell_context_data(instance, parent_context)
-        return {**context, "seen": instance.seen}
-
-    def get_value(self, instance: Any) -> Any:
-        return ""
-
-
-class AnswersColumn(ComparisonTableColumn):
+class AnswersColumn(SeenColumn):
     cell_template_name = "finetune_switch/comparisons/listing_answers.html"
 
 
-class JudgedColumn(ComparisonTableColumn):
+class JudgedColumn(SeenColumn):
     cell_template_name = "finetune_switch/comparisons/listing_judged.html"
 
     def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
@@ -94,7 +76,7 @@ class JudgedColumn(ComparisonTableColumn):
 
 
 def words_of(seen: Seen, user: Any = None) -> list[str]:
-    """What people thought, in a line each: first which answer they prefer, then their grades."""
+    """Lines of text: the preferences first, then the grades of each answer."""
     lines = [f"{who(word.judge, user)}: {word}" for word in seen.preferences]
     for answer in seen.answers:
         graded = [
@@ -111,8 +93,8 @@ def asked_by(comparison: Comparison) -> str:
     return get_user_display_name(comparison.user) if comparison.user else ""
 
 
-class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.IndexView):
-    """Newest first. Who may not open what the answers were made from sees the question alone."""
+class ComparisonIndexView(SeeComparisonsMixin, SeenRowsMixin, generic.IndexView):
+    """Without access to every page of the answers, a row shows only its question."""
 
     model = Comparison
     page_title = gettext_lazy("Comparisons")
@@ -125,15 +107,8 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
         "__str__",
         AnswersColumn("answers", label=gettext_lazy("Backends")),
         JudgedColumn("judged", label=gettext_lazy("What people thought")),
-        Column(
-            "user", label=gettext_lazy("Asked by"), accessor=asked_by, classname="finetune-wide"
-        ),
-        DateColumn(
-            "asked_at",
-            label=gettext_lazy("Asked"),
-            sort_key="asked_at",
-            classname="finetune-wide",
-        ),
+        Column("user", label=gettext_lazy("Asked by"), accessor=asked_by, **WIDE),
+        DateColumn("asked_at", label=gettext_lazy("Asked"), sort_key="asked_at", **WIDE),
     ]
     filterset_class = ComparisonFilterSet
     is_searchable = True
@@ -168,25 +143,21 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
     }
     list_export = list(export_headings)
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if self.is_export:
-            # Wagtail's own way there reads every row first.
-            rows = comparison_rows(self.get_queryset(), self.reader)
-            return self.as_spreadsheet(rows, request.GET["export"])
-        return super().get(request, *args, **kwargs)
+    def see(self, rows: Sequence[Comparison]) -> Sequence[Seen]:
+        return self.reader.see(rows, Exchange.objects.only("outcome", "deadline_at"))
+
+    def export_rows(self, queryset: QuerySet[Comparison]) -> Iterator[dict[str, Any]]:
+        for rows in in_batches(queryset, "site", "user"):
+            yield from _export_batch(rows, self.reader)
 
     def get_base_queryset(self) -> QuerySet[Comparison]:
         return super().get_base_queryset().select_related("site", "user")
-
-    def order_queryset(self, queryset: QuerySet[Comparison]) -> QuerySet[Comparison]:
-        # The key makes the order certain where two were asked at once.
-        return queryset.order_by(self.ordering, "pk")
 
     def filter_queryset(self, queryset: QuerySet[Comparison]) -> QuerySet[Comparison]:
         return self.filtered(queryset)
 
     def search_queryset(self, queryset: QuerySet[Comparison]) -> QuerySet[Comparison]:
-        """By the question, and by the answers that the reader may read."""
+        """Search in questions, and in the answers that the reader may read."""
         if not self.is_searching:
             return queryset
         asked = Q(question__icontains=self.search_query)
@@ -230,29 +201,11 @@ class ComparisonIndexView(SeeComparisonsMixin, SafeSpreadsheetMixin, generic.Ind
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(*args, **kwargs)
-        rows = list(context["object_list"])
-        exchanges = Exchange.objects.only("outcome", "deadline_at")
-        for row, seen in zip(rows, self.reader.see(rows, exchanges), strict=True):
-            row.seen = seen
-        context["object_list"] = rows
-        context["table"] = self.get_table(rows)
-        context["may_compare"] = permissions.may_compare(self.request.user)
-        context["media"] += admin_css()
-        return context
+        return {**context, "may_compare": permissions.may_compare(self.request.user)}
 
 
-def comparison_rows(
-    comparisons: QuerySet[Comparison], reader: ComparisonReader
-) -> Iterator[dict[str, Any]]:
-    """A row for each answer, read in batches; one for a comparison that may not be read."""
-    # An iterator of the database's would stay open as long as the reader takes to download.
-    keys = comparisons.values_list("pk", flat=True)
-    for ids in batched(list(keys), EXPORT_BATCH):
-        found = comparisons.model._default_manager.select_related("site", "user").in_bulk(ids)
-        yield from _export_batch([found[pk] for pk in ids if pk in found], reader)
-
-
-def _export_batch(rows: list[Comparison], reader: ComparisonReader) -> Iterable[dict[str, Any]]:
+def _export_batch(rows: Sequence[Any], reader: ComparisonReader) -> Iterator[dict[str, Any]]:
+    """A row for each answer; one for a comparison that may not be read."""
     for seen in reader.see(rows):
         asked = {
             "question": seen.comparison.question,
@@ -305,44 +258,34 @@ def _answer_row(seen: Seen, answer: SeenAnswer) -> dict[str, Any]:
     return row
 
 
-class ComparisonDeleteView(SeeComparisonsMixin, generic.DeleteView):
-    """Deletes a comparison with what was answered and thought of it."""
-
+class ComparisonDeleteView(PermissionFunctionMixin, generic.DeleteView):
+    has_permission = staticmethod(permissions.may_delete_comparisons)
     model = Comparison
     permission_required = None
     header_icon = "bin"
     index_url_name = "finetune_comparisons:index"
     delete_url_name = "finetune_comparisons:delete"
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_delete_comparisons(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
-
     @property
     def confirmation_message(self) -> str:
-        return _("Delete this comparison, with its answers and what people thought of them?")
+        return _("Delete this comparison, with its answers and all verdicts on them?")
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         ids = list(self.object.columns.values_list("exchange_id", flat=True))
         with transaction.atomic():
             response = super().post(request, *args, **kwargs)
-            # Nothing else leads to the answers, which nobody would find and delete after this.
+            # Exchanges have no constraint to their column, and no other page shows these.
             Exchange.objects.filter(pk__in=ids, origin=Origin.COMPARE).delete()
         return response
 
 
-class SuggestionsView(View):
+class SuggestionsView(PermissionFunctionMixin, View):
     """Questions to begin with that contain ``?q=``, as JSON."""
 
+    has_permission = staticmethod(permissions.may_compare)
     http_method_names = ["get"]
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_compare(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
-
     def get(self, request: HttpRequest) -> JsonResponse:
-        words = request.GET.get("q", "")[:MOST_CHARACTERS]
+        words = request.GET.get("q", "")[:LONGEST_SEARCH]
         found = suggest(words, ComparisonReader.of(request))
         return JsonResponse([one.as_dict() for one in found], safe=False)

@@ -1,6 +1,4 @@
-"""The page that adds up what people thought of the answers."""
-
-from __future__ import annotations
+"""The page with the tally of grades and preferences."""
 
 from typing import Any
 
@@ -13,7 +11,7 @@ from wagtail.admin.widgets.button import HeaderButton
 
 from finetune_switch.admin import permissions
 from finetune_switch.admin.charts import percent_bars
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.mixins import AdminCSSMixin, AdminPageMixin
 from finetune_switch.comparisons.filters import ComparisonFilterSet
 from finetune_switch.comparisons.tally import BackendTally, Tally, tally
 from finetune_switch.models import Comparison, Grade
@@ -21,8 +19,8 @@ from finetune_switch.models import Comparison, Grade
 from .listing import SeeComparisonsMixin
 
 
-class TallyView(SeeComparisonsMixin, BaseListingView):
-    """Tables of what the reader may know, over the comparisons that the filters leave."""
+class TallyView(SeeComparisonsMixin, AdminPageMixin, AdminCSSMixin, BaseListingView):
+    """The tally of the filtered comparisons, as far as the reader may see them."""
 
     page_title = gettext_lazy("Tally")
     header_icon = "table"
@@ -38,13 +36,8 @@ class TallyView(SeeComparisonsMixin, BaseListingView):
     def get_queryset(self) -> list[BackendTally]:
         return list(self.tally.backends)
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        url = reverse("finetune_comparisons:index")
-        return [
-            *self.breadcrumbs_items,
-            {"url": url, "label": _("Comparisons")},
-            {"url": "", "label": self.get_page_title()},
-        ]
+    def pages_above(self) -> list[tuple[str, Any]]:
+        return [(reverse("finetune_comparisons:index"), _("Comparisons"))]
 
     @cached_property
     def header_buttons(self) -> list[HeaderButton]:
@@ -52,10 +45,8 @@ class TallyView(SeeComparisonsMixin, BaseListingView):
         return [HeaderButton(_("Comparisons"), url=url, icon_name="list-ul")]
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        context = super().get_context_data(*args, **kwargs)
-        context["media"] += admin_css()
         return {
-            **context,
+            **super().get_context_data(*args, **kwargs),
             "tally": self.tally,
             "charts": [
                 (row.name, row.graded, percent_bars(row.grade_shares))

@@ -1,7 +1,5 @@
 """The lists of questions and of question sets, and their forms."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import django_filters
@@ -19,12 +17,12 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton, ListingButton
 
 from finetune_switch.admin import permissions
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.listings import WIDE
+from finetune_switch.admin.mixins import AdminCSSMixin
 from finetune_switch.models import Question, QuestionSet
 
 
 def question_compare_url(question: Question) -> str:
-    """Where several backends are asked this question."""
     return f"{reverse('finetune_compare:index')}?saved={question.pk}"
 
 
@@ -49,25 +47,19 @@ class QuestionFilterSet(WagtailFilterSet):
 
 
 class NamesColumn(Column):
-    """The names of related rows, in one line."""
+    """The names of related rows, separated by commas."""
 
     def get_value(self, instance: Question) -> str:
         return ", ".join(str(row) for row in getattr(instance, self.name).all())
 
 
-class QuestionIndexView(generic.IndexView):
+class QuestionIndexView(AdminCSSMixin, generic.IndexView):
     list_display = [
         "__str__",
-        NamesColumn("sets", label=gettext_lazy("Question sets"), classname="finetune-wide"),
-        NamesColumn("tags", label=gettext_lazy("Tags"), classname="finetune-wide"),
-        DateColumn(
-            "created_at",
-            label=gettext_lazy("Added"),
-            sort_key="created_at",
-            classname="finetune-wide",
-        ),
+        NamesColumn("sets", label=gettext_lazy("Question sets"), **WIDE),
+        NamesColumn("tags", label=gettext_lazy("Tags"), **WIDE),
+        DateColumn("created_at", label=gettext_lazy("Added"), sort_key="created_at", **WIDE),
     ]
-    search_fields = ["text", "reference_answer"]
     filterset_class = QuestionFilterSet
     default_ordering = "-created_at"
 
@@ -88,21 +80,16 @@ class QuestionIndexView(generic.IndexView):
             )
         return buttons
 
-    def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        context = super().get_context_data(*args, **kwargs)
-        context["media"] += admin_css()
-        return context
-
 
 class QuestionCreateView(generic.CreateView):
     def get_initial(self) -> dict[str, Any]:
-        """The set that the link came from is ticked."""
+        """Tick the question set that ``?set=`` names."""
         chosen = self.request.GET.get("set", "")
         return {**super().get_initial(), **({"sets": [chosen]} if chosen.isdecimal() else {})}
 
 
 class QuestionCopyView(generic.CopyView):
-    """A new question that begins as another one, its sets and tags included."""
+    """A new question that starts with the fields, sets and tags of another one."""
 
     @cached_property
     def original(self) -> Question:
@@ -131,37 +118,21 @@ class QuestionEditView(generic.EditView):
         return [HeaderButton(_("Compare"), url=question_compare_url(self.object), icon_name="view")]
 
     def get_usage_url(self) -> None:
-        """None: comparisons that began with it are no references of Wagtail's."""
+        """None, since comparisons are not in Wagtail's reference index."""
 
 
-class QuestionSetIndexView(generic.IndexView):
+class QuestionSetIndexView(AdminCSSMixin, generic.IndexView):
     list_display = [
         "name",
         Column("question_count", label=gettext_lazy("Questions"), sort_key="question_count"),
-        DateColumn(
-            "created_at",
-            label=gettext_lazy("Added"),
-            sort_key="created_at",
-            classname="finetune-wide",
-        ),
+        DateColumn("created_at", label=gettext_lazy("Added"), sort_key="created_at", **WIDE),
     ]
-    search_fields = ["name", "description"]
     default_ordering = "name"
 
     def get_base_queryset(self) -> QuerySet[QuestionSet]:
         return super().get_base_queryset().annotate(question_count=Count("questions"))
 
-    def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        context = super().get_context_data(*args, **kwargs)
-        context["media"] += admin_css()
-        return context
 
-
-class QuestionSetEditView(generic.EditView):
+class QuestionSetEditView(AdminCSSMixin, generic.EditView):
     def get_usage_url(self) -> None:
-        """None: its questions stand on the page."""
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        context = super().get_context_data(**kwargs)
-        context["media"] += admin_css()
-        return context
+        """None, since the page lists its questions."""

@@ -1,44 +1,53 @@
-"""Where the vectors of the index are searched."""
+"""Stores that search the vectors of the index."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import logging
+from functools import cache
+from typing import TYPE_CHECKING
 
 from django.core.exceptions import ImproperlyConfigured
 
 from finetune_switch import conf
 
-from .extension import is_supported
+from .extension import is_supported, missing_packages
 
 if TYPE_CHECKING:
     from .base import VectorStore
 
-__all__ = ["STORES", "get_store"]
+logger = logging.getLogger("finetune_switch.index")
 
 STORES = ("memory", "pgvector")
+REMEDY = 'Run: pip install "wagtail-finetune-switch[postgres]"'
 
 
-def get_store(
-    using: str = "default", *, store: str | None = None, options: Mapping[str, Any] | None = None
-) -> VectorStore:
-    """The store of that name, else of the settings, else the one that fits the database.
+def get_store(using: str = "default", *, store: str | None = None) -> VectorStore:
+    """Return the store with this name, or the one in the settings.
 
-    That is pgvector on a PostgreSQL that has it, and the memory of each process anywhere else.
-    Raises ``ImproperlyConfigured`` where there is no such store or it does not know an option.
+    Without either, it is pgvector if the database supports it, and the memory store otherwise.
+    Raises ``ImproperlyConfigured`` for an unknown name.
     """
     name = store if store is not None else conf.index_store()
-    values = options if options is not None else conf.store_options()
     if name is None:
         name = "pgvector" if is_supported(using) else "memory"
+    elif name == "pgvector" and missing_packages():
+        _log_fallback()
+        name = "memory"
     if name == "pgvector":
         from .pgvector import PgvectorStore
 
-        return PgvectorStore(values, using)
+        return PgvectorStore(using)
     if name == "memory":
         from .memory import MemoryStore
 
-        return MemoryStore(values)
+        return MemoryStore()
     raise ImproperlyConfigured(
         f'FINETUNE_SWITCH["INDEX"]["STORE"] must be one of {", ".join(STORES)}, not {name!r}.'
+    )
+
+
+@cache
+def _log_fallback() -> None:
+    logger.warning(
+        "The packages of the pgvector store are not installed: the memory store is used. %s", REMEDY
     )

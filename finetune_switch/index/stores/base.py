@@ -1,10 +1,10 @@
-"""What a store of vectors does. The chunks' own table is the truth; a store makes it fast."""
+"""The interface of vector stores. Vectors are saved in chunks; a store makes searches fast."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from finetune_switch.adapters import Scope
 from finetune_switch.models import EmbeddingSpace
@@ -20,37 +20,39 @@ Vector: TypeAlias = "NDArray[np.float32]"
 
 @dataclass(frozen=True)
 class Found:
-    """A chunk that a ranking found, and how well: higher is better."""
+    """A chunk and its score in a ranking: higher is better."""
 
     chunk_id: int
     score: float
 
 
-class VectorStore(Protocol):
-    """Finds the chunks whose vectors are most like a question's.
+class VectorStore:
+    """Finds the chunks whose vectors are most similar to the vector of a question.
 
-    The verbs that write are called in the transaction that writes the chunks themselves.
+    Methods that write are called in the transaction that writes the chunks. By default they do
+    nothing, for stores that read the chunks.
     """
 
     def search(
         self, space: EmbeddingSpace, vector: Vector, *, limit: int, scope: Scope
     ) -> list[Found]:
-        """At most ``limit`` chunks of the space, best first, with their cosine similarity.
+        """Return at most ``limit`` chunks, best first; the score is the cosine similarity.
 
-        ``vector`` has length 1 and ``space.dimensions`` numbers. Never writes.
+        ``vector`` has ``space.dimensions`` numbers and length 1. Never writes.
         """
+        raise NotImplementedError
 
     def prepare(self, space: EmbeddingSpace) -> None:
-        """Make what the store needs for this space. Safe to repeat."""
+        """Create tables or other storage for this space. Safe to repeat."""
 
     def add(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """These chunks are new or changed (their document's site, locale or privacy too)."""
+        """Store new or changed chunks, also where only the site, locale or privacy changed."""
 
     def remove(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """These chunks are going."""
+        """Remove chunks before they are deleted."""
 
     def finish(self, space: EmbeddingSpace) -> None:
-        """Everything has been added: make searching fast. Safe to repeat."""
+        """Create indexes after all chunks were added. Safe to repeat."""
 
     def drop(self, space: EmbeddingSpace) -> None:
-        """Remove all that the store keeps of this space."""
+        """Remove everything stored for this space."""

@@ -1,7 +1,7 @@
-"""Building and dropping an HNSW index in PostgreSQL.
+"""Creating and dropping HNSW indexes in PostgreSQL.
 
-Into SQL go only names of our own tables and indexes, and what PostgreSQL takes as no parameter: two
-numbers of the settings, which are checked to be whole ones.
+``CREATE INDEX`` takes no query parameters. SQL is formatted only with constants and with names of
+tables and indexes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db import OperationalError, connections, transaction
 
 logger = logging.getLogger("finetune_switch.index")
 
-# A build that does not fit into this much is slower by far, and PostgreSQL's default is 64 MB.
+# Building is far slower with too little memory. PostgreSQL's default is 64 MB.
 MOST_MEMORY_KB = 1024 * 1024
 
 _INDEXES = """
@@ -31,7 +31,7 @@ ORDER BY c.relname
 
 @dataclass(frozen=True)
 class HnswIndex:
-    """An HNSW index. One that is neither valid nor being built was broken off."""
+    """An HNSW index. Its build was interrupted if it is neither valid nor being built."""
 
     name: str
     is_valid: bool
@@ -54,9 +54,10 @@ def create(
     ef_construction: int,
     concurrently: bool,
 ) -> bool:
-    """Build the index unless it is there, and say whether it is; others of the table go then.
+    """Create the index unless it exists, then drop other HNSW indexes of the table.
 
-    Its options are part of its name: with other options the one before answers until it is built.
+    Returns whether it exists now: ``False`` while another process creates it. ``m`` and
+    ``ef_construction`` are part of the name, so the old index is used until the new one is ready.
     """
     name = f"{table}_hnsw_{m}_{ef_construction}"
     known = {index.name: index for index in indexes(using, table)}
@@ -65,19 +66,19 @@ def create(
     if name in known and not known[name].is_valid:
         _drop(using, name)
     if name not in known or not known[name].is_valid:
-        how = _how(using) if concurrently else ""
+        option = _concurrently(using) if concurrently else ""
         statement = (
-            f"CREATE INDEX {how} IF NOT EXISTS {name} ON {table} "
+            f"CREATE INDEX {option} IF NOT EXISTS {name} ON {table} "
             f"USING hnsw (vector {operators}) WITH (m = {m}, ef_construction = {ef_construction})"
         )
         settings = {"maintenance_work_mem": _memory(using, table, bytes_each, m)}
         try:
             _build(using, statement, settings)
         except OperationalError:
-            # Workers share their memory through /dev/shm, of which a container has 64 MB.
+            # Parallel workers share memory in /dev/shm, which has 64 MB in a Docker container.
             if not connections[using].is_usable():
                 raise
-            logger.warning("Building %s again, without parallel workers.", name, exc_info=True)
+            logger.warning("Creating %s again, without parallel workers.", name, exc_info=True)
             _drop(using, name)
             _build(using, statement, {**settings, "max_parallel_maintenance_workers": "0"})
     for index in known.values():
@@ -101,23 +102,23 @@ def _build(using: str, statement: str, settings: Mapping[str, str]) -> None:
 
 @contextmanager
 def _settings(using: str, settings: Mapping[str, str]) -> Iterator[None]:
-    """For the rest of the transaction, or outside of one until the statement is through."""
+    """Set parameters for the transaction, or for the block if there is no transaction."""
     connection = connections[using]
     is_local = connection.in_atomic_block or not connection.get_autocommit()
 
-    def make() -> None:
+    def apply() -> None:
         with connection.cursor() as cursor:
             for name, value in settings.items():
                 cursor.execute("SELECT set_config(%s, %s, %s)", [name, value, is_local])
 
     if is_local:
-        # A savepoint: a build that fails can be tried again.
+        # The savepoint allows a second attempt.
         with transaction.atomic(using):
-            make()
+            apply()
             yield
         return
     try:
-        make()
+        apply()
         yield
     finally:
         if connection.is_usable():
@@ -127,23 +128,23 @@ def _settings(using: str, settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _memory(using: str, table: str, bytes_each: int, m: int) -> str:
-    """What the graph takes, measured a little above; never less than the server gives anyway."""
+    """Memory for the graph: 20% above measurements, and at least the server's setting."""
     with connections[using].cursor() as cursor:
         cursor.execute(
             f"SELECT count(*), (SELECT setting::bigint FROM pg_settings "  # noqa: S608
             f"WHERE name = 'maintenance_work_mem') FROM {table}"
         )
-        rows, given = cursor.fetchone()
+        rows, configured = cursor.fetchone()
     needed = int(rows * (bytes_each + 64 * m + 256) * 1.2 / 1024)
-    return f"{max(given, min(needed, MOST_MEMORY_KB))}kB"
+    return f"{max(configured, min(needed, MOST_MEMORY_KB))}kB"
 
 
 def _drop(using: str, name: str) -> None:
     with connections[using].cursor() as cursor:
-        cursor.execute(f"DROP INDEX {_how(using)} IF EXISTS {name}")
+        cursor.execute(f"DROP INDEX {_concurrently(using)} IF EXISTS {name}")
 
 
-def _how(using: str) -> str:
-    """``CONCURRENTLY`` is impossible in a transaction."""
+def _concurrently(using: str) -> str:
+    # PostgreSQL does not allow it in a transaction.
     connection = connections[using]
     return "" if connection.in_atomic_block or not connection.get_autocommit() else "CONCURRENTLY"

@@ -1,15 +1,15 @@
-"""Exact search over a matrix that each process holds: the embedded default.
+"""Exact search in memory, the default store.
 
-The vectors come from the chunks' own table and are searched by one matrix product. A snapshot is
-never changed: a process that learns of a newer version makes a new one, which shares the large
-matrix with the one before and holds what has changed in a small one beside it.
+Each process loads the vectors of all chunks into a matrix; a search is one matrix product.
+Snapshots are immutable. For a newer version of the space, a process makes a new snapshot: it shares
+the large matrix with the previous one and has the changed chunks in a second, small matrix.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from finetune_switch.models import Chunk, EmbeddingSpace, RemovedChunk
 
-from .base import Found, Scope, Vector
+from .base import Found, Scope, Vector, VectorStore
 
-# Rows read at a time: they are in memory twice while they are copied into the matrix.
+# Rows read at a time. They are in memory twice while they are copied into the matrix.
 BATCH = 4096
-# What has changed is copied at each refresh, so it is joined with the rest when it grows.
+# Each refresh copies the changed chunks. Above these limits they are merged into the large matrix.
 MOST_CHANGED = 2048
 MOST_CHANGED_SHARE = 0.05
 EVERYWHERE = -1
@@ -39,7 +39,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class _Block:
-    """Chunks with their vectors, by ascending id."""
+    """Chunks and their vectors, ordered by id."""
 
     ids: Ids
     vectors: NDArray[np.float32]
@@ -63,7 +63,7 @@ class _Block:
         return _Block(*(column[:rows] for column in self._columns))
 
     def without(self, gone: Ids) -> _Block:
-        """The same block, in which these chunks are not found any more."""
+        """The same block with these chunks marked as removed."""
         positions = np.searchsorted(self.ids, gone)
         positions = positions[positions < len(self.ids)]
         positions = positions[np.isin(self.ids[positions], gone)]
@@ -74,13 +74,13 @@ class _Block:
         return replace(self, alive=alive)
 
     def joined(self, other: _Block) -> _Block:
-        """What is alive in both, by ascending id."""
+        """The chunks of both blocks that are not removed, ordered by id."""
         own = len(self.ids)
         rows = np.concatenate([np.flatnonzero(self.alive), own + np.flatnonzero(other.alive)])
         rows = rows[np.argsort(np.concatenate([self.ids[self.alive], other.ids[other.alive]]))]
         block = _Block.empty(len(rows), self.vectors.shape[1])
         columns = list(zip(block._columns, self._columns, other._columns, strict=True))
-        # Piece by piece: while it is copied the matrix is in memory twice, and never three times.
+        # In batches, so that the matrix is in memory twice while it is copied, not three times.
         for start in range(0, len(rows), BATCH):
             part = rows[start : start + BATCH]
             mine = part < own
@@ -95,7 +95,7 @@ class _Block:
         return (self.ids, self.vectors, self.sites, self.locales, self.restricted, self.alive)
 
     def scores(self, vector: Vector, scope: Scope) -> NDArray[np.float32]:
-        """The cosine similarity of each chunk; below any cosine where it is out of scope."""
+        """The cosine similarity of each chunk; ``-inf`` for chunks out of scope."""
         wanted = self.alive
         if scope.site_id is not None:
             wanted = wanted & ((self.sites == scope.site_id) | (self.sites == EVERYWHERE))
@@ -133,39 +133,20 @@ _lock = threading.Lock()
 _snapshots: dict[tuple[Any, ...], _Snapshot] = {}
 
 
-class MemoryStore:
-    """Exact cosine search in this process; nothing to set up, and nothing is written.
+class MemoryStore(VectorStore):
+    """Exact cosine search in this process. Writes nothing.
 
-    It takes 4 bytes for each dimension of each chunk, in each process.
+    Uses 4 bytes of memory for each dimension of each chunk, in each process.
     """
-
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        if options:
-            raise ValueError(f"The memory store takes no options, not {', '.join(options)}.")
 
     def search(
         self, space: EmbeddingSpace, vector: Vector, *, limit: int, scope: Scope
     ) -> list[Found]:
-        """See :class:`~finetune_switch.index.stores.base.VectorStore`.
-
-        As fresh as ``space.version``: read the row with the question.
-        """
+        # Results are as recent as ``space.version``: callers read the space for each question.
         return self._current(space).search(np.asarray(vector, np.float32), limit, scope)
 
-    def prepare(self, space: EmbeddingSpace) -> None:
-        """Nothing: the chunks' own table is enough."""
-
-    def add(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """Nothing: each process notices the new version."""
-
-    def remove(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """Nothing: each process notices the new version."""
-
-    def finish(self, space: EmbeddingSpace) -> None:
-        """Nothing: a matrix has no index of its own."""
-
     def drop(self, space: EmbeddingSpace) -> None:
-        """Forget the matrix of this process; others let theirs go with the next question."""
+        # Other processes drop their snapshots with the next question.
         with _lock:
             _snapshots.pop(_key(space), None)
 
@@ -177,7 +158,7 @@ class MemoryStore:
         with _lock:
             snapshot = _snapshots.get(key)
             if snapshot is None or snapshot.version < space.horizon:
-                # One space answers; what another one left behind is only in the way.
+                # Only one space is active: free the memory of others.
                 _snapshots.clear()
                 snapshot = None
                 snapshot = _snapshots[key] = _load(space)
@@ -187,13 +168,13 @@ class MemoryStore:
 
 
 def _key(space: EmbeddingSpace) -> tuple[Any, ...]:
-    # A key is used again after a flush or a restored backup; the moment of making is not.
+    # A primary key may be used again after a flush or a restored backup.
     return space._state.db, space.pk, space.created_at
 
 
 def _load(space: EmbeddingSpace) -> _Snapshot:
     chunks = Chunk.objects.using(space._state.db).filter(space=space)
-    # Some room for what is added while we read: whatever is missed comes with the next version.
+    # Leave room for chunks added meanwhile. Missing ones are read with the next version.
     block = _Block.empty(chunks.count() + BATCH // 8, space.dimensions)
     filled = 0
     for rows in _batches(chunks):
@@ -204,12 +185,10 @@ def _load(space: EmbeddingSpace) -> _Snapshot:
 
 
 def _refresh(space: EmbeddingSpace, snapshot: _Snapshot) -> _Snapshot:
-    """The snapshot as of the space's version, sharing the matrix that has not changed."""
     using = space._state.db
     removed = RemovedChunk.objects.using(using).filter(space=space, version__gt=snapshot.version)
     chunks = Chunk.objects.using(using).filter(space=space, version__gt=snapshot.version)
-    # In the order of the index that they are to be found by. By ascending id, SQLite would look at
-    # every chunk there is.
+    # Ordered by version, so that SQLite uses that index. Ordered by id, it would scan all chunks.
     rows = sorted(chunks.order_by("version").values_list(*COLUMNS))
     gone = np.array([*removed.values_list("chunk_id", flat=True), *(r[0] for r in rows)], np.int64)
     fresh = _Block.empty(len(rows), space.dimensions)
@@ -222,7 +201,7 @@ def _refresh(space: EmbeddingSpace, snapshot: _Snapshot) -> _Snapshot:
 
 
 def _batches(chunks: Any) -> Iterator[list[tuple[Any, ...]]]:
-    """Rows by ascending id, read in pages: a server keeps no cursor, and we keep one page."""
+    """Rows ordered by id. Paging avoids a server-side cursor and keeps one batch in memory."""
     last = 0
     while rows := list(chunks.filter(pk__gt=last).order_by("pk").values_list(*COLUMNS)[:BATCH]):
         yield rows
@@ -241,11 +220,11 @@ def _fill(block: _Block, start: int, rows: Sequence[tuple[Any, ...]], dimensions
     block.restricted[start:end] = restricted
 
 
-def _forget_lock_after_fork() -> None:
-    # It may have been held in the parent. The snapshots are never changed, and are shared.
+def _renew_lock_after_fork() -> None:
+    # Another thread of the parent may have held the lock. Snapshots are immutable and stay.
     global _lock
     _lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock_after_fork)
+    os.register_at_fork(after_in_child=_renew_lock_after_fork)

@@ -1,50 +1,41 @@
-"""Approximate search in PostgreSQL, by an HNSW index of its extension pgvector.
+"""Approximate search in PostgreSQL with pgvector's HNSW index.
 
-Each embedding space has a table of its own, since an index wants vectors of one dimension. No
-foreign key leads to the chunks: Django's ``flush`` empties the tables of models in one TRUNCATE,
-which PostgreSQL refuses where a table left out refers to them. Rows whose chunk is gone are never
-found instead.
+Each embedding space has its own table, since an index needs vectors of one dimension. The tables
+have no foreign key to the chunks: Django's ``flush`` truncates all tables of models in one
+statement, and PostgreSQL rejects that if another table refers to them. Searches skip rows without a
+chunk instead.
 
-Into SQL go only names of our own tables, columns and types; every value is a parameter.
+SQL is formatted only with constants and names of tables and types; every value is a parameter.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from django.db import DatabaseError, ProgrammingError, connections, transaction
+from django.db import ProgrammingError, connections, transaction
 from django.utils.translation import gettext as _
+from pgvector import HalfVector, Vector
+from psycopg.errors import UndefinedObject, UndefinedTable
 
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Chunk, Document, EmbeddingSpace
 
 from . import hnsw
-from .base import Found, Scope, Vector
-from .copying import binary_rows
-from .extension import (
-    HALFVEC_VERSION,
-    ITERATIVE_SCAN_VERSION,
-    STORE_OPTIONS,
-    Options,
-    ensure_extension,
-    is_supported,
-    validate_options,
-    version,
-)
+from .base import Found, Scope, VectorStore
+from .base import Vector as Numbers
+from .extension import HALFVEC_VERSION, ITERATIVE_SCAN_VERSION, ensure_extension, version
 
-__all__ = ["STORE_OPTIONS", "PgvectorStore", "is_supported", "validate_options"]
-
-# What pgvector indexes; above, a search is exact and reads every vector.
+# pgvector's limits for HNSW on "vector" and "halfvec", and for ef_search.
 MOST_VECTOR_DIMENSIONS = 2_000
 MOST_INDEXED_DIMENSIONS = 4_000
 MOST_EF_SEARCH = 1_000
+M, EF_CONSTRUCTION = 16, 64
+EF_SEARCH, ITERATIVE_SCAN = 100, "relaxed_order"
 
 BATCH = 1_000
 EVERYWHERE = -1
-UNDEFINED_TABLE, UNDEFINED_OBJECT = "42P01", "42704"
 
 CHUNK = Chunk._meta.db_table
 DOCUMENT = Document._meta.db_table
@@ -63,8 +54,8 @@ COMMENT ON COLUMN {{table}}.site_id IS '{EVERYWHERE}: every site';
 COMMENT ON COLUMN {{table}}.locale_id IS '{EVERYWHERE}: every locale';
 """
 
-# The settings hold for the transaction, which outside of one is this statement: no round trip more.
-# The inner query refers to them, so that they are made before the index is opened.
+# set_config() within the statement saves a round trip. Outside of a transaction, the settings end
+# with the statement. The inner query refers to them, so they are set before the index is opened.
 SEARCH = """
 SELECT found.chunk_id, found.distance
 FROM (SELECT {settings} AS made OFFSET 0) AS settings
@@ -76,7 +67,7 @@ CROSS JOIN LATERAL (
 ) AS found
 """
 
-# OFFSET 0 keeps the order away from the index.
+# OFFSET 0 prevents the use of the index for ORDER BY.
 SEARCH_EXACTLY = """
 SELECT every.chunk_id, every.distance
 FROM (
@@ -86,13 +77,11 @@ FROM (
 ORDER BY every.distance LIMIT %(limit)s
 """
 
-# As a value it stays a filter on the index scan; as an EXISTS it may become a join, which sorts.
-IS_THERE = f"(SELECT true FROM {CHUNK} AS c WHERE c.id = v.chunk_id AND c.space_id = %(space)s)"  # noqa: S608
-IS_THERE_JOINED = f"EXISTS {IS_THERE}"
+# A scalar subquery stays a filter on the index scan. EXISTS may become a join and a sort.
+HAS_CHUNK = f"(SELECT true FROM {CHUNK} AS c WHERE c.id = v.chunk_id AND c.space_id = %(space)s)"  # noqa: S608
+HAS_CHUNK_JOINED = f"EXISTS {HAS_CHUNK}"
 
-SCOPE = (
-    f"""coalesce(d.site_id, {EVERYWHERE}), coalesce(d.locale_id, {EVERYWHERE}), d.is_restricted"""
-)
+SCOPE = f"coalesce(d.site_id, {EVERYWHERE}), coalesce(d.locale_id, {EVERYWHERE}), d.is_restricted"
 
 READ = f"""
 SELECT c.id, c.vector, {SCOPE}, v.chunk_id IS NOT NULL
@@ -116,7 +105,7 @@ FROM {CHUNK} AS c JOIN {DOCUMENT} AS d ON d.id = c.document_id
 WHERE v.chunk_id = c.id AND (v.site_id, v.locale_id, v.is_restricted) IS DISTINCT FROM ({SCOPE})
 """  # noqa: S608
 
-DELETE_GONE = f"DELETE FROM {{table}} AS v WHERE NOT {IS_THERE_JOINED}"  # noqa: S608
+DELETE_GONE = f"DELETE FROM {{table}} AS v WHERE NOT {HAS_CHUNK_JOINED}"  # noqa: S608
 
 MISSING = f"""
 SELECT c.id FROM {CHUNK} AS c LEFT JOIN {{table}} AS v ON v.chunk_id = c.id
@@ -128,33 +117,29 @@ SELECT format_type(atttypid, atttypmod) FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attname = 'vector' AND NOT attisdropped
 """
 
-# id, vector, site, locale, whether restricted, whether it is in the table
+# chunk id, vector, site id, locale id, is restricted, is in the table
 Row = tuple[int, bytes, int, int, bool, bool]
 
 
-class PgvectorStore:
-    """A table of vectors for each embedding space, under an HNSW index where one was created.
+class PgvectorStore(VectorStore):
+    """Searches a table of vectors for each embedding space.
 
-    Without one, and above 4,000 dimensions, a search is exact and takes as long as reading every
-    vector. Async callers run it in a thread (``database.in_database_thread``).
+    Without an HNSW index, and above 4,000 dimensions, a search is exact and reads every vector.
+    Async callers run it in a thread (``database.in_database_thread``).
     """
 
-    def __init__(self, options: Mapping[str, Any] | None = None, using: str = "default") -> None:
-        self.options = Options.read(options or {})
+    def __init__(self, using: str = "default") -> None:
         self.using = using
 
     def search(
-        self, space: EmbeddingSpace, vector: Vector, *, limit: int, scope: Scope
+        self, space: EmbeddingSpace, vector: Numbers, *, limit: int, scope: Scope
     ) -> list[Found]:
-        """See :class:`~finetune_switch.index.stores.base.VectorStore`.
-
-        Raises :class:`~finetune_switch.exceptions.BackendError` where the space was not prepared.
-        """
+        """Raises :class:`~finetune_switch.exceptions.BackendError` for an unprepared space."""
         if limit < 1:
             return []
         rows = self._fetch(self.query(space, vector, limit=limit, scope=scope))
         if len(rows) < limit and has_indexed_type(space):
-            # The index gave up, or there are no more: only reading them all can tell.
+            # The index may have missed some: only an exact search can tell.
             rows = self._fetch(self.query(space, vector, limit=limit, scope=scope, exact=True))
         found = [Found(chunk_id, 1.0 - distance) for chunk_id, distance in rows]
         return sorted(found, key=lambda one: (-one.score, one.chunk_id))
@@ -162,7 +147,7 @@ class PgvectorStore:
     def query(
         self,
         space: EmbeddingSpace,
-        vector: Vector,
+        vector: Numbers,
         *,
         limit: int,
         scope: Scope,
@@ -171,12 +156,12 @@ class PgvectorStore:
         """The SQL of a search and its parameters: for ``EXPLAIN``, tests and benchmarks."""
         if np.shape(vector) != (space.dimensions,):
             raise ValueError(
-                f"A vector of shape {np.shape(vector)} was asked for in {space.dimensions} "
+                f"The vector has shape {np.shape(vector)}; the space has {space.dimensions} "
                 "dimensions."
             )
         exact = exact or not has_indexed_type(space)
-        parameters = {"vector": _literal(vector), "limit": limit, "space": space.pk}
-        conditions = [IS_THERE_JOINED if exact else IS_THERE]
+        parameters = {"vector": Vector(vector).to_text(), "limit": limit, "space": space.pk}
+        conditions = [HAS_CHUNK_JOINED if exact else HAS_CHUNK]
         if scope.site_id is not None:
             conditions.append("v.site_id = ANY(%(sites)s::integer[])")
             parameters["sites"] = [scope.site_id, EVERYWHERE]
@@ -200,10 +185,10 @@ class PgvectorStore:
         return sql, parameters
 
     def prepare(self, space: EmbeddingSpace) -> None:
-        """Make the space's table, with every chunk that there is. Safe to repeat.
+        """Create the table of the space with all chunks. Safe to repeat.
 
-        A table that is there already is brought in line with the chunks: another store may have
-        been in use meanwhile. Raises ``ImproperlyConfigured`` without pgvector.
+        An existing table is synchronised with the chunks: another store may have been in use.
+        Raises ``ImproperlyConfigured`` without pgvector.
         """
         ensure_extension(self.using)
         if is_half(space) and version(self.using) < HALFVEC_VERSION:
@@ -220,7 +205,7 @@ class PgvectorStore:
         names = {"table": table, "type": column_type(space)}
         parameters = {"space": space.pk}
         with transaction.atomic(self.using), self._cursor() as cursor:
-            # Two that create it at once would collide in PostgreSQL's own tables.
+            # Concurrent CREATE TABLE statements would violate a unique index of the catalogue.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [table])
             cursor.execute(COLUMN_TYPE, [table])
             if cursor.fetchone() != (column_type(space),):
@@ -232,7 +217,6 @@ class PgvectorStore:
             self._write(cursor, space, [chunk_id for (chunk_id,) in cursor.fetchall()])
 
     def add(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """See :class:`~finetune_switch.index.stores.base.VectorStore`."""
         if not chunk_ids:
             return
         if not self._has_table(space):
@@ -242,7 +226,6 @@ class PgvectorStore:
             self._write(cursor, space, chunk_ids)
 
     def remove(self, space: EmbeddingSpace, chunk_ids: Sequence[int]) -> None:
-        """See :class:`~finetune_switch.index.stores.base.VectorStore`."""
         if chunk_ids and self._has_table(space):
             with self._cursor() as cursor:
                 cursor.execute(
@@ -251,22 +234,20 @@ class PgvectorStore:
                 )
 
     def drop(self, space: EmbeddingSpace) -> None:
-        """Remove the space's table."""
         if connections[self.using].vendor == "postgresql":
             with self._cursor() as cursor:
                 cursor.execute(f"DROP TABLE IF EXISTS {table_name(space)}")
 
     def finish(self, space: EmbeddingSpace) -> None:
-        """Make the HNSW index where there is none yet; whoever asks meanwhile goes on."""
+        """Create the HNSW index unless there is one. Searches continue meanwhile."""
         if not self.has_index(space):
             self.create_index(space, concurrently=True)
 
     def create_index(self, space: EmbeddingSpace, *, concurrently: bool) -> bool:
-        """Build the HNSW index, and say whether there is one now: never above 4,000 dimensions.
+        """Create the HNSW index unless it exists. Returns whether it exists now.
 
-        Nothing is done where the same one is there, or is being built. With ``concurrently`` the
-        table can be written to meanwhile; in a transaction that is not possible, and it is built
-        plainly.
+        There is none above 4,000 dimensions, or while another process creates it. ``concurrently``
+        allows writes meanwhile; it is ignored in a transaction.
         """
         if not has_indexed_type(space):
             return False
@@ -277,27 +258,24 @@ class PgvectorStore:
             table_name(space),
             operators="halfvec_cosine_ops" if is_half(space) else "vector_cosine_ops",
             bytes_each=space.dimensions * (2 if is_half(space) else 4),
-            m=self.options.m,
-            ef_construction=self.options.ef_construction,
+            m=M,
+            ef_construction=EF_CONSTRUCTION,
             concurrently=concurrently,
         )
 
     def drop_index(self, space: EmbeddingSpace) -> None:
-        """Remove the HNSW index: searches are exact from now on. ``CONCURRENTLY`` where it can."""
+        """Drop the HNSW index. Searches are exact then."""
         hnsw.drop(self.using, table_name(space))
 
     def has_index(self, space: EmbeddingSpace) -> bool:
-        """Whether there is an HNSW index that can be used."""
+        """Whether the space has a valid HNSW index."""
         return any(index.is_valid for index in hnsw.indexes(self.using, table_name(space)))
 
     def _settings(self, limit: int, *, is_filtered: bool) -> list[tuple[str, str]]:
-        ef_search = min(max(self.options.ef_search, limit), MOST_EF_SEARCH)
+        ef_search = min(max(EF_SEARCH, limit), MOST_EF_SEARCH)
         if version(self.using) >= ITERATIVE_SCAN_VERSION:
-            return [
-                ("ef_search", str(ef_search)),
-                ("iterative_scan", self.options.iterative_scan),
-            ]
-        # It does not go on by itself where a filter drops what was found.
+            return [("ef_search", str(ef_search)), ("iterative_scan", ITERATIVE_SCAN)]
+        # Without iterative scans, a filter may leave fewer results than the limit.
         return [("ef_search", str(MOST_EF_SEARCH if is_filtered else ef_search))]
 
     def _fetch(self, query: tuple[str, dict[str, Any]]) -> list[tuple[int, float]]:
@@ -306,7 +284,7 @@ class PgvectorStore:
                 cursor.execute(*query)
                 return cursor.fetchall()
         except ProgrammingError as error:
-            if _sqlstate(error) not in (UNDEFINED_TABLE, UNDEFINED_OBJECT):
+            if not isinstance(error.__cause__, UndefinedTable | UndefinedObject):
                 raise
             raise BackendError(
                 _("The site's pages could not be searched."),
@@ -325,7 +303,7 @@ class PgvectorStore:
             if fresh := [row for row in rows if not row[-1]]:
                 self._copy(cursor, space, fresh)
             if known := [row for row in rows if row[-1]]:
-                vectors = [_literal(vector) for vector in _vectors(known, space.dimensions)]
+                vectors = [Vector(vector).to_text() for vector in _vectors(known, space.dimensions)]
                 values = {"ids": [row[0] for row in known], "vectors": vectors}
                 cursor.execute(UPDATE.format(**names), values)
 
@@ -334,18 +312,13 @@ class PgvectorStore:
             f"COPY {table_name(space)} (chunk_id, site_id, locale_id, is_restricted, vector) "
             "FROM STDIN (FORMAT BINARY)"
         )
-        ids, _stored, sites, locales, restricted, _known = zip(*rows, strict=True)
-        vectors = _vectors(rows, space.dimensions).astype(">f2" if is_half(space) else ">f4")
-        data = binary_rows(
-            [(">i8", ids), (">i4", sites), (">i4", locales), ("u1", restricted)], vectors
-        )
-        with connections[self.using].wrap_database_errors:
-            if hasattr(cursor, "copy_expert"):
-                # psycopg 2
-                cursor.copy_expert(statement, io.BytesIO(data))
-                return
-            with cursor.copy(statement) as copy:
-                copy.write(data)
+        vectors = _vectors(rows, space.dimensions)
+        make = HalfVector if is_half(space) else Vector
+        with connections[self.using].wrap_database_errors, cursor.copy(statement) as copy:
+            # Vectors are sent in pgvector's binary format.
+            copy.set_types(["int8", "int4", "int4", "bool", "bytea"])
+            for (chunk_id, _stored, *scope, _known), vector in zip(rows, vectors, strict=True):
+                copy.write_row([chunk_id, *scope, make(vector).to_binary()])
 
     def _has_table(self, space: EmbeddingSpace) -> bool:
         with self._cursor() as cursor:
@@ -365,28 +338,16 @@ def column_type(space: EmbeddingSpace) -> str:
 
 
 def is_half(space: EmbeddingSpace) -> bool:
-    """Whether its vectors are kept in half precision, so that pgvector can index them."""
+    """Whether vectors are stored in half precision, because pgvector could not index others."""
     return MOST_VECTOR_DIMENSIONS < space.dimensions <= MOST_INDEXED_DIMENSIONS
 
 
 def has_indexed_type(space: EmbeddingSpace) -> bool:
-    """Whether pgvector can index vectors of these dimensions."""
     return space.dimensions <= MOST_INDEXED_DIMENSIONS
 
 
-def _vectors(rows: Sequence[Row], dimensions: int) -> Vector:
+def _vectors(rows: Sequence[Row], dimensions: int) -> Numbers:
     for chunk_id, stored, *_scope in rows:
         if len(stored) != 4 * dimensions:
             raise ValueError(f"Chunk {chunk_id} has {len(stored) / 4} numbers, not {dimensions}.")
     return np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(-1, dimensions)
-
-
-def _literal(vector: Vector) -> str:
-    numbers = np.asarray(vector, np.float32).tolist()
-    # Nine digits say a float32 exactly.
-    return "[" + ",".join(["%.9g"] * len(numbers)) % tuple(numbers) + "]"
-
-
-def _sqlstate(error: DatabaseError) -> str | None:
-    """PostgreSQL's own code of an error, from psycopg 3 or psycopg 2."""
-    return getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None)

@@ -1,75 +1,99 @@
-"""What a full-text ranking does. The chunks' own table is the truth; a ranking makes it fast."""
+"""The interface of full-text rankings, and what the rankings of all databases share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+from django.db import connections
 from wagtail.models import Locale
 
 from finetune_switch.index.stores.base import Found, Scope
+from finetune_switch.text.words import language_name
 
 TITLE_WEIGHT = 2.5
-"""How much more a word in the title counts than one in the text."""
+"""The weight of a word in the title; a word in the text has weight 1."""
 
-# Far above any chunk and title; PostgreSQL refuses a text with more than 1 MB of words.
+# Longer than any chunk or title. PostgreSQL rejects a tsvector above 1 MB.
 TITLE_CHARACTERS = 1_000
 TEXT_CHARACTERS = 100_000
 
 CANDIDATES = 3_000
-"""Chunks that a search ranks where it can choose: ranking is what takes its time."""
+"""The number of chunks to rank if there are more matches: ranking takes most of the time."""
 
 
-class TextRanking(Protocol):
+class TextRanking:
     """Finds the chunks that share words with a question.
 
-    The verbs that write are called in the transaction that writes the chunks themselves.
+    This base class finds nothing. It serves databases without full-text search: all except
+    PostgreSQL and SQLite with FTS5. Methods that write are called in the transaction that writes
+    the chunks.
     """
 
+    def __init__(self, using: str = "default") -> None:
+        self.using = using
+
     def add(self, chunk_ids: Sequence[int]) -> None:
-        """These chunks are new or changed (their document's title, site, locale or privacy too)."""
+        """Store new or changed chunks, and chunks of changed documents."""
 
     def remove(self, chunk_ids: Sequence[int]) -> None:
-        """These chunks are going."""
+        """Remove chunks before they are deleted."""
 
     def tidy(self) -> None:
-        """Forget what is left of chunks that are gone, as when a whole space was deleted.
-
-        Never needed for a right result, only for the room that it takes.
-        """
+        """Remove rows of deleted chunks, to save disk space."""
 
     def search(
         self, question: str, *, space_id: int, limit: int, scope: Scope, language: str = ""
     ) -> list[Found]:
-        """At most ``limit`` chunks with a content word of the question, best first.
+        """Return at most ``limit`` chunks with a content word of the question, best first.
 
-        ``language`` is the question's, as a language code; the project's own where it is empty.
-        Never writes.
+        ``language`` is the language code of the question; empty for the project's language. Never
+        writes.
         """
-
-
-class NoTextRanking:
-    """Finds nothing: for databases other than PostgreSQL and SQLite, and SQLite without FTS5."""
-
-    def add(self, chunk_ids: Sequence[int]) -> None:
-        pass
-
-    def remove(self, chunk_ids: Sequence[int]) -> None:
-        pass
-
-    def tidy(self) -> None:
-        pass
-
-    def search(
-        self, question: str, *, space_id: int, limit: int, scope: Scope, language: str = ""
-    ) -> list[Found]:
         return []
 
 
-def language_codes(using: str, scope: Scope, language: str) -> list[str]:
-    """The question's language, the project's, and those of what is searched.
+class DatabaseTextRanking(TextRanking):
+    """Searches for the rarest words of a question first."""
 
-    Endings differ from one to the next: a name is found in a German document by its German stem.
+    tokenize: Callable[[str, str], list[str]]
+
+    def search(
+        self, question: str, *, space_id: int, limit: int, scope: Scope, language: str = ""
+    ) -> list[Found]:
+        tokens = self.tokenize(question, language_name(language))
+        if not tokens:
+            return []
+        codes = language_codes(self.using, scope, language)
+        rows: list[tuple[int, float]] = []
+        with connections[self.using].cursor() as cursor:
+            for terms in rarest_first(self.count_terms(cursor, tokens, codes)):
+                cursor.execute(*self.statement(terms, space_id, limit, scope))
+                rows = cursor.fetchall()
+                if len(rows) >= limit:
+                    break
+        return [Found(chunk_id, score) for chunk_id, score in rows]
+
+    def count_terms(
+        self, cursor: Any, tokens: Sequence[str], codes: Sequence[str]
+    ) -> dict[str, int]:
+        """The number of chunks with each term, in the languages with these codes.
+
+        Counting may stop above ``CANDIDATES``.
+        """
+        raise NotImplementedError
+
+    def statement(
+        self, terms: Sequence[str], space_id: int, limit: int, scope: Scope
+    ) -> tuple[str, Any]:
+        """The SQL of a search for chunks with any of these terms, and its parameters."""
+        raise NotImplementedError
+
+
+def language_codes(using: str, scope: Scope, language: str) -> list[str]:
+    """The languages of the question, the project and the searched documents.
+
+    Stems depend on the language: a German document has German stems, even of a name.
     """
     locales = Locale.objects.using(using).order_by("pk")
     if scope.locale_ids is not None:
@@ -78,11 +102,10 @@ def language_codes(using: str, scope: Scope, language: str) -> list[str]:
 
 
 def rarest_first(counts: Mapping[str, int]) -> Iterator[list[str]]:
-    """Which words to ask for in turn, until enough is found.
+    """Yield the rarest words, then all words, for searching until enough chunks are found.
 
-    Words that half of the site has say little and cost most. So the rarest are asked for first, and
-    all of them only where these find too little. ``counts`` says how many chunks have each word; it
-    may stop counting above ``CANDIDATES``.
+    Common words are slow to search for and say little about relevance. ``counts`` maps words to
+    numbers of chunks.
     """
     found = sorted((word for word in counts if counts[word]), key=counts.__getitem__)
     if not found:

@@ -1,9 +1,9 @@
-"""The full-text ranking on PostgreSQL: a ``tsvector`` of each chunk under a GIN index.
+"""Full-text ranking on PostgreSQL: a table with the ``tsvector`` of each chunk and a GIN index.
 
-What a search filters by is kept beside it, since chunks are wide rows: each has its vector in it.
-Triggers of the migration remove what belongs to chunks that are gone.
+The table also has the columns that a search filters by: chunk rows are wide, because of their
+vectors. A trigger, created by the migration, deletes the rows of deleted chunks.
 
-Into SQL go only the names of our own tables, columns and indexes; every value is a parameter.
+SQL is formatted only with constants; every value is a parameter.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from typing import Any
 from django.db import connections
 from wagtail.models import Locale
 
-from finetune_switch.index.stores.base import Found, Scope
-from finetune_switch.text.words import content_runs, language_name
+from finetune_switch.index.stores.base import Scope
+from finetune_switch.text.words import content_tokens, language_name
 
 from .base import (
     CANDIDATES,
     TEXT_CHARACTERS,
     TITLE_CHARACTERS,
     TITLE_WEIGHT,
-    language_codes,
-    rarest_first,
+    DatabaseTextRanking,
 )
 
-# As a foreign key would, the lock holds off who is about to delete one of these chunks.
+# The lock blocks concurrent deletion of these chunks, like a foreign key.
 ADD = f"""
 INSERT INTO finetune_switch_text (chunk_id, space_id, site_id, locale_id, is_restricted, words)
 SELECT chunk.id, chunk.space_id, document.site_id, document.locale_id, document.is_restricted,
@@ -48,7 +47,7 @@ ON CONFLICT (chunk_id) DO UPDATE SET
     is_restricted = excluded.is_restricted, words = excluded.words
 """  # noqa: S608
 
-# PostgreSQL's own parser reads the question, so that it is cut as the texts were.
+# PostgreSQL parses the question in the same way as the texts.
 READ = """
 SELECT plainto_tsquery(configuration::regconfig, %s)::text
 FROM unnest(%s::text[]) AS configuration
@@ -72,14 +71,12 @@ ORDER BY score DESC, chunk_id LIMIT %(limit)s
 """  # noqa: S608
 
 
-class PostgresTextRanking:
+class PostgresTextRanking(DatabaseTextRanking):
     """Ranks by ``ts_rank``, with the title weighted above the text."""
 
-    def __init__(self, using: str = "default") -> None:
-        self.using = using
+    tokenize = staticmethod(content_tokens)
 
     def add(self, chunk_ids: Sequence[int]) -> None:
-        """See :class:`~finetune_switch.index.texts.base.TextRanking`."""
         configurations = self._get_configurations()
         locales = {
             pk: _configuration(code, configurations)
@@ -95,43 +92,41 @@ class PostgresTextRanking:
             cursor.execute(ADD, parameters)
 
     def remove(self, chunk_ids: Sequence[int]) -> None:
-        """See :class:`~finetune_switch.index.texts.base.TextRanking`."""
         with connections[self.using].cursor() as cursor:
             cursor.execute(
                 "DELETE FROM finetune_switch_text WHERE chunk_id = ANY(%s::bigint[])",
                 [list(chunk_ids)],
             )
 
-    def tidy(self) -> None:
-        """Nothing to do: the triggers have done it."""
-
-    def search(
-        self, question: str, *, space_id: int, limit: int, scope: Scope, language: str = ""
-    ) -> list[Found]:
-        """See :class:`~finetune_switch.index.texts.base.TextRanking`."""
-        asked = content_runs(question, language_name(language))
-        if not asked:
-            return []
+    def count_terms(
+        self, cursor: Any, tokens: Sequence[str], codes: Sequence[str]
+    ) -> dict[str, int]:
         known = self._get_configurations()
-        configurations = dict.fromkeys(
-            _configuration(code, known) for code in language_codes(self.using, scope, language)
+        configurations = dict.fromkeys(_configuration(code, known) for code in codes)
+        cursor.execute(READ, [" ".join(tokens), list(configurations)])
+        terms = dict.fromkeys(
+            term for (query,) in cursor.fetchall() for term in query.split(" & ") if term
         )
-        rows: list[tuple[int, float]] = []
-        with connections[self.using].cursor() as cursor:
-            cursor.execute(READ, [" ".join(asked), list(configurations)])
-            terms = dict.fromkeys(
-                term for (query,) in cursor.fetchall() for term in query.split(" & ") if term
-            )
-            cursor.execute(COUNT, [list(terms)])
-            for chosen in rarest_first(dict(cursor.fetchall())):
-                cursor.execute(*statement(chosen, space_id, limit, scope))
-                rows = cursor.fetchall()
-                if len(rows) >= limit:
-                    break
-        return [Found(chunk_id, score) for chunk_id, score in rows]
+        cursor.execute(COUNT, [list(terms)])
+        return dict(cursor.fetchall())
+
+    def statement(
+        self, terms: Sequence[str], space_id: int, limit: int, scope: Scope
+    ) -> tuple[str, dict[str, Any]]:
+        conditions = ""
+        parameters: dict[str, Any] = {"query": " | ".join(terms), "space": space_id, "limit": limit}
+        if scope.site_id is not None:
+            conditions += "AND (site_id IS NULL OR site_id = %(site)s)\n"
+            parameters["site"] = scope.site_id
+        if scope.locale_ids is not None:
+            conditions += "AND (locale_id IS NULL OR locale_id = ANY(%(locales)s::integer[]))\n"
+            parameters["locales"] = list(scope.locale_ids)
+        if not scope.include_restricted:
+            conditions += "AND NOT is_restricted\n"
+        return SEARCH.format(conditions=conditions), parameters
 
     def _get_configurations(self) -> frozenset[str]:
-        """The text-search configurations that this server has; asked of it once a process."""
+        """The text search configurations of the server. One query for each process."""
         if self.using not in _known:
             with connections[self.using].cursor() as cursor:
                 cursor.execute(
@@ -142,23 +137,6 @@ class PostgresTextRanking:
 
 
 _known: dict[str, frozenset[str]] = {}
-
-
-def statement(
-    terms: Sequence[str], space_id: int, limit: int, scope: Scope
-) -> tuple[str, dict[str, Any]]:
-    """The search for chunks with any of these words, each as ``tsquery`` writes it."""
-    conditions = ""
-    parameters: dict[str, Any] = {"query": " | ".join(terms), "space": space_id, "limit": limit}
-    if scope.site_id is not None:
-        conditions += "AND (site_id IS NULL OR site_id = %(site)s)\n"
-        parameters["site"] = scope.site_id
-    if scope.locale_ids is not None:
-        conditions += "AND (locale_id IS NULL OR locale_id = ANY(%(locales)s::integer[]))\n"
-        parameters["locales"] = list(scope.locale_ids)
-    if not scope.include_restricted:
-        conditions += "AND NOT is_restricted\n"
-    return SEARCH.format(conditions=conditions), parameters
 
 
 def _configuration(code: str, configurations: frozenset[str]) -> str:

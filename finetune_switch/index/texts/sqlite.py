@@ -1,10 +1,9 @@
-"""The full-text ranking on SQLite: FTS5 over words that are stemmed here.
+"""Full-text ranking on SQLite: an FTS5 table of stems.
 
-FTS5 itself cuts the words of a whole table in one way, and knows the endings of English only: every
-language of a site would be handled as English. So each document is stemmed by its own language, and
-what is stored are the stems.
+FTS5 has one tokenizer for a table, and its only stemmer is for English. The stems are therefore
+computed here, in the language of each document.
 
-Into SQL go only the names of our own tables, columns and indexes; every value is a parameter.
+SQL is formatted only with constants; every value is a parameter.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 from django.db import OperationalError, connections
 from wagtail.models import Locale
 
-from finetune_switch.index.stores.base import Found, Scope
+from finetune_switch.index.stores.base import Scope
 from finetune_switch.models import Chunk
 from finetune_switch.text.words import content_words, language_name, stems, words
 
@@ -24,14 +23,13 @@ from .base import (
     TEXT_CHARACTERS,
     TITLE_CHARACTERS,
     TITLE_WEIGHT,
-    language_codes,
-    rarest_first,
+    DatabaseTextRanking,
 )
 
 BATCH = 500
 
-# FTS5 sorts what matches, and rows are looked at from the best on until the limit is reached: the
-# CROSS JOINs keep the tables in this order. A chunk that is gone has no row to join.
+# FTS5 sorts the matches, and SQLite reads them, best first, until the limit is reached. CROSS JOIN
+# keeps the tables in this order.
 SEARCH = f"""
 SELECT chunk.id, -found.rank
 FROM finetune_switch_text AS found
@@ -52,7 +50,7 @@ _with_table: set[str] = set()
 
 
 def has_table(using: str) -> bool:
-    """Whether this SQLite has FTS5, and had it when the project was migrated."""
+    """Whether this SQLite has FTS5, and had it during ``migrate``."""
     if using not in _with_table:
         with connections[using].cursor() as cursor:
             try:
@@ -63,14 +61,12 @@ def has_table(using: str) -> bool:
     return True
 
 
-class SQLiteTextRanking:
+class SQLiteTextRanking(DatabaseTextRanking):
     """Ranks by BM25, with the title weighted above the text."""
 
-    def __init__(self, using: str = "default") -> None:
-        self.using = using
+    tokenize = staticmethod(content_words)
 
     def add(self, chunk_ids: Sequence[int]) -> None:
-        """See :class:`~finetune_switch.index.texts.base.TextRanking`."""
         languages = dict(Locale.objects.using(self.using).values_list("pk", "language_code"))
         for start in range(0, len(chunk_ids), BATCH):
             batch = chunk_ids[start : start + BATCH]
@@ -97,7 +93,6 @@ class SQLiteTextRanking:
                 )
 
     def remove(self, chunk_ids: Sequence[int]) -> None:
-        """See :class:`~finetune_switch.index.texts.base.TextRanking`."""
         with connections[self.using].cursor() as cursor:
             cursor.executemany(
                 "DELETE FROM finetune_switch_text WHERE rowid = %s",
@@ -105,59 +100,34 @@ class SQLiteTextRanking:
             )
 
     def tidy(self) -> None:
-        """See :class:`~finetune_switch.index.texts.base.TextRanking`."""
         with connections[self.using].cursor() as cursor:
             cursor.execute(
                 "DELETE FROM finetune_switch_text"
                 " WHERE rowid NOT IN (SELECT id FROM finetune_switch_chunk)"
             )
 
-    def search(
-        self, question: str, *, space_id: int, limit: int, scope: Scope, language: str = ""
-    ) -> list[Found]:
-        """See :class:`~finetune_switch.index.texts.base.TextRanking`."""
-        asked = content_words(question, language_name(language))
-        if not asked:
-            return []
+    def count_terms(
+        self, cursor: Any, tokens: Sequence[str], codes: Sequence[str]
+    ) -> dict[str, int]:
         terms = list(
-            dict.fromkeys(
-                term
-                for code in language_codes(self.using, scope, language)
-                for term in stems(asked, language_name(code))
-            )
+            dict.fromkeys(term for code in codes for term in stems(tokens, language_name(code)))
         )
-        conditions, parameters = _conditions(scope)
-        sql = f"{SEARCH}{conditions}{ORDER}"
-        rows: list[tuple[int, float]] = []
-        with connections[self.using].cursor() as cursor:
-            for chosen in rarest_first(_count(cursor, terms)):
-                cursor.execute(sql, [_any(chosen), space_id, *parameters, limit])
-                rows = cursor.fetchall()
-                if len(rows) >= limit:
-                    break
-        return [Found(chunk_id, score) for chunk_id, score in rows]
+        cursor.execute(f"SELECT {', '.join([COUNT] * len(terms))}", [f'"{term}"' for term in terms])
+        return dict(zip(terms, cursor.fetchone(), strict=True))
 
-
-def _count(cursor: Any, terms: Sequence[str]) -> dict[str, int]:
-    """How many chunks have each of these words, counted no further than is needed."""
-    cursor.execute(f"SELECT {', '.join([COUNT] * len(terms))}", [f'"{term}"' for term in terms])
-    return dict(zip(terms, cursor.fetchone(), strict=True))
-
-
-def _any(terms: Sequence[str]) -> str:
-    return " OR ".join(f'"{term}"' for term in terms)
-
-
-def _conditions(scope: Scope) -> tuple[str, list[Any]]:
-    conditions, parameters = "", []
-    if scope.site_id is not None:
-        conditions += "AND (document.site_id IS NULL OR document.site_id = %s)\n"
-        parameters.append(scope.site_id)
-    if scope.locale_ids is not None:
-        # "IN ()", for none of them, is SQL on SQLite.
-        listed = ", ".join(["%s"] * len(scope.locale_ids))
-        conditions += f"AND (document.locale_id IS NULL OR document.locale_id IN ({listed}))\n"
-        parameters.extend(scope.locale_ids)
-    if not scope.include_restricted:
-        conditions += "AND NOT document.is_restricted\n"
-    return conditions, parameters
+    def statement(
+        self, terms: Sequence[str], space_id: int, limit: int, scope: Scope
+    ) -> tuple[str, list[Any]]:
+        conditions = ""
+        parameters: list[Any] = [" OR ".join(f'"{term}"' for term in terms), space_id]
+        if scope.site_id is not None:
+            conditions += "AND (document.site_id IS NULL OR document.site_id = %s)\n"
+            parameters.append(scope.site_id)
+        if scope.locale_ids is not None:
+            # SQLite accepts the empty list of "IN ()".
+            listed = ", ".join(["%s"] * len(scope.locale_ids))
+            conditions += f"AND (document.locale_id IS NULL OR document.locale_id IN ({listed}))\n"
+            parameters.extend(scope.locale_ids)
+        if not scope.include_restricted:
+            conditions += "AND NOT document.is_restricted\n"
+        return f"{SEARCH}{conditions}{ORDER}", [*parameters, limit]

@@ -1,4 +1,4 @@
-"""``manage.py finetune_switch``: the switch, from a shell."""
+"""``manage.py finetune_switch``: the switch on the command line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SUBCOMMANDS: tuple[type[Subcommand], ...] = (
 
 
 class Command(BaseCommand):
-    help = "Show, check and turn the switch that says which model answers on a site."
+    help = "Manage the chat backends, the switch and the index."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -47,8 +47,8 @@ class Command(BaseCommand):
             code = subcommand(self).handle(options)
         except (OperationalError, ProgrammingError) as error:
             raise CommandError(
-                f"The database cannot be used: {error}. Is it running, and was "
-                "`manage.py migrate` run?",
+                f"The database cannot be used: {error}. Check that it is running and that "
+                "`manage.py migrate` was run.",
                 returncode=2,
             ) from error
         if code:

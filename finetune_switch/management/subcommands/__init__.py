@@ -1,1 +1,1 @@
-"""The verbs of ``manage.py finetune_switch``, one module each group."""
+"""The subcommands of ``manage.py finetune_switch``, grouped into modules."""

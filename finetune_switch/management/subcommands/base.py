@@ -12,7 +12,7 @@ from finetune_switch.models import ChatBackend, Switch
 
 
 class Subcommand(ABC):
-    """One verb. ``handle`` returns the exit code: 0 for yes, 1 for no, 2 for bad input."""
+    """Base class. ``handle`` returns the exit code: 0 success, 1 failure, 2 bad input."""
 
     name: str
     help: str
@@ -24,7 +24,7 @@ class Subcommand(ABC):
         self.style = command.style
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="Print JSON, for a script.")
+        parser.add_argument("--json", action="store_true", help="Print JSON instead of text.")
 
     @abstractmethod
     def handle(self, options: dict[str, Any]) -> int: ...
@@ -35,7 +35,7 @@ class Subcommand(ABC):
 
 def add_site_argument(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--site", help="Host name (or host:port) of a Wagtail site; the default site otherwise."
+        "--site", help="Host name (or host:port) of a Wagtail site. Default: the default site."
     )
 
 
@@ -43,9 +43,7 @@ def find_site(name: str | None) -> Site:
     if name is None:
         site = Site.objects.filter(is_default_site=True).first() or Site.objects.first()
         if site is None:
-            raise CommandError(
-                "There is no Wagtail site yet. Create one in the admin.", returncode=2
-            )
+            raise CommandError("There is no Wagtail site. Create one in the admin.", returncode=2)
         return site
     host, _, port = name.partition(":")
     sites = Site.objects.filter(hostname=host)
@@ -53,7 +51,7 @@ def find_site(name: str | None) -> Site:
         sites = sites.filter(port=port) if port.isdigit() else sites.none()
     if (site := sites.first()) is None:
         known = ", ".join(f"{site.hostname}:{site.port}" for site in Site.objects.all())
-        raise CommandError(f'There is no site "{name}". There are: {known}.', returncode=2)
+        raise CommandError(f'There is no site "{name}". Available sites: {known}.', returncode=2)
     return site
 
 
@@ -61,11 +59,13 @@ def find_backend(alias: str) -> ChatBackend:
     backend = ChatBackend.objects.filter(alias=alias).first()
     if backend is None:
         known = ", ".join(ChatBackend.objects.values_list("alias", flat=True))
-        raise CommandError(f'There is no backend "{alias}". There are: {known}.', returncode=2)
+        raise CommandError(
+            f'There is no backend "{alias}". Available backends: {known}.', returncode=2
+        )
     return backend
 
 
 def stored_switch(site: Site) -> Switch:
-    """The site's switch as a row, made where there is none yet."""
+    """The site's switch, created if it does not exist."""
     switch, _created = Switch.objects.select_related("active", "previous").get_or_create(site=site)
     return switch

@@ -1,4 +1,4 @@
-"""check, ask: talking to backends from a shell."""
+"""The subcommands check and ask."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from finetune_switch.backends.preflight import check_backend
 from finetune_switch.exceptions import BackendError, InvalidQuestion
 from finetune_switch.models import ChatBackend, Origin, Switch
 from finetune_switch.passages import Passage
-from finetune_switch.search import retrieve
+from finetune_switch.search import retrieve_for
 
 from .base import Subcommand, add_site_argument, find_backend, find_site
 
 
 class Check(Subcommand):
     name = "check"
-    help = "Check that a backend answers (the active one, unless named). Exit code 1 where not."
+    help = "Check that a backend answers (by default the active one). Exit code 1 if a step fails."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -59,7 +59,7 @@ class Check(Subcommand):
 
 class Ask(Subcommand):
     name = "ask"
-    help = "Ask a question. Exit code 1 where a backend failed."
+    help = "Ask a question. Exit code 1 if a backend fails."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -69,11 +69,9 @@ class Ask(Subcommand):
             action="append",
             default=[],
             metavar="ALIAS",
-            help="Ask this backend; give it several times to ask several over the same passages.",
+            help="Ask this backend. Repeat the option to ask several over the same passages.",
         )
-        parser.add_argument(
-            "--no-retrieval", action="store_true", help="Ask the model alone, without passages."
-        )
+        parser.add_argument("--no-retrieval", action="store_true", help="Ask without passages.")
         add_site_argument(parser)
 
     def handle(self, options: dict[str, Any]) -> int:
@@ -95,10 +93,10 @@ class Ask(Subcommand):
         except InvalidQuestion as error:
             raise CommandError(str(error), returncode=2) from error
         except BackendError as error:
-            # The search that several backends share failed, as that of one would within its answer.
+            # The search is shared by several backends. For one, the error is in its answer.
             raise CommandError(str(error), returncode=1) from error
         if len(backends) > 1 and any(row.kind == row.Kind.CONNECTION for row in backends):
-            # The first question imports it, and its seconds stand beside those of the others.
+            # Otherwise the time of the first answer would include the import.
             import_litellm()
         for backend, pending in answers:
             if options["json"]:
@@ -135,7 +133,7 @@ class Ask(Subcommand):
                 f"{mark}[{passage.number}] {source.title}  {source.url}  {passage.score:.2f}"
             )
         if pending.left_out:
-            self.stdout.write(f"Left out, since the model's context is full: {pending.left_out}")
+            self.stdout.write(f"Passages that did not fit the context window: {pending.left_out}")
 
     def _write_table(self, answers: list[tuple[ChatBackend, Answer]]) -> None:
         width = max(len(str(backend)) for backend, _answer in answers)
@@ -157,15 +155,7 @@ class Ask(Subcommand):
 
 
 def _retrieve_once(question: str, switch: Switch) -> list[Passage]:
-    return retrieve(
-        question,
-        asker=Asker.anonymous(),
-        site=switch.site,
-        locale=get_language(),
-        indexes=switch.indexes,
-        limit=switch.passages,
-        threshold=switch.similarity_threshold,
-    )
+    return retrieve_for(switch, question, asker=Asker.anonymous(), locale=get_language())
 
 
 def _as_dict(backend: ChatBackend, pending: Answer) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What doctor finds of the index, and what a finding is."""
+"""doctor's findings about the index."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, Min
 
 from finetune_switch import adapters
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import overview, upkeep
-from finetune_switch.index.stores import get_store
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
 from finetune_switch.models.index import active_space
 
@@ -30,41 +28,31 @@ class Finding:
 
 
 def examine_index(*, ask: bool) -> Iterator[Finding]:
-    """Whether there is an index, whether it is current, and whether it can be kept so.
+    """Check that an index exists and is kept current.
 
-    Without ``ask`` nothing is sent to the server of an embedding model.
+    Without ``ask``, the server of the embedding model is not contacted.
     """
     known = adapters.indexes()
     space = active_space()
     if not known:
         yield Finding("index", False, "There is no index.", _what_gives_an_index())
     else:
-        yield Finding("index", True, f"{len(known)} can be asked: {', '.join(known)}.")
+        yield Finding("index", True, f"Searchable indexes ({len(known)}): {', '.join(known)}.")
     if space is not None:
         count = Document.objects.filter(space=space).count()
-        yield Finding("index", True, f"{_count(count, 'document')}, by {space}.")
+        yield Finding("index", True, f"{_count(count, 'document')}, embedded by {space}.")
     elif known:
         yield Finding(
-            "index", True, f"The site's own index is not built; {INDEX_COMMAND} builds it."
+            "index", True, f"The site's own index has not been built. Run {INDEX_COMMAND}."
         )
-    yield from _examine_store()
     yield from _examine_embeddings(space, ask=ask)
     yield from _examine_last_build()
     if space is not None:
         yield from _examine_changes()
 
 
-def _examine_store() -> Iterator[Finding]:
-    try:
-        get_store()
-    except ImproperlyConfigured as error:
-        yield Finding(
-            "index", False, str(error), 'Set FINETUNE_SWITCH["INDEX"] right, or leave STORE out.'
-        )
-
-
 def _examine_embeddings(space: EmbeddingSpace | None, *, ask: bool) -> Iterator[Finding]:
-    """The model that the settings name, and the one that made the index where that is another."""
+    """Check the embedding model of the settings, and that of the index if it differs."""
     state = overview.rebuild_state()
     if state.problem:
         yield Finding("embeddings", False, state.problem, state.remedy)
@@ -72,7 +60,7 @@ def _examine_embeddings(space: EmbeddingSpace | None, *, ask: bool) -> Iterator[
         yield Finding(
             "index",
             False,
-            "A rebuild is needed: the settings name another embedding model.",
+            "A rebuild is needed: the settings specify another embedding model.",
             f"Run {INDEX_COMMAND}.",
         )
     told = {state.problem}
@@ -81,7 +69,7 @@ def _examine_embeddings(space: EmbeddingSpace | None, *, ask: bool) -> Iterator[
             embedder = get_embedder(one)
             name = f"“{embedder.model_name}”"
             if embedder.connection and not ask:
-                yield Finding("embeddings", True, f"{name} (not asked).")
+                yield Finding("embeddings", True, f"{name} (not contacted).")
                 continue
             embedder.embed(["harbour"])
         except BackendError as error:
@@ -101,21 +89,21 @@ def _examine_last_build() -> Iterator[Finding]:
             "index",
             False,
             f"The last build failed: {overview.reason_of(build)}",
-            f"Run {INDEX_COMMAND} again, once that is mended.",
+            f"Fix the cause, then run {INDEX_COMMAND}.",
         )
     elif overview.lacks_worker(build):
         yield Finding(
             "index",
             False,
-            "A build waits, and no worker took it up.",
-            f"Start a worker of TASKS, or run {INDEX_COMMAND}.",
+            "A build is waiting, but no worker has started it.",
+            f"Start a task worker, or run {INDEX_COMMAND}.",
         )
     elif overview.is_at_work(build):
-        yield Finding("index", True, f"It is being built. {overview.sentence_of(build)}")
+        yield Finding("index", True, f"A build is running. {overview.sentence_of(build)}")
 
 
 def _examine_changes() -> Iterator[Finding]:
-    """Changes that were not tried yet, then those that failed, each with its reason."""
+    """Report changes that wait to be indexed, then those that failed, by reason."""
     untried = PendingUpdate.objects.filter(error="")
     waiting = overview.Waiting(**untried.aggregate(count=Count("pk"), since=Min("marked_at")))
     changed = f"{INDEX_COMMAND} --changed"
@@ -125,16 +113,16 @@ def _examine_changes() -> Iterator[Finding]:
         f"{_count(waiting.count, 'change')} waiting to be indexed.",
         ""
         if not waiting.is_stuck
-        else f"Run {changed}, and see that it is run regularly: tasks have no worker."
+        else f"Run {changed}, and schedule it: there is no task worker."
         if upkeep.runs_inside_the_request()
-        else f"Start a worker of TASKS, or run {changed}.",
+        else f"Start a task worker, or run {changed}.",
     )
     for failure in overview.failures():
         yield Finding(
             "index",
             False,
             f"{_count(failure.count, 'change')} not indexed: {failure.reason}",
-            f"Run {changed}, once that is mended.",
+            f"Fix the cause, then run {changed}.",
         )
 
 
@@ -142,7 +130,7 @@ def _what_gives_an_index() -> str:
     ours = f"Index the site's pages: {INDEX_COMMAND}"
     if not apps.is_installed("wagtail_vector_index") or apps.is_installed(ADAPTER):
         return ours
-    return f'{ours}; or add "{ADAPTER}" to INSTALLED_APPS, to ask those of wagtail-vector-index.'
+    return f'{ours}; or add "{ADAPTER}" to INSTALLED_APPS, to use wagtail-vector-index\'s indexes.'
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""index: build the site's own index, bring it up to date, or say what that would take."""
+"""The subcommand index."""
 
 from __future__ import annotations
 
@@ -29,27 +29,28 @@ from .base import Subcommand
 
 class IndexCommand(Subcommand):
     name = "index"
-    help = "Index every live page, so that questions find it. Safe to repeat: it goes on."
+    help = "Build the index of every live page. Safe to repeat: it resumes where it stopped."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--changed", action="store_true", help="Only what was changed since it was indexed."
+            "--changed",
+            action="store_true",
+            help="Index only pages that changed since they were indexed.",
         )
-        parser.add_argument("--page", type=int, metavar="ID", help="Only this page.")
+        parser.add_argument("--page", type=int, metavar="ID", help="Index only this page.")
         parser.add_argument(
-            "--index", metavar="ALIAS", help="Another index than that of every page, as a whole."
+            "--index", metavar="ALIAS", help="Rebuild this index instead of the site's own."
         )
         parser.add_argument(
             "--hnsw",
             choices=["make", "drop"],
-            help="Make or drop the HNSW index of PostgreSQL, and nothing else. A build makes it "
-            "where it is missing.",
+            help="Only create or drop PostgreSQL's HNSW index. A build creates it if missing.",
         )
         parser.add_argument(
             "--dry-run",
             action="store_true",
-            help="Say what would be indexed, where texts would be sent, and what that would cost.",
+            help="Show what would be indexed, where texts would be sent, and what that would cost.",
         )
 
     def handle(self, options: dict[str, Any]) -> int:
@@ -73,17 +74,17 @@ class IndexCommand(Subcommand):
         quiet = options["json"] or options.get("verbosity", 1) == 0
         with tqdm(total=0, unit="page", file=self.stderr, disable=quiet) as bar:
 
-            def show(build: IndexBuild) -> None:
+            def update_bar(build: IndexBuild) -> None:
                 bar.total = build.total
                 bar.update(build.done - bar.n)
 
-            run_build(build, show)
+            run_build(build, update_bar)
         failed = build.status == IndexBuild.Status.FAILED
         counts = {name: getattr(build, name) for name in ("added", "kept", "removed", "failed")}
         if options["json"]:
             self.write_json({"status": build.status, **counts, "error": build.error})
         else:
-            self._say(counts)
+            self._write_counts(counts)
             if failed:
                 self.stderr.write(self.style.ERROR(build.error))
         return 1 if failed else 0
@@ -96,7 +97,7 @@ class IndexCommand(Subcommand):
         if options["json"]:
             self.write_json({"status": IndexBuild.Status.COMPLETE, **counts, "error": ""})
         else:
-            self._say(counts)
+            self._write_counts(counts)
         return 0
 
     def _one_index(self, options: dict[str, Any]) -> int:
@@ -104,29 +105,29 @@ class IndexCommand(Subcommand):
         index: Any = known.get(alias)
         if index is None:
             raise CommandError(
-                f"There is no index {alias}. Known are: {', '.join(sorted(known)) or 'none'}.",
+                f"There is no index {alias}. Available: {', '.join(sorted(known)) or 'none'}.",
                 returncode=2,
             )
         if not hasattr(index, "rebuild"):
-            raise CommandError(f"The index {alias} cannot be built from here.", returncode=2)
+            raise CommandError(f"The index {alias} cannot be built by this command.", returncode=2)
         index.rebuild()
         if options["json"]:
             self.write_json({"status": IndexBuild.Status.COMPLETE, "index": alias, "error": ""})
         else:
-            self.stdout.write(f"The index {alias} is built.")
+            self.stdout.write(f"The index {alias} was built.")
         return 0
 
     def _hnsw(self, options: dict[str, Any]) -> int:
         store: Any = get_store()
         if not hasattr(store, "create_index"):
             raise CommandError(
-                "Vectors are searched in the memory of each process here, without an HNSW index: "
-                "that is PostgreSQL's, with the extension pgvector.",
+                "The memory store has no HNSW index. Only PostgreSQL with the extension pgvector "
+                "has one.",
                 returncode=2,
             )
         space = active_space()
         if space is None:
-            raise CommandError("Nothing is indexed yet: run “index” first.", returncode=1)
+            raise CommandError("Nothing is indexed yet. Run “index” first.", returncode=1)
         if options["hnsw"] == "drop":
             store.drop_index(space)
         else:
@@ -135,12 +136,12 @@ class IndexCommand(Subcommand):
         if options["json"]:
             self.write_json({"hnsw": exists})
         elif exists:
-            self.stdout.write("There is an HNSW index: searches use it.")
+            self.stdout.write("There is an HNSW index. Searches use it.")
         else:
-            self.stdout.write("There is no HNSW index: searches read every vector.")
+            self.stdout.write("There is no HNSW index. Searches read every vector.")
         return 0
 
-    def _say(self, counts: dict[str, int]) -> None:
+    def _write_counts(self, counts: dict[str, int]) -> None:
         self.stdout.write(
             f"{counts['added']} added or changed, {counts['kept']} kept, "
             f"{counts['removed']} removed, {counts['failed']} failed."
@@ -158,7 +159,7 @@ class IndexCommand(Subcommand):
                 for chunk in chunks_of(text_of(item.instance), embedder):
                     chunks += 1
                     tokens += embedder.count_tokens(chunk.embedded_text)
-        destination: str = "nowhere: they are embedded in this process"
+        destination: str = "nowhere (they are embedded in this process)"
         cost: float | None = 0.0
         if embedder.connection:
             connection = get_connection(embedder.connection)
@@ -179,14 +180,14 @@ class IndexCommand(Subcommand):
         for name, count in sorted(types.items(), key=lambda entry: -entry[1]):
             self.stdout.write(f"{count:>8} {name}")
         total = sum(types.values())
-        self.stdout.write(f"{total:>8} in all, in {chunks} pieces of text.")
+        self.stdout.write(f"{total:>8} in total, in {chunks} chunks of text.")
         self.stdout.write(
-            f"{private:>8} of them stay private: only those who may open them find them."
+            f"{private:>8} of them are private: only users who may open them find them."
         )
         self.stdout.write(f"{tokens:>8} tokens would be sent to: {destination}.")
         if cost:
             self.stdout.write(f"         That would cost US$ {cost:.4f} at litellm's prices.")
         elif cost is None:
-            self.stdout.write("         Nobody knows the price of that model here.")
-        self.stdout.write("What is indexed already is not sent again.")
+            self.stdout.write("         litellm has no price for this model.")
+        self.stdout.write("Text that is already indexed is not sent again.")
         return 0

@@ -1,11 +1,11 @@
-"""init, doctor: what an installation still lacks, and how to take it out again."""
+"""The subcommands init and doctor."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from django.apps import apps
@@ -18,6 +18,7 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.backends.preflight import run_check
+from finetune_switch.backends.stream_readers import unread_providers
 from finetune_switch.connections import connections as model_servers
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import upkeep
@@ -29,31 +30,31 @@ from .findings import ADAPTER, INDEX_COMMAND, Finding, examine_index
 MIDDLEWARE = "finetune_switch.middleware.CurrentSiteMiddleware"
 SWITCH_CLASS = f"{ADAPTER}.SwitchedChatBackend"
 REMOVAL = """\
-To remove the plugin: set CHAT_BACKENDS["default"] of WAGTAIL_VECTOR_INDEX back to what it was,
-run `manage.py migrate finetune_switch zero`, take its lines out of INSTALLED_APPS, MIDDLEWARE and
-FINETUNE_SWITCH, and uninstall wagtail-finetune-switch. Nothing else was changed."""
+To remove the plugin: restore the previous CHAT_BACKENDS["default"] of WAGTAIL_VECTOR_INDEX,
+run `manage.py migrate finetune_switch zero`, remove its lines from INSTALLED_APPS and MIDDLEWARE,
+remove FINETUNE_SWITCH, and uninstall wagtail-finetune-switch. The README lists all steps."""
 
 
 class Init(Subcommand):
     name = "init"
-    help = "Print the lines that this project's settings still lack. Exit code 1 where some do."
+    help = "Print the lines missing from this project's settings. Exit code 1 if any are missing."
 
     def handle(self, options: dict[str, Any]) -> int:
         lines = list(missing_lines())
         if options["json"]:
             self.write_json([{"where": where, "lines": text} for where, text in lines])
         elif not lines:
-            self.stdout.write(self.style.SUCCESS("The settings lack nothing."))
+            self.stdout.write(self.style.SUCCESS("The settings are complete."))
         else:
             for where, text in lines:
                 self.stdout.write(self.style.MIGRATE_HEADING(f"# {where}"))
                 self.stdout.write(f"{text}\n")
-            self.stdout.write("Then: manage.py migrate, and manage.py finetune_switch doctor.")
+            self.stdout.write("Then run manage.py migrate and manage.py finetune_switch doctor.")
         return 1 if lines else 0
 
 
 def missing_lines() -> Iterator[tuple[str, str]]:
-    """Where something is missing, and what to write there."""
+    """The missing lines, each with the place where it belongs."""
     if not apps.is_installed("wagtail.contrib.settings"):
         yield "settings: INSTALLED_APPS", '"wagtail.contrib.settings",'
     if apps.is_installed("wagtail_vector_index") and not apps.is_installed(ADAPTER):
@@ -86,7 +87,7 @@ _SWITCH_LINES = f"""\
     "CLASS": "{SWITCH_CLASS}",
     "CONFIG": {{"MODEL_ID": "switch"}},
 }},
-# Keep what "default" was under another alias, such as "before": it can then be switched to."""
+# Keep the previous "default", if any, under another alias: editors can switch to it."""
 
 
 def _query_follows_the_switch() -> bool:
@@ -98,14 +99,14 @@ def _query_follows_the_switch() -> bool:
 
 class Doctor(Subcommand):
     name = "doctor"
-    help = "Go through the installation and say what to mend. Exit code 1 where something is wrong."
+    help = "Check the installation and list what to fix. Exit code 1 if there is a problem."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
             "--offline",
             action="store_true",
-            help="Do not ask the active backends and the embedding model anything.",
+            help="Do not contact the active backends and the embedding model.",
         )
 
     def handle(self, options: dict[str, Any]) -> int:
@@ -115,31 +116,31 @@ class Doctor(Subcommand):
             if not options["json"]:
                 mark = self.style.SUCCESS("✓") if finding.passed else self.style.ERROR("✗")
                 self.stdout.write(f"{mark} {finding.area:<12} {finding.message}")
-        to_mend = [finding for finding in findings if not finding.passed]
+        to_fix = [finding for finding in findings if not finding.passed]
         if options["json"]:
             self.write_json([asdict(finding) for finding in findings])
         else:
-            self._write_end(to_mend)
-        return 1 if to_mend else 0
+            self._write_end(to_fix)
+        return 1 if to_fix else 0
 
-    def _write_end(self, to_mend: list[Finding]) -> None:
-        if to_mend:
-            self.stdout.write(self.style.MIGRATE_HEADING("\nTo mend:"))
-            for number, finding in enumerate(to_mend, 1):
+    def _write_end(self, to_fix: list[Finding]) -> None:
+        if to_fix:
+            self.stdout.write(self.style.MIGRATE_HEADING("\nTo fix:"))
+            for number, finding in enumerate(to_fix, 1):
                 self.stdout.write(f"{number}. {finding.remedy or finding.message}")
         else:
-            self.stdout.write(self.style.SUCCESS("\nNothing to mend."))
+            self.stdout.write(self.style.SUCCESS("\nNothing to fix."))
         self.stdout.write(f"\n{REMOVAL}")
 
 
 def examine(*, ask_backends: bool) -> Iterator[Finding]:
-    """Everything that a working installation needs, one finding each."""
+    """Yield a finding for each requirement of an installation."""
     yield from _examine_install()
     pending = _pending_migrations()
     yield Finding(
         "database",
         not pending,
-        f"{len(pending)} migrations are missing." if pending else "All migrations are applied.",
+        f"{len(pending)} migrations are not applied." if pending else "All migrations are applied.",
         "Run manage.py migrate." if pending else "",
     )
     if pending:
@@ -147,6 +148,7 @@ def examine(*, ask_backends: bool) -> Iterator[Finding]:
     yield from _examine_settings()
     yield from examine_index(ask=ask_backends)
     yield from _examine_switches(ask_backends)
+    yield from _examine_stream_readers()
     yield _examine_workers()
     yield _examine_cache()
     overdue = Exchange.objects.overdue().count()
@@ -162,14 +164,14 @@ def _examine_install() -> Iterator[Finding]:
             yield Finding(
                 "install",
                 known,
-                f"{name} runs from its source." if known else f"{name} is not installed.",
+                f"{name} runs from a source checkout." if known else f"{name} is not installed.",
                 "" if known else f"pip install {name}",
             )
     try:
         yield Finding("install", True, f"wagtail-vector-index {version('wagtail-vector-index')}")
     except PackageNotFoundError:
         yield Finding(
-            "install", True, "wagtail-vector-index is not here; nothing but its adapter needs it."
+            "install", True, "wagtail-vector-index is not installed. Only its adapter needs it."
         )
 
 
@@ -179,10 +181,12 @@ def _examine_settings() -> Iterator[Finding]:
         yield Finding("settings", False, message.msg, message.hint or message.msg)
     hints = " ".join(message.hint or "" for message in messages)
     for where, lines in missing_lines():
-        # What a check has said already is not said again.
+        # A check may have reported it already.
         if lines.strip('",') not in hints:
             place = where.removeprefix("settings: ")
-            yield Finding("settings", False, f"{place} lacks a line.", f"{place}:\n{lines}")
+            yield Finding(
+                "settings", False, f"A line is missing from {place}.", f"{place}:\n{lines}"
+            )
     if not messages:
         yield Finding("settings", True, f"Connections: {', '.join(model_servers()) or 'none'}.")
 
@@ -196,7 +200,7 @@ def _examine_switches(ask_backends: bool) -> Iterator[Finding]:
             )
             continue
         if not ask_backends:
-            yield Finding("connections", True, f"{site}: “{backend}” (not asked).")
+            yield Finding("connections", True, f"{site}: “{backend}” (not contacted).")
             continue
         try:
             failed = next((step for step in run_check(backend) if not step.passed), None)
@@ -211,15 +215,36 @@ def _examine_switches(ask_backends: bool) -> Iterator[Finding]:
         )
 
 
+def _examine_stream_readers() -> Iterator[Finding]:
+    """Whether the streams of the backends that were just asked could be read directly."""
+    if unread_providers:
+        yield Finding(
+            "streams",
+            False,
+            f"litellm {version('litellm')} hides the responses of {', '.join(unread_providers)}: "
+            "answers that were cut may look complete.",
+            f'pip install "{_allowed("litellm")}"',
+        )
+
+
+def _allowed(name: str) -> str:
+    """The requirement of this package on another one."""
+    try:
+        declared = requires("wagtail-finetune-switch") or []
+    except PackageNotFoundError:  # run from a checkout
+        declared = []
+    return next((one for one in declared if one.startswith(name)), name)
+
+
 def _examine_workers() -> Finding:
     backend = (getattr(settings, "TASKS", None) or {}).get("default", {}).get("BACKEND", "")
     return Finding(
         "workers",
         True,
-        "Tasks would run inside the request (TASKS has no worker): publishing only marks what "
-        f"changed, and {INDEX_COMMAND} --changed indexes it."
+        "There is no task worker (see TASKS). Changed pages are not indexed until "
+        f"{INDEX_COMMAND} --changed is run."
         if upkeep.runs_inside_the_request()
-        else f"Tasks are given to workers by {backend}.",
+        else f"Task backend: {backend}.",
     )
 
 
@@ -227,15 +252,13 @@ def _examine_cache() -> Finding:
     try:
         cache.set("finetune_switch:doctor", "1", 5)
         works = cache.get("finetune_switch:doctor") == "1"
-    except Exception:  # whatever a cache's client raises, the cache does not work
+    except Exception:  # whatever the client raises
         works = False
     return Finding(
         "cache",
         works,
-        "The default cache keeps what it is given."
-        if works
-        else "The default cache does not work.",
-        "" if works else "Look at CACHES in the settings, and at the cache server.",
+        "The default cache works." if works else "The default cache does not work.",
+        "" if works else "Check CACHES in the settings, and the cache server.",
     )
 
 

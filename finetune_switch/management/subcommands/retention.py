@@ -1,4 +1,4 @@
-"""purge: visitors' questions are kept as long as the settings say, and no longer."""
+"""The subcommand purge."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ class Purge(Subcommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--days", type=int, help="Another number of days, this once.")
-        parser.add_argument("--dry-run", action="store_true", help="Count them only.")
+        parser.add_argument(
+            "--days", type=int, help="Use this number of days instead of RETENTION_DAYS."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Only count the exchanges.")
 
     def handle(self, options: dict[str, Any]) -> int:
         days = conf.retention_days() if options["days"] is None else options["days"]
@@ -28,15 +30,16 @@ class Purge(Subcommand):
             if options["json"]:
                 self.write_json({"days": None, "expired": 0, "deleted": 0})
             else:
-                self.stdout.write("RETENTION_DAYS is None: visitors' exchanges are kept for ever.")
+                self.stdout.write("RETENTION_DAYS is None: visitors' exchanges are never deleted.")
             return 0
         if days < 0:
-            raise CommandError(f"--days must not be below 0, and {days} is.", returncode=2)
+            raise CommandError(f"--days must be 0 or more, not {days}.", returncode=2)
         expired = Exchange.objects.expired(days)
         if options["dry_run"]:
             count, verb = expired.count(), "would be deleted"
         else:
-            count, verb = expired.delete()[0], "were deleted"
+            _total, by_model = expired.delete()
+            count, verb = by_model.get(Exchange._meta.label, 0), "were deleted"
         if options["json"]:
             deleted = 0 if options["dry_run"] else count
             self.write_json({"days": days, "expired": count, "deleted": deleted})

@@ -1,4 +1,4 @@
-"""status, list, use, back: what answers, and what could."""
+"""The subcommands status, list, use and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .base import Subcommand, add_site_argument, find_backend, find_site, stored
 
 class Status(Subcommand):
     name = "status"
-    help = "Show what answers on a site. Exit code 1 where it could not answer now."
+    help = "Show the active backend of a site. Exit code 1 if it cannot answer."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -64,7 +64,7 @@ class Status(Subcommand):
 
 class List(Subcommand):
     name = "list"
-    help = "List the backends, after giving each alias of the settings its row."
+    help = "List the backends, after creating missing rows for the aliases in the settings."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -115,7 +115,7 @@ class Use(Subcommand):
         backend = find_backend(options["alias"])
         if switch.active_id == backend.pk:
             return self._report(options, switch, f"“{backend}” is active already.")
-        _change(switch.activate, backend, expected=switch.active_id)
+        _switch(switch.activate, backend, expected=switch.active_id)
         return self._report(options, switch, f"“{backend}” answers on {switch.site} now.")
 
     def _report(self, options: dict[str, Any], switch: Switch, sentence: str) -> int:
@@ -128,7 +128,7 @@ class Use(Subcommand):
 
 class Back(Subcommand):
     name = "back"
-    help = "Switch a site back to the backend before this one."
+    help = "Switch a site back to its previous backend."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -136,7 +136,7 @@ class Back(Subcommand):
 
     def handle(self, options: dict[str, Any]) -> int:
         switch = stored_switch(find_site(options["site"]))
-        _change(switch.back, expected=switch.active_id)
+        _switch(switch.back, expected=switch.active_id)
         if options["json"]:
             self.write_json(_outcome(switch))
         else:
@@ -146,9 +146,9 @@ class Back(Subcommand):
         return 0
 
 
-def _change(verb: Any, *args: Any, **kwargs: Any) -> None:
+def _switch(method: Any, *args: Any, **kwargs: Any) -> None:
     try:
-        verb(*args, **kwargs)
+        method(*args, **kwargs)
     except ValidationError as error:
         raise CommandError(" ".join(error.messages), returncode=1) from error
     except SwitchConflict as error:

@@ -1,22 +1,21 @@
-"""Pages and acts that concern one chat backend: its check, its instructions, its base model."""
-
-from __future__ import annotations
+"""Pages and actions of one chat backend: its check, instructions and base model."""
 
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
 from wagtail.admin import messages
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.log_actions import log
 
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import AdminPageMixin, PermissionFunctionMixin
 from finetune_switch.backends.preflight import corrected_modelfile, run_check
 from finetune_switch.backends.registration import free_alias
 from finetune_switch.backends.servers import ModelServer
@@ -25,17 +24,10 @@ from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import ChatBackend, SystemPrompt
 
 
-class OneBackendMixin:
-    """A page or an act that concerns one backend."""
-
+class OneBackendMixin(PermissionFunctionMixin):
+    has_permission = staticmethod(permissions.may_see_backends)
     request: HttpRequest
     kwargs: dict[str, Any]
-    permission = staticmethod(permissions.may_see_backends)
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not self.permission(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
     @cached_property
     def backend(self) -> ChatBackend:
@@ -44,28 +36,20 @@ class OneBackendMixin:
     def get_page_subtitle(self) -> str:
         return str(self.backend)
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+    def pages_above(self) -> list[tuple[str, Any]]:
         edit = "inspect" if self.backend.is_read_only else "edit"
         return [
-            *self.breadcrumbs_items,  # type: ignore[attr-defined]
-            {
-                "url": reverse("finetune_backends:index"),
-                "label": ChatBackend._meta.verbose_name_plural.capitalize(),  # type: ignore[union-attr]
-            },
-            {
-                "url": reverse(f"finetune_backends:{edit}", args=[self.backend.pk]),
-                "label": str(self.backend),
-            },
-            {"url": "", "label": self.get_page_title()},  # type: ignore[attr-defined]
+            (reverse("finetune_backends:index"), capfirst(ChatBackend._meta.verbose_name_plural)),
+            (reverse(f"finetune_backends:{edit}", args=[self.backend.pk]), str(self.backend)),
         ]
 
 
-class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
-    """What the last check found, step by step, and the button for another."""
+class CheckView(OneBackendMixin, AdminPageMixin, TemplateView):
+    """The steps of the last check, and a button that starts another."""
 
     template_name = "finetune_switch/switching/check.html"
     page_title = gettext_lazy("Check connection")
-    # No tick: it would stand above a check that failed.
+    # A tick would be wrong above a failed check.
     header_icon = "link"
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -86,16 +70,16 @@ class CheckView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
             if is_deaf
             else "",
             "base_model": row.missing_base_model()
-            if self.request.user.has_perm(permissions.ADD_BACKEND)
+            if permissions.may_add_backends(self.request.user)
             else "",
         }
 
 
 class AddBaseModelView(OneBackendMixin, View):
-    """Adds the model that a fine-tune came from: the fair control in a comparison."""
+    """Add the base model of a fine-tune, the control in a comparison."""
 
     http_method_names = ["post"]
-    permission = staticmethod(lambda user: user.has_perm(permissions.ADD_BACKEND))
+    has_permission = staticmethod(permissions.may_add_backends)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         tuned = self.backend
@@ -126,10 +110,9 @@ class AddBaseModelView(OneBackendMixin, View):
 
 
 class ModelfileView(OneBackendMixin, View):
-    """The corrected Modelfile of a model that does not hear its instructions, to download."""
+    """Download the corrected Modelfile of a model whose template ignores instructions."""
 
     http_method_names = ["get"]
-    permission = staticmethod(permissions.may_see_backends)
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         try:
@@ -142,8 +125,8 @@ class ModelfileView(OneBackendMixin, View):
         return response
 
 
-class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
-    """Every wording that a backend's instructions have had; an earlier one can be taken again."""
+class PromptsView(OneBackendMixin, AdminPageMixin, TemplateView):
+    """All versions of a backend's instructions; an earlier one can be restored."""
 
     template_name = "finetune_switch/switching/prompts.html"
     page_title = gettext_lazy("Earlier instructions")
@@ -174,21 +157,17 @@ class PromptsView(OneBackendMixin, WagtailAdminTemplateMixin, TemplateView):
         log(instance=self.backend, action="wagtail.edit", user=request.user, content_changed=True)
         messages.success(
             request,
-            _("“%(backend)s” is told wording %(number)d again.")
+            _("“%(backend)s” uses wording %(number)d of its instructions again.")
             % {"backend": self.backend, "number": version.number},
         )
         return redirect("finetune_backends:prompts", self.backend.pk)
 
 
-class ModelsView(View):
-    """The models that a connection's server has, as JSON, for the form."""
+class ModelsView(PermissionFunctionMixin, View):
+    """The models of a connection's server, as JSON."""
 
+    has_permission = staticmethod(permissions.may_administer_backends)
     http_method_names = ["get"]
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_administer_backends(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> JsonResponse:
         try:

@@ -1,7 +1,5 @@
 """The list of chat backends, their forms, and what can be done with one of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib.admin.utils import unquote
@@ -18,16 +16,20 @@ from wagtail.admin.views import generic
 from wagtail.admin.widgets.button import HeaderButton
 
 from finetune_switch import conf
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.listings import WIDE
+from finetune_switch.admin.mixins import AdminCSSMixin
 from finetune_switch.backends.registration import free_alias, synchronise_backends
 from finetune_switch.models import ChatBackend, Switch
 
 
-def state_of(row: ChatBackend, active: set[int]) -> str:
-    """In a word or two, how a backend stands."""
+def is_active(row: ChatBackend) -> bool:
+    return row.pk in row.active_ids  # type: ignore[attr-defined]
+
+
+def state_of(row: ChatBackend) -> str:
     if row.unavailable_reason:
         return _("Gone")
-    if row.pk in active:
+    if is_active(row):
         return _("Active")
     if row.check_passed is False:
         return _("Check failed")
@@ -36,45 +38,22 @@ def state_of(row: ChatBackend, active: set[int]) -> str:
     return _("Not checked")
 
 
-class BackendStateColumn(StatusTagColumn):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__("state", label=gettext_lazy("State"), primary=self.is_active, **kwargs)
-
-    def get_value(self, instance: ChatBackend) -> str:
-        return state_of(instance, self.active(instance))
-
-    def is_active(self, instance: ChatBackend) -> bool:
-        return instance.pk in self.active(instance)
-
-    def active(self, instance: ChatBackend) -> set[int]:
-        return instance.active_ids  # type: ignore[attr-defined]
-
-
-class BackendIndexView(generic.IndexView):
-    """The list; aliases of the settings get their rows when it is opened."""
+class BackendIndexView(AdminCSSMixin, generic.IndexView):
+    """Opening the list creates the rows of the aliases in the settings."""
 
     list_display = [
         "name",
-        Column(
-            "model_name",
-            label=gettext_lazy("Model"),
-            sort_key="model_name",
-            classname="finetune-wide",
+        Column("model_name", label=gettext_lazy("Model"), sort_key="model_name", **WIDE),
+        Column("data_destination", label=gettext_lazy("Where questions go"), **WIDE),
+        Column("shutdown_date", label=gettext_lazy("Shuts down"), sort_key="shutdown_date", **WIDE),
+        StatusTagColumn(
+            "state",
+            label=gettext_lazy("State"),
+            accessor=state_of,
+            primary=is_active,
+            classname="finetune-tag",
         ),
-        Column(
-            "data_destination",
-            label=gettext_lazy("Where questions go"),
-            classname="finetune-wide",
-        ),
-        Column(
-            "shutdown_date",
-            label=gettext_lazy("Shuts down"),
-            sort_key="shutdown_date",
-            classname="finetune-wide",
-        ),
-        BackendStateColumn(classname="finetune-tag"),
     ]
-    search_fields = ["label", "alias", "model_name"]
     default_ordering = "label"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -83,12 +62,9 @@ class BackendIndexView(generic.IndexView):
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(*args, **kwargs)
-        active = set(
-            Switch.objects.filter(active__isnull=False).values_list("active_id", flat=True)
-        )
+        active = set(Switch.objects.values_list("active_id", flat=True))
         for row in context["object_list"]:
             row.active_ids = active
-        context["media"] += admin_css()
         return context
 
     def get_edit_url(self, instance: ChatBackend) -> str | None:
@@ -102,12 +78,12 @@ class BackendIndexView(generic.IndexView):
 
 
 def may_be_deleted(row: ChatBackend) -> bool:
-    """What the settings declare would only come back; what has left them may go."""
+    """Not where the settings declare it, since its row would be created again."""
     return not row.is_read_only or bool(row.unavailable_reason)
 
 
 class BackendButtonsMixin:
-    """Leads from a backend's form to what can be done with it."""
+    """Links from a backend's form to its pages and actions."""
 
     object: ChatBackend
 
@@ -158,7 +134,7 @@ class BackendCopyView(generic.CopyView):
 
 class BackendEditView(BackendButtonsMixin, generic.EditView):
     def get_usage_url(self) -> None:
-        """None: Wagtail's count would say "never", since the switches are no references of its."""
+        """None, since switches are not in Wagtail's reference index."""
 
     def get_object(self, queryset: Any = None) -> ChatBackend:
         row = super().get_object(queryset)
@@ -185,7 +161,7 @@ class BackendInspectView(BackendButtonsMixin, generic.InspectView):
         return ", ".join(f"{name}: {value}" for name, value in self.object.parameters.items())
 
     def get_fields_context(self) -> list[dict[str, Any]]:
-        """What there is to say of it; what is empty is left out."""
+        """The fields that have a value."""
         return [shown for shown in super().get_fields_context() if shown["value"] not in ("", None)]
 
     def get_edit_url(self) -> str | None:
@@ -205,7 +181,7 @@ class BackendDeleteView(generic.DeleteView):
         return row
 
     def get_usage_url(self) -> None:
-        """None: where it is in use is asked of the switches, which know; see the template."""
+        """None, since the template lists the switches that use it."""
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return {**super().get_context_data(**kwargs), "used_by": self.object.usage()}
@@ -215,6 +191,6 @@ class BackendDeleteView(generic.DeleteView):
             if not self.object.usage():
                 return super().post(request, *args, **kwargs)
         except ProtectedError:
-            # Somebody switched to it between the question and the deletion.
+            # Somebody switched to it after the confirmation page was shown.
             pass
         return self.render_to_response(self.get_context_data())

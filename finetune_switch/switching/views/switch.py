@@ -1,7 +1,6 @@
 """The page on which a site's backend is chosen."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -13,11 +12,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView, View
 from wagtail.admin import messages
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.models import Site
 
 from finetune_switch.access.sites import site_name
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import AdminPageMixin, PermissionFunctionMixin
 from finetune_switch.backends.preflight import probe, run_check
 from finetune_switch.exceptions import SwitchConflict
 from finetune_switch.limits import budgets
@@ -26,34 +25,23 @@ from finetune_switch.switching.forms import SwitchChoiceForm
 
 
 class ChooseSiteView(View):
-    """Leads to the switch of the current site, or of the first one that the user may see."""
+    """Redirect to the switch of the current site, or of the first that the user may see."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        sites = permissions.editable_sites(request.user)
-        site = Site.find_for_request(request)
-        if site is None or not sites.filter(pk=site.pk).exists():
-            site = sites.first()
+        site = permissions.site_to_open(request)
         if site is None:
             raise PermissionDenied
         return redirect("finetune_switch:site", site.pk)
 
 
-class SiteMixin:
-    """The site that a URL names, for those who may open its settings."""
+class SiteMixin(PermissionFunctionMixin):
+    """The site of the URL, for those who may open its settings."""
 
     request: HttpRequest
     kwargs: dict[str, Any]
-    must_be_allowed_to_switch = False
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        may = (
-            permissions.may_switch
-            if self.must_be_allowed_to_switch
-            else permissions.may_edit_settings
-        )
-        if not may(request.user, self.site):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+    def has_permission(self, user: Any) -> bool:
+        return permissions.may_edit_settings(user, self.site)
 
     @cached_property
     def site(self) -> Site:
@@ -61,7 +49,7 @@ class SiteMixin:
 
     @cached_property
     def switch(self) -> Switch:
-        """The stored switch of the site, made where there is none yet."""
+        """The switch of the site. Creates its row if there is none."""
         switch, _created = Switch.objects.select_related(
             "active", "previous", "switched_by", "site"
         ).get_or_create(site=self.site)
@@ -71,21 +59,31 @@ class SiteMixin:
         return redirect("finetune_switch:site", self.site.pk)
 
 
-class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
-    """What answers on a site, and everything that could."""
+class SwitchingMixin(SiteMixin):
+    def has_permission(self, user: Any) -> bool:
+        return permissions.may_switch(user, self.site)
 
+    def change(self, act: Callable[[], object], done: str) -> HttpResponse:
+        """Change the switch, and say that it is done or why not."""
+        try:
+            act()
+        except ValidationError as error:
+            messages.error(self.request, " ".join(error.messages))
+        except SwitchConflict as error:
+            messages.error(self.request, str(error))
+        else:
+            values = {"backend": self.switch.backend, "site": site_name(self.site)}
+            messages.success(self.request, done % values)
+        return self.back_to_switch()
+
+
+class SwitchView(SiteMixin, AdminPageMixin, TemplateView):
     template_name = "finetune_switch/switching/switch.html"
     page_title = gettext_lazy("Switch")
     header_icon = "finetune-switch"
 
     def get_page_subtitle(self) -> str:
         return site_name(self.site)
-
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        return [
-            *self.breadcrumbs_items,
-            {"url": "", "label": self.get_page_title()},
-        ]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         active = self.switch.backend
@@ -101,7 +99,7 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
             "others": [row for row in rows if row.pk != active.pk and row.alias != active.alias],
             "may_switch": permissions.may_switch(user, self.site),
             "may_see_backends": permissions.may_see_backends(user),
-            "may_add_backend": user.has_perm(permissions.ADD_BACKEND),
+            "may_add_backend": permissions.may_add_backends(user),
             "settings_url": reverse(
                 "wagtailsettings:edit", args=["finetune_switch", "switch", self.site.pk]
             ),
@@ -109,10 +107,9 @@ class SwitchView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
         }
 
 
-class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
-    """Turns the switch; asks first where the new backend did not pass its last check."""
+class ActivateView(SwitchingMixin, AdminPageMixin, TemplateView):
+    """Activate a backend; ask for confirmation where its last check failed."""
 
-    must_be_allowed_to_switch = True
     template_name = "finetune_switch/switching/confirm_switch.html"
     page_title = gettext_lazy("Switch")
     header_icon = "warning"
@@ -122,15 +119,8 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
     def get_page_subtitle(self) -> str:
         return str(self.backend or "")
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        return [
-            *self.breadcrumbs_items,
-            {
-                "url": reverse("finetune_switch:site", args=[self.site.pk]),
-                "label": site_name(self.site),
-            },
-            {"url": "", "label": self.get_page_title()},
-        ]
+    def pages_above(self) -> list[tuple[str, Any]]:
+        return [(reverse("finetune_switch:site", args=[self.site.pk]), site_name(self.site))]
 
     def post(self, request: HttpRequest, site: int) -> HttpResponseBase:
         form = SwitchChoiceForm(request.POST)
@@ -146,7 +136,12 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
             return self.render_to_response(
                 self.get_context_data(backend=backend, expected=form.cleaned_data["expected"])
             )
-        return self.activate(backend, form.cleaned_data["expected"])
+        return self.change(
+            lambda: self.switch.activate(
+                backend, expected=form.cleaned_data["expected"], user=request.user
+            ),
+            _("“%(backend)s” answers on %(site)s from the next question on."),
+        )
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
@@ -159,47 +154,24 @@ class ActivateView(SiteMixin, WagtailAdminTemplateMixin, TemplateView):
             "failed": failed[0] if failed else None,
         }
 
-    def activate(self, backend: ChatBackend, expected: int | None) -> HttpResponse:
-        try:
-            self.switch.activate(backend, expected=expected, user=self.request.user)
-        except (ValidationError, SwitchConflict) as error:
-            messages.error(self.request, _sentence(error))
-        else:
-            messages.success(
-                self.request,
-                _("“%(backend)s” answers on %(site)s from the next question on.")
-                % {"backend": backend, "site": site_name(self.site)},
-            )
-        return self.back_to_switch()
 
+class BackView(SwitchingMixin, View):
+    """Swap the active and the previous backend."""
 
-class BackView(SiteMixin, View):
-    """Swaps the active and the previous backend."""
-
-    must_be_allowed_to_switch = True
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, site: int) -> HttpResponse:
         form = SwitchChoiceForm({"backend": 1, **request.POST.dict()})
         shown = form.cleaned_data if form.is_valid() else {}
-        try:
-            self.switch.back(
+        return self.change(
+            lambda: self.switch.back(
                 expected=shown.get("expected"), to=shown.get("previous"), user=request.user
-            )
-        except (ValidationError, SwitchConflict) as error:
-            messages.error(request, _sentence(error))
-        else:
-            messages.success(
-                request,
-                _("Switched back: “%(backend)s” answers on %(site)s again.")
-                % {"backend": self.switch.backend, "site": site_name(self.site)},
-            )
-        return self.back_to_switch()
+            ),
+            _("Switched back: “%(backend)s” answers on %(site)s again."),
+        )
 
 
 class CheckActiveView(SiteMixin, View):
-    """Checks the active backend's connection, from the switch."""
-
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, site: int) -> HttpResponse:
@@ -213,7 +185,7 @@ class CheckActiveView(SiteMixin, View):
 
 
 class StateView(SiteMixin, View):
-    """Whether the active backend could answer now, as JSON: a quick look, nothing is asked."""
+    """Whether the active backend's server responds, as JSON. Asks no question."""
 
     http_method_names = ["get"]
 
@@ -221,17 +193,3 @@ class StateView(SiteMixin, View):
         backend = Switch.for_question(self.site).backend
         step = probe(backend)
         return JsonResponse({"passed": step.passed, "message": step.message, "remedy": step.remedy})
-
-
-def _sentence(error: ValidationError | SwitchConflict) -> str:
-    return " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-
-
-__all__ = [
-    "ActivateView",
-    "BackView",
-    "CheckActiveView",
-    "ChooseSiteView",
-    "StateView",
-    "SwitchView",
-]

@@ -1,6 +1,4 @@
-"""What a fact is, and what all finders of facts need."""
-
-from __future__ import annotations
+"""The Fact class, and helpers for the modules that find facts."""
 
 import re
 from collections.abc import Iterable
@@ -12,12 +10,12 @@ Kind = Literal[
     "e-mail", "url", "telephone", "price", "date", "time", "address", "postcode", "number"
 ]
 
-# Every blank and every dash that word processors and models write; re's \s has line ends as well.
+# Horizontal spaces and dashes as written by word processors and models. \s includes line ends.
 BLANK = r"[ \t\u00a0\u2002-\u200a\u202f]"
 DASH = r"[-\u2010-\u2015\u2212]"
 MAX_DIGITS = 15
 
-# 1,200 and 1.200 and 1'200 with decimals or without. Long runs of digits are no amounts.
+# 1,200 and 1.200 and 1'200, with or without decimals. Long runs of digits are not amounts.
 AMOUNT = (
     r"(?<![\d])(?<!\d[.,])"
     r"(?:\d{1,3}(?:[.,'’\u00a0\u202f]\d{3}){1,5}(?:[.,]\d{1,2})?|\d{1,15}(?:[.,]\d{1,4})?)"
@@ -27,12 +25,11 @@ AMOUNT = (
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact, where it stands in its text, and its value, which equal facts share.
+    """A fact with its position in the text, and its normalised value for comparison.
 
-    Values are in the notation of standards where there is one: E.164 for telephone numbers, ISO
-    8601 for dates (``2026-03-03``, ``--03-03`` without a year, ``-W-1`` for Mondays) and times
-    (``17:00``; ``5:00`` where a clock of twelve hours leaves it open), ISO 4217 for prices
-    (``GBP 5``).
+    Values follow standards where there is one: E.164 for telephone numbers, ISO 8601 for dates
+    (``2026-03-03``, ``--03-03`` without a year, ``-W-1`` for Mondays) and times (``17:00``, or
+    ``5:00`` if it may be morning or afternoon), ISO 4217 for prices (``GBP 5``).
     """
 
     kind: Kind
@@ -42,12 +39,12 @@ class Fact:
     value: str
 
 
-def make(kind: Kind, text: str, start: int, end: int, value: str) -> Fact:
+def make_fact(kind: Kind, text: str, start: int, end: int, value: str) -> Fact:
     return Fact(kind, text[start:end], start, end, value)
 
 
 def blank_out(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """The text with what has been read already out of the way; everything keeps its place."""
+    """Replace the spans with NUL characters, so that all positions stay the same."""
     parts, position = [], 0
     for start, end in sorted(spans):
         if start < position:
@@ -60,8 +57,8 @@ def blank_out(text: str, spans: Iterable[tuple[int, int]]) -> str:
 def amount(text: str) -> str:
     """``1,200``, ``1.200`` and ``1'200`` → ``1200``; ``5.00`` and ``5,00`` → ``5``.
 
-    Three digits behind one separator are thousands in either language: amounts with just three
-    decimals are rare, and so both sides of a comparison read alike.
+    Three digits after a single separator are read as thousands in both languages, since amounts
+    with three decimals are rare.
     """
     plain = re.sub(r"['’\s\u00a0\u202f]", "", text)
     separators = re.findall(r"[.,]", plain)

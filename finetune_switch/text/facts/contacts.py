@@ -1,7 +1,5 @@
 """E-mail addresses, URLs, telephone numbers, streets and postcodes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -9,9 +7,9 @@ from urllib.parse import unquote
 
 import phonenumbers
 
-from .base import BLANK, DASH, Fact, make
+from .base import BLANK, DASH, Fact, make_fact
 
-# More numbers than this in one text are compared by their digits: reading one takes 0.2 ms.
+# Parsing one takes 0.2 ms. Beyond this many in one text, numbers are compared by their digits.
 MAX_TELEPHONES = 200
 
 _LOCAL = re.compile(r"[\w.!#$%&'*+/=^`{|}~-]{1,64}$")
@@ -24,9 +22,9 @@ _BARE_URL = re.compile(
     r"(?:/[^\s<>\"\0]{0,2000})?"
 )
 _PATH = re.compile(r"(?<=\]\()/[^\s()<>\0]{0,500}(?=\))")
-# "@harbourmuseum", a name on some network.
+# A social media handle such as "@harbourmuseum".
 _HANDLE = re.compile(r"(?<![\w.@/])@\w[\w.]{1,30}(?<!\.)")
-_GENERIC = {
+_GENERIC_TOP_LEVEL = {
     "com", "org", "net", "edu", "gov", "int", "mil", "info", "biz", "eu", "uk", "name", "museum",
     "example", "test", "local", "app", "dev", "shop", "online", "site", "berlin", "london", "wales",
     "scot", "cymru", "koeln", "hamburg", "bayern", "live", "xyz", "top", "club", "store", "blog",
@@ -35,7 +33,7 @@ _GENERIC = {
     "gallery", "guide", "help", "history", "school", "science", "social", "studio", "team", "video",
     "wiki", "work", "zone", "company", "digital", "group", "international", "services", "agency",
 }  # fmt: skip
-TOP_LEVEL = _GENERIC | {region.lower() for region in phonenumbers.SUPPORTED_REGIONS}
+TOP_LEVEL = _GENERIC_TOP_LEVEL | {region.lower() for region in phonenumbers.SUPPORTED_REGIONS}
 
 _SEPARATOR = rf"{BLANK}?(?:(?:\(0\)|[)/.]|{DASH}){BLANK}?)?"
 _TELEPHONE = re.compile(
@@ -50,14 +48,14 @@ _CUE = re.compile(
     r"|lautet|der|die)){0,3}:? ?$",
     re.IGNORECASE,
 )
-_CUED = re.compile(rf"(?<![\w+])\d(?:{_SEPARATOR}\d){{4,14}}(?!\w)")
+_NUMBER_AFTER_CUE = re.compile(rf"(?<![\w+])\d(?:{_SEPARATOR}\d){{4,14}}(?!\w)")
 _DECIMAL = re.compile(r"0[.,]\d")
 
 _POSTCODE = re.compile(
     r"(?<!\w)(?P<out>[A-Z]{1,2}\d[A-Z\d]?) ?(?P<in>\d[ABD-HJLNP-UW-Z]{2})(?!\w)", re.IGNORECASE
 )
 _PLZ = re.compile(rf"(?P<code>\d{{4,5}}){BLANK}(?P<place>[A-ZÄÖÜ][^\W\d_]{{2,40}})")
-# Not every five digits before a noun: 10000 Besucher.
+# Otherwise "10000 Besucher" would be a postcode.
 _BEFORE_PLZ = re.compile(r"(?:\A|\n|,|[·|;] |, |\0 |\b(?:D|A|CH)-)$")
 _ZIP = re.compile(r"\b(?P<place>[A-Z]{2}) (?P<code>\d{5})(?:-(?P<plus>\d{4}))?(?!\w)")
 
@@ -66,15 +64,17 @@ _PO_BOX = re.compile(
     rf"(?:N[or]\.?{BLANK})?(?P<box>\d{{1,6}}(?:{BLANK}\d{{2,4}}){{0,3}})(?!\d)",
     re.IGNORECASE,
 )
-_KINDS = {
+_STREET_TYPES = {
     "street": "st", "st": "st", "road": "rd", "rd": "rd", "lane": "ln", "ln": "ln",
     "avenue": "ave", "ave": "ave", "square": "sq", "sq": "sq", "place": "pl", "drive": "dr",
     "way": "way", "court": "ct", "close": "cl", "quay": "quay", "terrace": "ter", "row": "row",
     "gardens": "gdns", "crescent": "cres", "boulevard": "blvd", "parade": "pde", "mews": "mews",
     "wharf": "wharf", "alley": "alley", "embankment": "emb", "highway": "hwy",
 }  # fmt: skip
-# What a sentence may begin with before the name of a street.
-_LEADS = frozenset(["the", "our", "in", "at", "on", "from", "visit", "find", "come", "to", "near"])
+# Words that may precede the name of a street at the beginning of a sentence.
+_WORDS_BEFORE_STREET = frozenset(
+    ["the", "our", "in", "at", "on", "from", "visit", "find", "come", "to", "near"]
+)
 _CAPITAL = r"[A-Z][\w'’]{1,30}+"
 _ENGLISH_STREET = re.compile(
     rf"(?:(?<![\w.,])(?P<house>\d{{1,4}}[A-Za-z]?),? )?(?P<name>{_CAPITAL}(?: {_CAPITAL}){{0,3}})"
@@ -90,11 +90,11 @@ _GERMAN_KIND = re.compile(
     r"|markt|brücke|tor|graben|wall|deich|linden|hafen|hof)$",
     re.IGNORECASE,
 )
-_SURE_KIND = re.compile(r"(?:stra(?:ß|ss)e|str\.?|gasse|allee)$", re.IGNORECASE)
+_UNAMBIGUOUS_GERMAN_KIND = re.compile(r"(?:stra(?:ß|ss)e|str\.?|gasse|allee)$", re.IGNORECASE)
 
 
 def emails(text: str) -> Iterator[Fact]:
-    # From the @ outwards: looking for the local part first would be slow where none follows.
+    # Search outwards from the @. Searching for the local part first is slow in texts without one.
     for match in _AT.finditer(text):
         local = _LOCAL.search(text, max(0, match.start() - 64), match.start())
         domain = _DOMAIN.match(text, match.end())
@@ -103,30 +103,32 @@ def emails(text: str) -> Iterator[Fact]:
             value = f"{name}@{domain[0].rstrip('._-')}".casefold()
             start, end = local.end() - len(name), domain.end()
             if name:
-                yield make("e-mail", text, start, end - (domain[0][-1] in "._-"), value)
+                yield make_fact("e-mail", text, start, end - (domain[0][-1] in "._-"), value)
 
 
 def urls(text: str) -> Iterator[Fact]:
     for pattern in (_URL, _BARE_URL):
         for match in pattern.finditer(text):
-            if pattern is _BARE_URL and not _is_domain(match):
+            if pattern is _BARE_URL and not _has_known_top_level(match):
                 continue
             found = _trimmed(match[0])
-            yield make("url", text, match.start(), match.start() + len(found), url_value(found))
+            yield make_fact(
+                "url", text, match.start(), match.start() + len(found), url_value(found)
+            )
     for match in _PATH.finditer(text):
-        yield make("url", text, *match.span(), url_value(match[0]))
+        yield make_fact("url", text, *match.span(), url_value(match[0]))
     for match in _HANDLE.finditer(text):
-        yield make("url", text, *match.span(), match[0].casefold())
+        yield make_fact("url", text, *match.span(), match[0].casefold())
 
 
-def _is_domain(match: re.Match[str]) -> bool:
-    """Not "10.am"."""
+def _has_known_top_level(match: re.Match[str]) -> bool:
+    # "10.am" is not a domain.
     before = match[0][: match.start("top") - match.start() - 1]
     return match["top"].lower() in TOP_LEVEL and not before.rpartition(".")[2].isdecimal()
 
 
 def _trimmed(url: str) -> str:
-    """Without the punctuation of the sentence, and the bracket of a Markdown link."""
+    """Strip the punctuation of the sentence and the closing bracket of a Markdown link."""
     while True:
         short = url.rstrip(".,:;!?'’”*_`|…")
         if short.endswith((")", "]")) and short.count(short[-1]) > short.count(
@@ -146,13 +148,13 @@ def url_value(url: str) -> str:
 
 
 def telephones(text: str, home: str, regions: Sequence[str]) -> Iterator[Fact]:
-    """Runs of digits that begin as telephone numbers do, or that are called one."""
+    """Runs of digits that look like a telephone number or follow a word such as "call"."""
     read = 0
-    for pattern in (_TELEPHONE, _AMERICAN, _CUED):
+    for pattern in (_TELEPHONE, _AMERICAN, _NUMBER_AFTER_CUE):
         end = 0
         while match := pattern.search(text, end):
             start, end = match.span()
-            if pattern is _CUED and not _CUE.search(text, max(0, start - 45), start):
+            if pattern is _NUMBER_AFTER_CUE and not _CUE.search(text, max(0, start - 45), start):
                 continue
             if _DECIMAL.match(match[0]):
                 continue
@@ -164,7 +166,7 @@ def telephones(text: str, home: str, regions: Sequence[str]) -> Iterator[Fact]:
                 end = start + size
             while text[start:end].count("(") < text[start:end].count(")"):
                 end -= 1
-            yield make("telephone", text, start, end, value)
+            yield make_fact("telephone", text, start, end, value)
 
 
 def _digits(text: str) -> str:
@@ -174,10 +176,10 @@ def _digits(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def read_telephone(text: str, home: str, regions: tuple[str, ...]) -> tuple[int, str]:
-    """How much of a run of digits is one number, and that number.
+    """The length of the first telephone number in a run of digits, and its value.
 
-    Two numbers with only a blank between them look like one: the longest beginning that could be a
-    number at home is taken.
+    Two numbers separated by a space look like one. The longest start of the run that is a possible
+    number wins.
     """
     cuts = [len(text), *[m.start() for m in re.finditer(rf"{BLANK}+", text)][::-1]]
     for size in cuts[:4]:
@@ -190,7 +192,7 @@ def read_telephone(text: str, home: str, regions: tuple[str, ...]) -> tuple[int,
 
 @lru_cache(maxsize=4096)
 def telephone_values(text: str, home: str, regions: tuple[str, ...]) -> tuple[str, ...]:
-    """What a number can be: at home, or where it is valid. One written with +44 is only that."""
+    """The possible values of a number: in the home region, and in each region where it is valid."""
     found: list[str] = []
     for region in dict.fromkeys((home, *regions)):
         try:
@@ -209,58 +211,61 @@ def telephone_values(text: str, home: str, regions: tuple[str, ...]) -> tuple[st
 
 def postcodes(text: str) -> Iterator[Fact]:
     for match in _POSTCODE.finditer(text):
-        # In small letters a run of two words is too often one by chance.
+        # In lower case, two ordinary words match too often.
         if match["out"].isupper() and match["in"][1:].isupper():
-            yield make("postcode", text, *match.span(), f"{match['out']} {match['in']}")
+            yield make_fact("postcode", text, *match.span(), f"{match['out']} {match['in']}")
     for match in _PLZ.finditer(text):
         if not _BEFORE_PLZ.search(text, max(0, match.start() - 4), match.start()):
             continue
-        yield make("postcode", text, *match.span(), f"{match['code']} {match['place'].casefold()}")
+        yield make_fact(
+            "postcode", text, *match.span(), f"{match['code']} {match['place'].casefold()}"
+        )
     for match in _ZIP.finditer(text):
-        yield make("postcode", text, *match.span(), f"{match['code']} {match['place'].casefold()}")
+        yield make_fact(
+            "postcode", text, *match.span(), f"{match['code']} {match['place'].casefold()}"
+        )
 
 
 def addresses(text: str) -> Iterator[Fact]:
-    """Streets, with their house number where there is one, and boxes at a post office."""
+    """Streets, with or without a house number, and PO boxes."""
     for match in _PO_BOX.finditer(text):
-        yield make("address", text, *match.span(), f"box {re.sub(BLANK, '', match['box'])}")
+        yield make_fact("address", text, *match.span(), f"box {re.sub(BLANK, '', match['box'])}")
     for match in _ENGLISH_STREET.finditer(text):
         words = match["name"].split(" ")
         kinds = [
             index
             for index, word in enumerate(words)
-            # "St" at the end is a street, before a name a saint.
-            if index and word.lower() in _KINDS and (word != "St" or index == len(words) - 1)
+            # "St" is "street" at the end, and "saint" before a name.
+            if index and word.lower() in _STREET_TYPES and (word != "St" or index == len(words) - 1)
         ]
         if not kinds:
             continue
         last = kinds[-1]
         name = " ".join(words[: last + 1])
         end = match.start("name") + len(name)
-        skipped = 0 if match["house"] else _lead(words[:last])
+        skipped = 0 if match["house"] else _count_words_before_street(words[:last])
         start = (
             match.start("house")
             if match["house"]
             else match.start("name") + sum(len(word) + 1 for word in words[:skipped])
         )
-        value = " ".join([*words[skipped:last], _KINDS[words[last].lower()]]).casefold()
+        value = " ".join([*words[skipped:last], _STREET_TYPES[words[last].lower()]]).casefold()
         value = f"{value} {match['house'].lower()}" if match["house"] else value
-        yield make("address", text, start, end, value.replace("’", "'"))
+        yield make_fact("address", text, start, end, value.replace("’", "'"))
     for match in _GERMAN_STREET.finditer(text):
         name, house = match["name"], (match["house"] or "").rstrip()
-        if not (_GERMAN_KIND if house else _SURE_KIND).search(name):
+        if not (_GERMAN_KIND if house else _UNAMBIGUOUS_GERMAN_KIND).search(name):
             continue
         plain = re.sub(r"[ -]+", " ", name.casefold()).replace("ß", "ss")
         plain = re.sub(r"strasse$|str\.?$", "str", plain)
         end = match.end("house") if house else match.end("name")
         end -= len(match["house"]) - len(house) if house else 0
         value = f"{plain} {house.replace(' ', '').lower()}" if house else plain
-        yield make("address", text, match.start(), end, value)
+        yield make_fact("address", text, match.start(), end, value)
 
 
-def _lead(words: list[str]) -> int:
-    """How many words at the beginning of a sentence are not the street's name."""
+def _count_words_before_street(words: list[str]) -> int:
     count = 0
-    while count < len(words) - 1 and words[count].lower() in _LEADS:
+    while count < len(words) - 1 and words[count].lower() in _WORDS_BEFORE_STREET:
         count += 1
     return count

@@ -1,11 +1,9 @@
-"""Dates, months and weekdays. Days come first where both orders are possible."""
-
-from __future__ import annotations
+"""Dates, months and weekdays. Ambiguous numeric dates are read day first, except in en-us."""
 
 import re
 from collections.abc import Iterator
 
-from .base import BLANK, DASH, Fact, make
+from .base import BLANK, DASH, Fact, make_fact
 from .wording import months, ordinals, short_weekdays, weekdays
 
 _DAY = r"(?<![\w.,:/])(?P<day>\d{1,2})"
@@ -39,20 +37,20 @@ _ORDINAL_WORD = re.compile(
     r"|\b(?:[^\W\d_]{3,16}(?:th|st|rd|nd|te[rn]?)|zweite[rn]?)\b",
     re.IGNORECASE,
 )
-_MONTH_BEHIND = re.compile(rf"{BLANK}(?:of{BLANK})?(?:the{BLANK})?{_NAME}(?:,?{BLANK}{_YEAR})?")
-_MONTH_AHEAD = re.compile(rf"{_NAME},?{BLANK}(?:the{BLANK})?$")
+_MONTH_AFTER = re.compile(rf"{BLANK}(?:of{BLANK})?(?:the{BLANK})?{_NAME}(?:,?{BLANK}{_YEAR})?")
+_MONTH_BEFORE = re.compile(rf"{_NAME},?{BLANK}(?:the{BLANK})?$")
 _DAY_ALONE = re.compile(r"(?<![\w.,/])(?P<day>\d{1,2})(?:st|nd|rd|th)\b", re.IGNORECASE)
-# "On the eighteenth."
-_ON_THE = re.compile(
+# As in "on the eighteenth".
+_BEFORE_DAY = re.compile(
     r"\b(?:on|until|till|by|from|before|after|since) the $|\b(?:am|zum|vom|bis|ab dem|den) $",
     re.IGNORECASE,
 )
-_ON = re.compile(r"\b(?:on the|am) $", re.IGNORECASE)
-_AND_NO_MORE = re.compile(
+_BEFORE_LOW_DAY = re.compile(r"\b(?:on the|am) $", re.IGNORECASE)
+_AFTER_DAY = re.compile(
     rf"{BLANK}?(?:$|[.,;:!?)\n\0])|{BLANK}(?:and|or|to|until|at|from|is|we|und|oder|bis|um|ist)\b",
     re.MULTILINE,
 )
-# English has another "may" and "march", and short names of days are words as well.
+# "May" and "march" are also other words, and so are some short weekday names.
 _AFTER_PREPOSITION = re.compile(
     r"\b(?:in|since|from|until|till|to|of|by|and|or|during|through|early|late|mid|each|every|this"
     rf"|next|last|im|ab|seit|bis|und|oder|anfang|mitte|ende|bis zum){BLANK}$"
@@ -63,11 +61,11 @@ _BEFORE_RANGE = re.compile(rf"{BLANK}?(?:{DASH}|\b(?:to|until|till|through|bis|a
 _BEFORE_TIME = re.compile(rf"[.:,]{{0,2}}{BLANK}?(?:\d|{DASH}|/|&|\b(?:to|bis|und|and)\b)")
 _AFTER_RANGE = re.compile(rf"(?:{DASH}|/|&|\b(?:to|bis|und|and)\b){BLANK}?$")
 _ON_DAYS = (" on ", " every ", " each ", "On ", "Every ")
-_DOUBTFUL_MONTHS = {"may", "march", "mar", "dec", "jan", "jun", "sep", "oct", "nov"}
+_AMBIGUOUS_MONTHS = {"may", "march", "mar", "dec", "jan", "jun", "sep", "oct", "nov"}
 
 
 def dates(text: str, language: str) -> Iterator[Fact]:
-    """Dates with a year or without, months of a year or of any, days of the week."""
+    """Dates and months, with or without a year, and weekdays."""
     day_first = language.lower().replace("_", "-") != "en-us"
     named = months(language)
     for pattern in (_ISO, _NUMERIC, _SLASHED_DAY):
@@ -82,46 +80,52 @@ def dates(text: str, language: str) -> Iterator[Fact]:
             end = match.end() - (match[0].endswith(".") and _ends_sentence(text, match.end()))
             year = match["year"] or ""
             if match["last"]:
-                yield make("date", text, match.start("day"), match.end("day"),
+                yield make_fact("date", text, match.start("day"), match.end("day"),
                            _date(year, month, int(match["day"])))  # fmt: skip
                 first, day = match.start("last"), int(match["last"])
                 if pattern is _MONTH_DAY:
                     first, end = match.start("last"), match.end("last")
-                yield make("date", text, first, end, _date(year, month, day))
+                yield make_fact("date", text, first, end, _date(year, month, day))
             else:
-                yield make("date", text, match.start(), end, _date(year, month, int(match["day"])))
-    yield from _in_words(text, named)
+                yield make_fact(
+                    "date", text, match.start(), end, _date(year, month, int(match["day"]))
+                )
+    yield from _ordinal_days(text, named)
     for match in _MONTH_YEAR.finditer(text):
         if month := named.get(match["month"].lower()):
-            yield make("date", text, *match.span(), f"{match['year']}-{month:02}")
-    yield from _single_words(text, language)
+            yield make_fact("date", text, *match.span(), f"{match['year']}-{month:02}")
+    yield from _months_and_weekdays(text, language)
 
 
-def _in_words(text: str, named: dict[str, int]) -> Iterator[Fact]:
-    """The first of April, and days whose month is left out: on the eighteenth, on the 18th."""
+def _ordinal_days(text: str, named: dict[str, int]) -> Iterator[Fact]:
+    """ "The first of April", and days without a month: "on the eighteenth", "on the 18th"."""
     for match in _ORDINAL_WORD.finditer(text):
         day = ordinals().get(match[0].lower())
         if day is None:
             continue
         start, end = match.span()
-        behind = _MONTH_BEHIND.match(text, end)
-        ahead = _MONTH_AHEAD.search(text, max(0, start - 18), start)
-        if behind and (month := named.get(behind["month"].lower())):
-            yield make("date", text, start, behind.end(), _date(behind["year"] or "", month, day))
-        elif ahead and (month := named.get(ahead["month"].lower())):
-            yield make("date", text, ahead.start(), end, _date("", month, day))
+        month_after = _MONTH_AFTER.match(text, end)
+        month_before = _MONTH_BEFORE.search(text, max(0, start - 18), start)
+        if month_after and (month := named.get(month_after["month"].lower())):
+            yield make_fact(
+                "date", text, start, month_after.end(), _date(month_after["year"] or "", month, day)
+            )
+        elif month_before and (month := named.get(month_before["month"].lower())):
+            yield make_fact("date", text, month_before.start(), end, _date("", month, day))
         else:
-            # "From the first" has nothing to do with days.
-            yield from _day_alone(text, start, end, day, _ON if day <= 3 else _ON_THE)
+            # "From the first" is no date.
+            yield from _day_alone(
+                text, start, end, day, _BEFORE_LOW_DAY if day <= 3 else _BEFORE_DAY
+            )
     for match in _DAY_ALONE.finditer(text):
-        yield from _day_alone(text, *match.span(), int(match["day"]), _ON_THE)
+        yield from _day_alone(text, *match.span(), int(match["day"]), _BEFORE_DAY)
 
 
 def _day_alone(
     text: str, start: int, end: int, day: int, before: re.Pattern[str]
 ) -> Iterator[Fact]:
-    if before.search(text, max(0, start - 11), start) and _AND_NO_MORE.match(text, end):
-        yield make("date", text, start, end, f"---{day:02}")
+    if before.search(text, max(0, start - 11), start) and _AFTER_DAY.match(text, end):
+        yield make_fact("date", text, start, end, f"---{day:02}")
 
 
 def _ends_sentence(text: str, end: int) -> bool:
@@ -142,24 +146,28 @@ def _numeric(pattern: re.Pattern[str], text: str, day_first: bool) -> Iterator[F
             continue
         if len(year) == 2:
             year = f"{'19' if int(year) >= 70 else '20'}{year}"
-        yield make("date", text, *match.span(), _date(year, month, day))
+        yield make_fact("date", text, *match.span(), _date(year, month, day))
 
 
-def _single_words(text: str, language: str) -> Iterator[Fact]:
+def _months_and_weekdays(text: str, language: str) -> Iterator[Fact]:
     named, days, short = months(language), weekdays(language), short_weekdays(language)
     is_german = language.lower().startswith("de")
     for match in _WORD.finditer(text):
         word = match[0].lower()
         start, end = match.span()
         if day := days.get(word) or days.get(word.removesuffix("s")):
-            yield make("date", text, start, end, f"-W-{day}")
-        elif not match[0][0].isupper() and (month := named.get(word)) and not is_plain(word):
-            yield make("date", text, start, end, f"--{month:02}")
+            yield make_fact("date", text, start, end, f"-W-{day}")
+        elif (
+            not match[0][0].isupper()
+            and (month := named.get(word))
+            and not _is_english_or_german(word)
+        ):
+            yield make_fact("date", text, start, end, f"--{month:02}")
         elif match[0][0].isupper() and (month := named.get(word)):
-            if word not in _DOUBTFUL_MONTHS or _stands_alone(text, start, end):
-                yield make("date", text, start, end, f"--{month:02}")
+            if word not in _AMBIGUOUS_MONTHS or _has_date_context(text, start, end):
+                yield make_fact("date", text, start, end, f"--{month:02}")
         elif (day := short.get(word)) and match[0][0].isupper():
-            # Two letters of German are English words: Do, So.
+            # The German "Do" and "So" are English words.
             if len(word) == 2 and not is_german:
                 continue
             is_named = len(word) > 2 and text[max(0, start - 6) : start].endswith(_ON_DAYS)
@@ -167,15 +175,15 @@ def _single_words(text: str, language: str) -> Iterator[Fact]:
                 text, max(0, start - 6), start
             )
             if is_named or is_beside:
-                yield make("date", text, start, end, f"-W-{day}")
+                yield make_fact("date", text, start, end, f"-W-{day}")
 
 
-def is_plain(word: str) -> bool:
-    """English and German write months with a capital: "march" is a walk there."""
+def _is_english_or_german(word: str) -> bool:
+    # Both capitalise months, so "march" is not one.
     return word in months("en") or word in months("de")
 
 
-def _stands_alone(text: str, start: int, end: int) -> bool:
+def _has_date_context(text: str, start: int, end: int) -> bool:
     return bool(
         _AFTER_PREPOSITION.search(text, max(0, start - 9), start) or _BEFORE_RANGE.match(text, end)
     )

@@ -1,6 +1,4 @@
-"""Whether a fact stands in the passages: equal to one of theirs, or said in the same characters."""
-
-from __future__ import annotations
+"""Look facts up in passages, by value or by their exact text."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,10 +12,10 @@ from .plain import plain
 
 Key = tuple[str, str]
 
-# Words that a fact has at most to be looked for as it stands.
+# Longer facts are not looked up by their text.
 MAX_WORDS = 6
-_EDGES = ".,;:!?()[]{}\"'“”„‘’«»*_`"
-_BREAKS = re.compile(r"[\s|]+")
+_PUNCTUATION = ".,;:!?()[]{}\"'“”„‘’«»*_`"
+_WORD_SEPARATOR = re.compile(r"[\s|]+")
 _DECIMALS = re.compile(r"\d[.,]\d\d(?!\d)")
 _RANGE = re.compile(
     rf"\.?{BLANK}?(?:{DASH}|\b(?:to|until|till|through|bis(?: zum)?)\b){BLANK}?(?:the )?",
@@ -34,39 +32,39 @@ _WEEKDAYS = re.compile(r"\bweekdays?\b|\bwochentags?\b|\bwerktags?\b", re.IGNORE
 _GROUPS = ((_EVERY_DAY, range(1, 8)), (_WEEKEND, (6, 7)), (_WEEKDAYS, range(1, 6)))
 
 
-class Founded:
-    """What the passages say. ``fact in founded`` asks it, ``passages(fact)`` which of them do."""
+class PassageFacts:
+    """The facts of some passages. ``in`` tells whether any of the passages states a fact."""
 
     def __init__(self, home: str, regions: tuple[str, ...]) -> None:
         self._home, self._regions = home, regions
-        self._given: dict[Key, set[int]] = {}
+        self._passages_by_key: dict[Key, set[int]] = {}
         self._texts: list[str] = []
-        self._runs: dict[str, list[int]] | None = None
+        self._phrases: dict[str, list[int]] | None = None
 
     def add(self, text: str, facts: Sequence[Fact]) -> None:
-        """Another passage; they count from 0."""
-        keys = [key for fact in facts for key in self._meanings(fact)]
-        keys += _between(text, facts)
+        """Add a passage with its facts. Passages are numbered from 0."""
+        keys = [key for fact in facts for key in self._stated_keys(fact)]
+        keys += _keys_in_ranges(text, facts)
         for pattern, days in _GROUPS:
             if pattern.search(text):
                 keys += [("date", f"-W-{day}") for day in days]
         for key in keys:
-            self._given.setdefault(key, set()).add(len(self._texts))
+            self._passages_by_key.setdefault(key, set()).add(len(self._texts))
         self._texts.append(text)
-        self._runs = None
+        self._phrases = None
 
     def passages(self, fact: Fact) -> set[int]:
-        """The passages that a fact stands in."""
+        """The numbers of the passages that state a fact."""
         found: set[int] = set()
-        for key in self._readings(fact):
-            found |= self._given.get(key, set())
+        for key in self._accepted_keys(fact):
+            found |= self._passages_by_key.get(key, set())
         return found or self._verbatim(fact)
 
     def __contains__(self, fact: Fact) -> bool:
         return bool(self.passages(fact))
 
-    def _meanings(self, fact: Fact) -> Iterator[Key]:
-        """All that a passage says by a fact: by a date also its month and its year."""
+    def _stated_keys(self, fact: Fact) -> Iterator[Key]:
+        """Everything that a passage states with a fact: a date also states its month and year."""
         kind, value = fact.kind, fact.value
         yield kind, value
         if kind == "telephone":
@@ -91,14 +89,14 @@ class Founded:
         elif kind == "postcode" and value[0].isdecimal():
             yield "number", value.split(" ")[0]
         elif kind == "number" and _DECIMALS.search(plain(fact.text)):
-            # A table has its currency in the head of a column.
+            # The currency may be in the column heading of a table.
             yield "price", f"* {value}"
             yield "sum", value
         elif kind == "number" and PAIR.fullmatch(value):
-            yield from _pair(value)
+            yield from _pair_keys(value)
 
-    def _readings(self, fact: Fact) -> Iterator[Key]:
-        """What a passage must say for a fact of an answer to stand in it: one of these."""
+    def _accepted_keys(self, fact: Fact) -> Iterator[Key]:
+        """The keys that support a fact of an answer. A passage has to state one of them."""
         kind, value = fact.kind, fact.value
         yield kind, value
         if kind == "telephone":
@@ -106,43 +104,43 @@ class Founded:
         elif kind == "date" and re.match(r"\d{4}-", value):
             yield "undated", f"-{value[4:]}"
         elif kind == "number" and PAIR.fullmatch(value):
-            yield from _pair(value)
+            yield from _pair_keys(value)
         elif kind == "price":
-            code, _, sum_ = value.partition(" ")
-            yield kind, f"* {sum_}"
+            code, _, amount = value.partition(" ")
+            yield kind, f"* {amount}"
             for other in ("EUR", "USD") if code == CENTS else (CENTS,) * (code in ("EUR", "USD")):
-                yield kind, f"{other} {sum_}"
+                yield kind, f"{other} {amount}"
 
     def _telephones(self, fact: Fact) -> Iterator[Key]:
         text = plain(fact.text)
         if fact.value.startswith("+"):
             for value in telephone_values(text, self._home, self._regions):
                 yield "telephone", value
-        # Digits that are spelled have none.
+        # Spelled-out numbers contain no digits.
         if "+" not in text and (digits := re.sub(r"\D", "", text)):
             yield "digits", digits
 
     def _verbatim(self, fact: Fact) -> set[int]:
-        """The passages that have a fact in the same characters.
+        """The passages that contain the exact text of a fact.
 
-        A bare "9" or "nine" proves no hour, day or price: nine boats would.
+        A bare "9" or "nine" does not support a time, a date or a price: "nine boats" would match.
         """
-        said = plain(fact.text)
-        if fact.kind != "number" and (said.isdecimal() or said.isalpha()):
+        text = plain(fact.text)
+        if fact.kind != "number" and (text.isdecimal() or text.isalpha()):
             return set()
-        words = _words(said)
+        words = _words(text)
         if not words or len(words) > MAX_WORDS:
             return set()
-        if self._runs is None:
-            self._runs = {}
-            for index, text in enumerate(self._texts):
-                for run in _runs(_words(plain(text))):
-                    self._runs.setdefault(run, []).append(index)
-        return set(self._runs.get(" ".join(words), ()))
+        if self._phrases is None:
+            self._phrases = {}
+            for index, passage in enumerate(self._texts):
+                for phrase in _phrases(_words(plain(passage))):
+                    self._phrases.setdefault(phrase, []).append(index)
+        return set(self._phrases.get(" ".join(words), ()))
 
 
-def _pair(value: str) -> Iterator[Key]:
-    """What "nine thirty" can be: an hour, a sum, a year."""
+def _pair_keys(value: str) -> Iterator[Key]:
+    """A pair such as "nine thirty" as a time, an amount and a year."""
     first, second = value.split(" ")
     yield "time", f"{first}:{second}"
     yield "sum", number(Decimal(f"{first}.{second}"))
@@ -163,12 +161,12 @@ def _parts_of_date(value: str) -> Iterator[Key]:
     yield "date", f"--{month}"
 
 
-def _between(text: str, facts: Sequence[Fact]) -> Iterator[Key]:
-    """The days and months inside a range: "Friday to Sunday" has a Saturday."""
+def _keys_in_ranges(text: str, facts: Sequence[Fact]) -> Iterator[Key]:
+    """The days and months within a range: "Friday to Sunday" includes Saturday."""
     found = [f for f in facts if f.kind == "date" and not f.value.startswith("---")]
     weekdays = [fact for fact in found if fact.value.startswith("-W")]
     for first, last in pairwise(weekdays):
-        # "Mon 6 to Fri 10 April" is a range of weekdays as well.
+        # "Mon 6 to Fri 10 April" is also a range of weekdays.
         if last.start - first.end <= 16 and _WEEKDAY_RANGE.fullmatch(text, first.end, last.start):
             yield from (("date", f"-W-{day}") for day in _cycle(first.value, last.value, 7))
     for first, last in pairwise(found):
@@ -193,11 +191,11 @@ def _cycle(first: str, last: str, length: int) -> list[int]:
 
 
 def _words(text: str) -> list[str]:
-    stripped = (word.strip(_EDGES) for word in _BREAKS.split(text.casefold()))
+    stripped = (word.strip(_PUNCTUATION) for word in _WORD_SEPARATOR.split(text.casefold()))
     return [word for word in stripped if word]
 
 
-def _runs(words: Sequence[str]) -> Iterator[str]:
+def _phrases(words: Sequence[str]) -> Iterator[str]:
     for index in range(len(words)):
         for size in range(1, MAX_WORDS + 1):
             yield " ".join(words[index : index + size])

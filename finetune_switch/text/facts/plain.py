@@ -1,6 +1,4 @@
-"""A text as it is meant to be read: without invisible characters and the marks of emphasis."""
-
-from __future__ import annotations
+"""Strip invisible characters and emphasis markup, keeping track of positions."""
 
 import re
 import unicodedata
@@ -11,10 +9,10 @@ from finetune_switch.text.characters import INVISIBLE
 
 from .base import Fact
 
-# Full-width and mathematical letters and digits, and hyphens that do not break.
+# Full-width and mathematical letters and digits, and non-breaking hyphens.
 _VARIANT = re.compile("[\uff01-\uff5e\U0001d400-\U0001d7ff\u2010\u2011]")
-_POINT = re.compile(r"(?<=\d)[\u00b7\u066b\u2022\u2027\u2219\u22c5](?=\d)")
-_LEFT_OUT = re.compile(
+_DECIMAL_POINT = re.compile(r"(?<=\d)[\u00b7\u066b\u2022\u2027\u2219\u22c5](?=\d)")
+_REMOVED = re.compile(
     rf"[{INVISIBLE}]+|(?<=\d)[\u0300-\u036f]+"
     r"|(?<!\*)\*++(?=\S)|(?<=[^\s*])\*++|_{2,}|(?<![^\W_])_(?=[^\s_])|(?<=[^\s_])_(?![^\W_])|`+|~{2,}"
     r"|\\(?=[^\w\s\\])"
@@ -23,39 +21,39 @@ _LEFT_OUT = re.compile(
 )
 
 
-class Plain:
-    """A text without what nobody reads, and where its characters stood."""
+class PlainText:
+    """A text without invisible characters and markup, and a mapping to the original positions."""
 
     def __init__(self, text: str) -> None:
         self._original = text
-        text = _POINT.sub(".", _VARIANT.sub(_usual, text))
+        text = _DECIMAL_POINT.sub(".", _VARIANT.sub(_to_ascii_variant, text))
         parts, position = [], 0
-        self._places: list[int] = [0]
+        self._positions: list[int] = [0]
         self._shifts: list[int] = [0]
         shift = 0
-        for match in _LEFT_OUT.finditer(text):
+        for match in _REMOVED.finditer(text):
             parts.append(text[position : match.start()])
             position = match.end()
-            self._places.append(match.start() - shift)
+            self._positions.append(match.start() - shift)
             shift += match.end() - match.start()
             self._shifts.append(shift)
         self.text = "".join([*parts, text[position:]])
 
-    def in_original(self, fact: Fact) -> Fact:
-        """A fact of the plain text, where it stands in the original."""
-        start, end = self._place(fact.start), self._place(fact.end - 1) + 1
+    def to_original(self, fact: Fact) -> Fact:
+        """The fact with the text and position that it has in the original."""
+        start = self._to_original_position(fact.start)
+        end = self._to_original_position(fact.end - 1) + 1
         return replace(fact, text=self._original[start:end], start=start, end=end)
 
-    def _place(self, position: int) -> int:
-        return position + self._shifts[bisect_right(self._places, position) - 1]
+    def _to_original_position(self, position: int) -> int:
+        return position + self._shifts[bisect_right(self._positions, position) - 1]
 
 
 def plain(text: str) -> str:
-    """The text as it is read."""
-    return Plain(text).text
+    return PlainText(text).text
 
 
-def _usual(match: re.Match[str]) -> str:
-    usual = "-" if match[0] in "\u2010\u2011" else unicodedata.normalize("NFKC", match[0])
-    # Every character keeps its place.
-    return usual if len(usual) == 1 else match[0]
+def _to_ascii_variant(match: re.Match[str]) -> str:
+    variant = "-" if match[0] in "\u2010\u2011" else unicodedata.normalize("NFKC", match[0])
+    # Longer replacements would shift positions.
+    return variant if len(variant) == 1 else match[0]

@@ -1,6 +1,4 @@
-"""The words that dates and numbers are written with: of English, German and a text's language."""
-
-from __future__ import annotations
+"""Number words and names of months and days, in English, German and the text's language."""
 
 import re
 from decimal import Decimal
@@ -10,20 +8,20 @@ from django.utils import dates, translation
 
 WordedNumber = tuple[int, int, Decimal]
 
-# What Django's lists leave out.
+# Missing from Django's lists.
 _MORE_MONTHS = {"sept": 9, "jänner": 1, "feber": 2, "mrz": 3, "okt": 10, "dez": 12, "maerz": 3}
 _MORE_DAYS = {"tues": 2, "wednes": 3, "thur": 4, "thurs": 4, "sonnabend": 6, "weds": 3}
 
 
 @cache
 def months(language: str) -> dict[str, int]:
-    """Names and short names of months in lower case, with their numbers from 1."""
+    """Full and short month names in lower case, mapped to 1–12."""
     return _names(language, [dates.MONTHS, dates.MONTHS_3, dates.MONTHS_AP], 0) | _MORE_MONTHS
 
 
 @cache
 def weekdays(language: str) -> dict[str, int]:
-    """Names of weekdays in lower case, with their numbers from 1, Monday."""
+    """Weekday names in lower case, mapped to 1 (Monday) to 7."""
     return _names(language, [dates.WEEKDAYS], 1) | {"sonnabend": 6}
 
 
@@ -34,7 +32,7 @@ def short_weekdays(language: str) -> dict[str, int]:
 
 def _names(language: str, lists: list[dict[int, str]], offset: int) -> dict[str, int]:
     found = {}
-    # The text's own language last: its names win.
+    # The text's own language comes last, so that its names win.
     for code in ("de", "en", language or "en"):
         with translation.override(code):
             for names in lists:
@@ -75,7 +73,7 @@ _GERMAN_TEENS = _ELEVEN_AND_MORE.split()
 
 @cache
 def _german() -> dict[str, int]:
-    """Two to 999; "ein" is mostly an article."""
+    """German number words up to 999."""
     below = {word: value for value, word in enumerate(_GERMAN_UNITS, 1)} | {"eins": 1, "zwo": 2}
     below |= {word: value for value, word in enumerate(_GERMAN_TEENS, 11)}
     below |= {word: value * 10 for value, word in enumerate(_GERMAN_TENS, 1)}
@@ -119,7 +117,7 @@ def _read_english(text: str) -> int:
 
 @cache
 def ordinals() -> dict[str, int]:
-    """First to thirty-first, as days of a month are called."""
+    """English and German ordinal words for the days of a month, mapped to 1–31."""
     first = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
     first += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
     found = {word: value for value, word in enumerate(first.split(), 1)}
@@ -135,7 +133,7 @@ def ordinals() -> dict[str, int]:
 
 
 def number_words(text: str) -> list[WordedNumber]:
-    """Where numbers from two up are written as words, in order, and which they are."""
+    """Start, end and value of each number word from two up, in order."""
     found, position = [], 0
     for match in _WORD.finditer(text):
         start, word = match.start(), match[0].lower()

@@ -1,7 +1,6 @@
-"""One question of a visitor's, with everything that became of it."""
+"""The page of one visitor's question."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -10,14 +9,13 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
-from wagtail.admin.views.generic import WagtailAdminTemplateMixin
 from wagtail.coreutils import get_content_languages
 
 from finetune_switch.admin import permissions
+from finetune_switch.admin.mixins import AdminPageMixin
 from finetune_switch.admin.presenting import details, passages_shown
 from finetune_switch.models import Exchange, Outcome
-from finetune_switch.search.readers import frozen_passages
-from finetune_switch.visitor_questions.shown import pieces_said, text_shown, turns_of
+from finetune_switch.search.readers import BATCH
 
 from .listing import (
     SeeVisitorsQuestionsMixin,
@@ -31,10 +29,10 @@ from .listing import (
 WHOLE = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 
 
-class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, TemplateView):
-    """For those who may open what it was answered from; for others, the question and how it went.
+class VisitorExchangeView(SeeVisitorsQuestionsMixin, AdminPageMixin, TemplateView):
+    """A visitor's question with its outcome and, for those who may read it, its answer.
 
-    What they may do next is to compare backends on it, and to write the answer themselves.
+    Links lead to comparing backends on it and to writing a prepared answer.
     """
 
     template_name = "finetune_switch/visitor_questions/detail.html"
@@ -51,13 +49,8 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, 
     def get_page_subtitle(self) -> str:
         return self.exchange.question
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        url = reverse("finetune_visitor_questions:index")
-        return [
-            *self.breadcrumbs_items,
-            {"url": url, "label": VisitorQuestionsView.page_title},
-            {"url": "", "label": self.get_page_title()},
-        ]
+    def pages_above(self) -> list[tuple[str, Any]]:
+        return [(reverse("finetune_visitor_questions:index"), VisitorQuestionsView.page_title)]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         exchange, user = self.exchange, self.request.user
@@ -86,8 +79,28 @@ class VisitorExchangeView(SeeVisitorsQuestionsMixin, WagtailAdminTemplateMixin, 
         return {
             **context,
             "pieces": list(pieces_said(exchange)),
-            "shown": text_shown(exchange) if exchange.withheld_facts else "",
             "is_whole": exchange.outcome in WHOLE,
-            "passages": passages_shown(frozen_passages(exchange), user),
+            "passages": passages_shown(exchange.frozen_passages, user),
             "backend_state": exchange.backend_state if permissions.may_see_backends(user) else {},
         }
+
+
+def pieces_said(exchange: Exchange) -> Iterator[tuple[str, bool]]:
+    """The answer as the model gave it, in pieces: the facts that were held back apart."""
+    at = 0
+    for fact in sorted(exchange.withheld_facts, key=lambda fact: fact["start"]):
+        start, end = max(at, fact["start"]), fact["end"]
+        if start >= end:
+            continue
+        yield exchange.answer[at:start], False
+        yield exchange.answer[start:end], True
+        at = end
+    yield exchange.answer[at:], False
+
+
+def turns_of(exchange: Exchange) -> list[Exchange]:
+    """What the same visitor asked before and after it in one conversation, oldest first."""
+    if exchange.conversation is None:
+        return []
+    turns = Exchange.objects.of_visitors().filter(conversation=exchange.conversation)
+    return list(turns.exclude(pk=exchange.pk).order_by("opened_at", "pk")[:BATCH])

@@ -1,14 +1,11 @@
 """The report of what visitors asked, and the page of one question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.text import Truncator
@@ -23,27 +20,23 @@ from wagtail.models import Site
 from finetune_switch import conf
 from finetune_switch.access.sites import site_name
 from finetune_switch.admin import permissions
-from finetune_switch.admin.spreadsheets import SafeSpreadsheetMixin
-from finetune_switch.admin.widgets import admin_css
+from finetune_switch.admin.listings import (
+    TITLE_CHARACTERS,
+    WIDE,
+    SeenColumn,
+    SeenRowsMixin,
+    in_batches,
+)
+from finetune_switch.admin.mixins import PermissionFunctionMixin
 from finetune_switch.models import Exchange, Feedback
 from finetune_switch.passages import Source
-from finetune_switch.search.readers import QuestionReader, Reader, batched, cited_sources
+from finetune_switch.search.readers import QuestionReader, Reader, cited_sources
 from finetune_switch.visitor_questions.filters import VisitorQuestionFilterSet
-from finetune_switch.visitor_questions.shown import text_shown
-
-TITLE_CHARACTERS = 140
-EXPORT_BATCH = 200
 
 
-class SeeVisitorsQuestionsMixin:
-    """For those who may read what visitors asked."""
-
+class SeeVisitorsQuestionsMixin(PermissionFunctionMixin):
+    has_permission = staticmethod(permissions.may_see_visitors_questions)
     request: HttpRequest
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not permissions.may_see_visitors_questions(request.user):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
     @cached_property
     def reader(self) -> QuestionReader:
@@ -52,7 +45,7 @@ class SeeVisitorsQuestionsMixin:
 
 @dataclass(frozen=True)
 class SeenQuestion:
-    """A row as its reader sees it: what was answered only where they may read it."""
+    """A row as its reader may see it: ``sources`` are empty unless ``may_read``."""
 
     may_read: bool
     feedback: Feedback | None
@@ -72,41 +65,32 @@ def see(exchanges: Sequence[Exchange], reader: QuestionReader) -> list[SeenQuest
 
 
 def backend_name(exchange: Exchange) -> str:
-    """What answered, by its name at that time."""
+    """The backend's name when it answered."""
     return str(exchange.backend_state.get("label") or exchange.backend or "")
 
 
 def compare_url(exchange: Exchange, user: Any) -> str:
-    """Where the question is put to several backends; empty for those who may not."""
+    """The URL that compares backends on the question; empty where the user may not."""
     if not permissions.may_compare(user):
         return ""
     return f"{reverse('finetune_compare:index')}?exchange={exchange.pk}"
 
 
 def prepare_url(exchange: Exchange, user: Any) -> str:
-    """Where an answer to the question is written; empty for those who may not."""
+    """The URL of a new prepared answer; empty where the user may not add one."""
     if not user.has_perm(permissions.ADD_PREPARED):
         return ""
     return f"{reverse('finetune_prepared:add')}?exchange={exchange.pk}"
 
 
-class VisitorQuestionColumn(Column):
-    """A cell that is made of what the reader may see of the row."""
-
+class VisitorQuestionColumn(SeenColumn):
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self.cell_template_name = f"finetune_switch/visitor_questions/listing_{name}.html"
 
-    def get_cell_context_data(self, instance: Any, parent_context: Any) -> dict[str, Any]:
-        context = super().get_cell_context_data(instance, parent_context)
-        return {**context, "seen": instance.seen}
 
-    def get_value(self, instance: Any) -> Any:
-        return ""
-
-
-class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, ReportView):
-    """Newest first. Who may not open what an answer was made from sees how it went, not what."""
+class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SeenRowsMixin, ReportView):
+    """Without access to every page of an answer, a row shows its outcome and not its answer."""
 
     model = Exchange
     page_title = gettext_lazy("Visitors' questions")
@@ -130,10 +114,10 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
         "thumb": gettext_lazy("Thumb"),
         "comment": gettext_lazy("Comment"),
         "remark": gettext_lazy("Remark"),
-        "standalone_question": gettext_lazy("Made into"),
+        "standalone_question": gettext_lazy("Rewritten as"),
         "answer": gettext_lazy("Answer"),
         "shown": gettext_lazy("What the visitor read"),
-        "withheld_facts": gettext_lazy("Facts held back"),
+        "withheld_facts": gettext_lazy("Facts withheld"),
         "pages": gettext_lazy("Pages cited"),
         "backend": gettext_lazy("Backend"),
         "model": gettext_lazy("Model"),
@@ -146,24 +130,21 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
     }
     list_export = list(export_headings)
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if self.is_export:
-            # Wagtail's own way there reads every row first.
-            rows = visitor_question_rows(self.get_queryset(), self.reader)
-            return self.as_spreadsheet(rows, request.GET["export"])
-        return super().get(request, *args, **kwargs)
+    def see(self, rows: Sequence[Exchange]) -> Sequence[SeenQuestion]:
+        return see(rows, self.reader)
+
+    def export_rows(self, queryset: QuerySet[Exchange]) -> Iterator[dict[str, Any]]:
+        for rows in in_batches(queryset, "site", "backend", "feedback"):
+            for row, seen in zip(rows, self.see(rows), strict=True):
+                yield _export_row(row, seen)
 
     def get_base_queryset(self) -> QuerySet[Exchange]:
         rows = Exchange.objects.of_visitors()
         return rows.select_related("site", "backend", "feedback")
 
     def get_filtered_queryset(self) -> QuerySet[Exchange]:
-        # A report of Wagtail's filters what was filtered already.
+        # ReportView would apply the filters twice.
         return self.get_queryset()
-
-    def order_queryset(self, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:
-        # The key makes the order certain where two were asked at once.
-        return queryset.order_by(self.ordering, "pk")
 
     def search_queryset(self, queryset: QuerySet[Exchange]) -> QuerySet[Exchange]:
         if not self.is_searching:
@@ -173,7 +154,7 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
     @cached_property
     def columns(self) -> list[Column]:
         names = get_content_languages()
-        site = Column("site", label=_("Site"), accessor=site_of, classname="finetune-wide")
+        site = Column("site", label=_("Site"), accessor=site_of, **WIDE)
         return [
             TitleColumn(
                 "question",
@@ -181,26 +162,21 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
                 accessor=lambda row: Truncator(row.question).chars(TITLE_CHARACTERS),
                 get_url=lambda row: reverse("finetune_visitor_questions:exchange", args=[row.pk]),
             ),
-            DateColumn(
-                "opened_at", label=_("Asked"), sort_key="opened_at", classname="finetune-wide"
-            ),
+            DateColumn("opened_at", label=_("Asked"), sort_key="opened_at", **WIDE),
             Column(
                 "locale",
                 label=_("Language"),
                 accessor=lambda row: names.get(row.locale, row.locale),
-                classname="finetune-wide",
+                **WIDE,
             ),
             *([site] if Site.objects.count() > 1 else []),
             VisitorQuestionColumn("outcome", label=_("Outcome")),
             VisitorQuestionColumn("thumb", label=_("Thumb")),
-            Column("backend", label=_("Backend"), accessor=backend_name, classname="finetune-wide"),
+            Column("backend", label=_("Backend"), accessor=backend_name, **WIDE),
             VisitorQuestionColumn(
-                "seconds",
-                label=_("First word"),
-                sort_key="first_token_seconds",
-                classname="finetune-wide",
+                "seconds", label=_("First word"), sort_key="first_token_seconds", **WIDE
             ),
-            VisitorQuestionColumn("pages", label=_("Pages cited"), classname="finetune-wide"),
+            VisitorQuestionColumn("pages", label=_("Pages cited"), **WIDE),
         ]
 
     @cached_property
@@ -210,34 +186,15 @@ class VisitorQuestionsView(SeeVisitorsQuestionsMixin, SafeSpreadsheetMixin, Repo
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(*args, **kwargs)
-        rows = list(context["object_list"])
-        for row, seen in zip(rows, see(rows, self.reader), strict=True):
-            row.seen = seen
-        context["object_list"] = rows
-        context["table"] = self.get_table(rows)
-        context["is_recorded"] = conf.record_visitor_questions()
-        context["media"] += admin_css()
-        return context
+        return {**context, "is_recorded": conf.record_visitor_questions()}
 
 
 def site_of(exchange: Exchange) -> str:
     return site_name(exchange.site) if exchange.site else ""
 
 
-def visitor_question_rows(
-    exchanges: QuerySet[Exchange], reader: QuestionReader
-) -> Iterator[dict[str, Any]]:
-    """A row for each question, read in batches; without its answer where that may not be read."""
-    # An iterator of the database's would stay open as long as the reader takes to download.
-    keys = list(exchanges.values_list("pk", flat=True))
-    for ids in batched(keys, EXPORT_BATCH):
-        rows = Exchange.objects.select_related("site", "backend", "feedback").in_bulk(ids)
-        found = [rows[pk] for pk in ids if pk in rows]
-        for row, seen in zip(found, see(found, reader), strict=True):
-            yield _export_row(row, seen)
-
-
 def _export_row(row: Exchange, seen: SeenQuestion) -> dict[str, Any]:
+    """A question's row in a spreadsheet; without its answer where that may not be read."""
     thumb = seen.feedback
     known = {
         "question": row.question,
@@ -263,7 +220,7 @@ def _export_row(row: Exchange, seen: SeenQuestion) -> dict[str, Any]:
         "comment": thumb.comment if thumb else "",
         "standalone_question": row.standalone_question,
         "answer": row.answer,
-        "shown": text_shown(row),
+        "shown": row.shown_text,
         "withheld_facts": "; ".join(fact["text"] for fact in row.withheld_facts),
         "pages": "; ".join(source.title for source in seen.sources),
     }

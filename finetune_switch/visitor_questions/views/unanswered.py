@@ -1,6 +1,4 @@
-"""What visitors asked and we could not answer: groups of alike questions, and what each lacked."""
-
-from __future__ import annotations
+"""The page of unanswered questions, in groups, with why each had no answer."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,12 +14,12 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.access.visibility import page_id_of, page_model
+from finetune_switch.admin.mixins import AdminCSSMixin, AdminPageMixin
 from finetune_switch.admin.presenting import create_page_url
-from finetune_switch.admin.widgets import admin_css
 from finetune_switch.models import Exchange
 from finetune_switch.passages import Passage
-from finetune_switch.search.retrieval import Doors
 from finetune_switch.visitor_questions.filters import UnansweredFilterSet
 from finetune_switch.visitor_questions.grouping import (
     MOST_QUESTIONS,
@@ -40,13 +38,10 @@ from .listing import (
     site_of,
 )
 
-# Other wordings that one group shows.
-WORDINGS = 10
+OTHER_WORDINGS = 10
 
 
-class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
-    """The largest group first."""
-
+class UnansweredView(SeeVisitorsQuestionsMixin, AdminPageMixin, AdminCSSMixin, BaseListingView):
     page_title = gettext_lazy("What visitors asked and we could not answer")
     header_icon = "help"
     results_template_name = "finetune_switch/visitor_questions/unanswered_results.html"
@@ -64,13 +59,8 @@ class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
     def get_queryset(self) -> list[Group]:
         return self.grouping.groups
 
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        url = reverse("finetune_visitor_questions:index")
-        return [
-            *self.breadcrumbs_items,
-            {"url": url, "label": VisitorQuestionsView.page_title},
-            {"url": "", "label": self.get_page_title()},
-        ]
+    def pages_above(self) -> list[tuple[str, Any]]:
+        return [(reverse("finetune_visitor_questions:index"), VisitorQuestionsView.page_title)]
 
     @cached_property
     def header_buttons(self) -> list[HeaderButton]:
@@ -79,12 +69,11 @@ class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(*args, **kwargs)
-        context["media"] += admin_css()
         groups = list(context["object_list"])
         typical = [group.typical.pk for group in groups]
         rows = Exchange.objects.filter(pk__in=typical).select_related("site")
         readable = self.reader.may_read(list(rows.only("site", "passages", "conversation")))
-        doors = Doors(Asker.from_request(self.request))
+        access = SourceAccess(Asker.from_request(self.request))
         names = get_content_languages()
         return {
             **context,
@@ -95,7 +84,7 @@ class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
             "is_recorded": conf.record_visitor_questions(),
             "groups": [
                 {
-                    **group_shown(group, self.request.user, doors, names),
+                    **group_shown(group, self.request.user, access, names),
                     "may_read": group.typical.pk in readable,
                 }
                 for group in groups
@@ -103,8 +92,10 @@ class UnansweredView(SeeVisitorsQuestionsMixin, BaseListingView):
         }
 
 
-def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) -> dict[str, Any]:
-    """A group with what it lacked, and what its reader may do about that."""
+def group_shown(
+    group: Group, user: Any, access: SourceAccess, names: dict[str, str]
+) -> dict[str, Any]:
+    """Template context of a group: what was missing, and links to what the user may do."""
     lack, typical = what_was_missing(group), group.typical
     return {
         "typical": typical,
@@ -112,13 +103,13 @@ def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) ->
         "times": len(group.exchanges),
         "last_asked": group.last_asked,
         "languages": [names.get(code, code) for code in group.locales],
-        "wordings": group.wordings[1 : WORDINGS + 1],
+        "wordings": group.wordings[1 : OTHER_WORDINGS + 1],
         "lacks": [
             {
                 "kind": kind,
                 "label": kind.label,
                 "times": times,
-                **page_shown(lack.pages.get(kind), group, user, doors),
+                **page_shown(lack.pages.get(kind), group, user, access),
             }
             for kind, times in lack.kinds.most_common()
         ],
@@ -131,12 +122,13 @@ def group_shown(group: Group, user: Any, doors: Doors, names: dict[str, str]) ->
     }
 
 
-def page_shown(passage: Passage | None, group: Group, user: Any, doors: Doors) -> dict[str, Any]:
-    """Where the page of a passage is read and edited, for those who may open it."""
+def page_shown(
+    passage: Passage | None, group: Group, user: Any, access: SourceAccess
+) -> dict[str, Any]:
+    """The page of a passage with its edit URL, for a user who may open it."""
     if passage is None:
         return {}
-    doors.look_at([passage.source], group.site)
-    if not doors.are_open([passage.source], group.site):
+    if access.get(passage.source, group.site) is None:
         return {}
     page = _page_of(passage)
     edits = page is not None and page.permissions_for_user(user).can_edit()
@@ -147,7 +139,7 @@ def page_shown(passage: Passage | None, group: Group, user: Any, doors: Doors) -
 
 
 def create_page_like(passage: Passage | None, group: Group, user: Any) -> str:
-    """Where a page on the subject is added: beside the one that is likest, if the user may."""
+    """The URL to add a page beside the most similar one, or wherever the user may."""
     page = _page_of(passage) if passage is not None else None
     parent = page.get_parent() if page is not None else None
     if parent is not None and parent.permissions_for_user(user).can_add_subpage():

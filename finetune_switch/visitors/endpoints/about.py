@@ -1,6 +1,4 @@
-"""What a widget on a page that is cached for everybody has to know of this moment."""
-
-from __future__ import annotations
+"""Current facts for a widget on a page that is cached for everybody."""
 
 from django.http import HttpRequest, JsonResponse
 from django.utils.crypto import salted_hmac
@@ -13,12 +11,12 @@ from finetune_switch.models.exchange import MAX_QUESTION_LENGTH
 from finetune_switch.visitors.answering import page_language
 from finetune_switch.visitors.notices import notice_text
 
-from .guards import visitor_endpoint
+from .guards import PRIVATE, visitor_endpoint
 
 
 @visitor_endpoint("GET")
 def about(request: HttpRequest) -> JsonResponse:
-    """Whether questions are answered, and what is told before one is asked. Query: ``locale``."""
+    """Whether questions are answered, and the notice. Query: ``locale``."""
     locale = page_language(request.GET.get("locale", ""))
     switch = Switch.for_question(Site.find_for_request(request))
     with override(locale):
@@ -30,15 +28,13 @@ def about(request: HttpRequest) -> JsonResponse:
             "max_length": conf.visitors().max_question_length or MAX_QUESTION_LENGTH,
             "reader": _reader(request),
         }
-    response = JsonResponse(data)
-    response["Cache-Control"] = "private, no-store"
-    return response
+    return JsonResponse(data, headers=PRIVATE)
 
 
 def _reader(request: HttpRequest) -> str:
-    """Another text for each who is signed in, and an empty one for who is not.
+    """A hash of the signed-in user, empty for others.
 
-    What a browser remembers of a conversation is for nobody who comes after its reader.
+    A browser forgets the conversation it remembers when this changes.
     """
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:

@@ -1,7 +1,5 @@
 """The stream of an answer."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import override
 
@@ -15,14 +13,14 @@ from .guards import visitor_endpoint
 def ask(request: HttpRequest) -> HttpResponseBase:
     """A question in, a stream of events out. Form fields: ``q``, and ``locale`` of the page.
 
-    ``conversation`` and ``id`` are UUIDs of the visitor's own: one that questions share which
-    follow each other, and one of this question, which is then answered once however often it comes.
+    ``conversation`` and ``id`` are UUIDs made by the visitor's script. Questions that follow each
+    other share ``conversation``. A question that is sent again with the same ``id`` is answered
+    once.
 
-    In place of Django's token against forged requests it takes the browser's word for where the
-    question was asked. A token in the page would make it one that no cache may keep for everybody,
-    and fetching one first costs a round trip before each answer; what a page of another site cannot
-    forge are the headers that name it. Nothing is changed by asking, and nobody else's script can
-    read the answer, but it may cost money, and is made for who is signed in.
+    Instead of Django's CSRF token, the browser's headers say which site the request comes from; a
+    page of another site cannot forge them. A page with a token cannot be cached for everybody, and
+    fetching a token first costs a round trip. Asking changes nothing and other sites' scripts
+    cannot read the answer, but it may cost money and uses the rights of the signed-in user.
     """
     locale = page_language(request.POST.get("locale", ""))
     with override(locale):

@@ -1,7 +1,5 @@
 """The stream of an answer to a question that follows others."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import override
 
@@ -15,10 +13,9 @@ from .guards import visitor_endpoint
 def converse(request: HttpRequest) -> HttpResponseBase:
     """A question with those before it in, a stream of events out.
 
-    A JSON object: ``question``, and where they are of use ``turns`` (of ``question`` and
-    ``answer`` each, oldest first), ``conversation`` and ``id`` (UUIDs of the visitor's own), and
-    the page's ``locale``. The browser remembers the conversation; nothing of it is kept here but a
-    record of each question. As a question may not come from elsewhere, so may this.
+    A JSON object: ``question``, and optionally ``turns`` (each with ``question`` and ``answer``,
+    oldest first), ``conversation`` and ``id`` (UUIDs made by the visitor's script), and the page's
+    ``locale``. The browser keeps the conversation; the site keeps only a record of each question.
     """
     body = read_json(request)
     locale = page_language(read_text(body, "locale"))

@@ -1,6 +1,4 @@
-"""The OpenAPI description of what visitors' scripts may ask."""
-
-from __future__ import annotations
+"""The OpenAPI description of the endpoints for visitors."""
 
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
@@ -12,7 +10,7 @@ from .guards import visitor_endpoint
 
 @visitor_endpoint("GET")
 def describe(request: HttpRequest) -> JsonResponse:
-    """OpenAPI 3.1, with the address under which this very site has the endpoints."""
+    """OpenAPI 3.1, with this site's own address of the endpoints."""
     here = reverse("finetune_visitors:openapi")
     server_url = request.build_absolute_uri(here.removesuffix("openapi.json")).rstrip("/")
     return JsonResponse(description(server_url), json_dumps_params={"indent": 2})

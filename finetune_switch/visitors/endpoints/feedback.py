@@ -1,6 +1,4 @@
-"""A visitor's thumb, with a word where there is one."""
-
-from __future__ import annotations
+"""A visitor's feedback on an answer: helpful or not, and an optional comment."""
 
 import uuid
 from typing import Any
@@ -11,6 +9,7 @@ from django.utils.translation import override
 from wagtail.models import Site
 
 from finetune_switch.exceptions import InvalidQuestion
+from finetune_switch.limits import throttling
 from finetune_switch.models import Exchange, Feedback, Origin
 from finetune_switch.models.feedback import MAX_COMMENT_LENGTH
 from finetune_switch.text.masking import masked
@@ -26,17 +25,19 @@ HELPFUL = {"true": True, "false": False, "": None}
 def give_feedback(request: HttpRequest) -> HttpResponseBase:
     """Whether an answer helped: ``exchange``, ``is_helpful``, ``comment`` and ``locale``.
 
-    As JSON or as form fields. The last one given counts, and ``null`` (an empty field) takes it
-    back. Whoever knows an exchange's id has been given its answer.
+    JSON or form fields. Later feedback replaces earlier, and ``null`` (an empty field) removes it.
+    Only those who were given an answer know the id of its exchange.
     """
+    # Before the body is read, which can be large; so its locale is not known yet.
+    throttling.count_request(request, Site.find_for_request(request), "feedback")
     given = _fields(request)
     with override(page_language(read_text(given, "locale"))):
         is_helpful, comment = _helpful(given), _comment(given)
         exchange = _find_exchange(request, read_text(given, "exchange"))
         if exchange is None:
-            message = _("The answer that this is about is not kept (any more).")
+            message = _("The answer that this is about is no longer kept.")
             return refuse(message, 404, "not_kept")
-    # What stands in place of a number may be longer than it was.
+    # Masking may make the comment longer.
     comment = masked(comment, exchange.locale)[:MAX_COMMENT_LENGTH]
     return JsonResponse(_keep(exchange, is_helpful, comment))
 
@@ -64,7 +65,7 @@ def _comment(given: dict[str, Any]) -> str:
 
 
 def _find_exchange(request: HttpRequest, text: str) -> Exchange | None:
-    """A visitor's exchange on this very site."""
+    """A visitor's exchange on the site of the request."""
     try:
         pk = uuid.UUID(text)
     except ValueError:

@@ -1,6 +1,7 @@
-"""What visitors' requests consist of. What is not as it should be is named in a sentence."""
+"""Reads the fields of visitors' requests.
 
-from __future__ import annotations
+Each function raises :class:`~finetune_switch.exceptions.InvalidQuestion` for a malformed value.
+"""
 
 import json
 import uuid
@@ -15,7 +16,7 @@ from finetune_switch.messages import Turn
 
 
 def read_uuid(value: Any, name: str) -> uuid.UUID | None:
-    """The UUID that a visitor's own script made; ``None`` where it made none."""
+    """A UUID made by the visitor's script, or ``None``."""
     if value is None or value == "":
         return None
     try:
@@ -28,7 +29,6 @@ def read_uuid(value: Any, name: str) -> uuid.UUID | None:
 
 
 def read_json(request: HttpRequest) -> dict[str, Any]:
-    """The body as a JSON object."""
     try:
         body = json.loads(request.body)
     except RequestDataTooBig as error:
@@ -41,18 +41,18 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
 
 
 def read_text(body: dict[str, Any], name: str) -> str:
-    """The text of this name; an empty one where there is none."""
+    """The text of this name, or an empty one."""
     text = body.get(name)
     if text is None:
         return ""
     if not isinstance(text, str):
         raise InvalidQuestion(_("“%s” has to be a text.") % name)
-    # JSON can hold half a character, which no database takes.
+    # JSON may contain lone surrogates, which databases reject.
     return text.encode(errors="replace").decode()
 
 
 def read_turns(body: dict[str, Any]) -> list[Turn]:
-    """What was said before, as the browser remembers it."""
+    """The earlier turns of the conversation, as the browser remembers them."""
     turns = body.get("turns") or []
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise InvalidQuestion(

@@ -1,6 +1,4 @@
-"""What a visitor's request has to pass before it is answered."""
-
-from __future__ import annotations
+"""Checks of visitors' requests: methods, origins, and how refusals are answered."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -22,21 +20,24 @@ from django.utils.translation import gettext as _
 from finetune_switch import conf
 from finetune_switch.exceptions import InvalidQuestion, Refused
 
-# Methods that change and cost nothing. What they read, no page of another origin can.
+# Methods that change nothing. Pages of other origins cannot read their responses.
 SAFE_METHODS = ("GET", "HEAD")
-# In seconds: how long a browser may remember what it was told before it asked.
+# How long a browser may cache the response to a preflight request.
 PREFLIGHT_SECONDS = 600
+
+# Headers of every answer that depends on who asks.
+PRIVATE = {"Cache-Control": "private, no-store"}
 
 View = Callable[..., HttpResponseBase]
 
 
 def visitor_endpoint(*methods: str) -> Callable[[View], View]:
-    """A view for scripts on the site's own pages, and on those of ``ALLOWED_ORIGINS``.
+    """Decorator for a view used by scripts on the site's own pages and of ``ALLOWED_ORIGINS``.
 
-    Who comes from another origin is an anonymous visitor, whatever cookies came along. A
+    Requests from another origin are anonymous, whatever cookies they carry. A
     :class:`~finetune_switch.exceptions.Refused` or
-    :class:`~finetune_switch.exceptions.InvalidQuestion` that the view raises is answered with its
-    sentence. In ``urls.py`` the view is ``csrf_exempt``: this takes the place of the token.
+    :class:`~finetune_switch.exceptions.InvalidQuestion` becomes a JSON response with its sentence.
+    The check of the origin replaces the CSRF token: ``urls.py`` makes the view ``csrf_exempt``.
     """
 
     def decorate(view: View) -> View:
@@ -52,7 +53,7 @@ def visitor_endpoint(*methods: str) -> Callable[[View], View]:
                     forget_who_asks(request)
                 response = _answer(view, request, *args, **kwargs)
             else:
-                message = _("Questions are taken on this site's own pages only.")
+                message = _("Questions can only be asked on this site's own pages.")
                 response = refuse(message, 403, "origin")
             return _for_origin(response, other_origin)
 
@@ -77,10 +78,10 @@ def _answer(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> Http
 
 
 def is_from_here(request: HttpRequest) -> bool:
-    """Whether a page of this very site sent the request, as the browser says.
+    """Whether the request's headers say that a page of this site sent it.
 
     Browsers send ``Sec-Fetch-Site`` over HTTPS, and ``Origin`` with each POST. A POST with neither
-    is none of a page's; a GET with neither may be.
+    does not come from a page; a GET with neither may.
     """
     origin = request.headers.get("Origin")
     if request.method in SAFE_METHODS:
@@ -91,10 +92,9 @@ def is_from_here(request: HttpRequest) -> bool:
 
 
 def is_meant(request: HttpRequest) -> bool:
-    """Whether a visitor asks with this GET, as far as their browser says.
+    """Whether the headers of this GET say that a visitor opened it from this site or by hand.
 
-    Pages of other sites can name any address as an image or a link, and browsers fetch pages before
-    anybody has asked for them.
+    Pages of other sites can name any address as an image or a link, and browsers prefetch pages.
     """
     headers = request.headers
     if "prefetch" in headers.get("Sec-Purpose", headers.get("Purpose", "")):
@@ -107,7 +107,7 @@ def own_origin(request: HttpRequest) -> str:
 
 
 def allowed_origin(request: HttpRequest) -> str | None:
-    """The other origin that sent the request, where it is one of ``ALLOWED_ORIGINS``."""
+    """The request's origin if it is another one and among ``ALLOWED_ORIGINS``."""
     origin = request.headers.get("Origin")
     if origin is None or origin == own_origin(request):
         return None
@@ -115,7 +115,7 @@ def allowed_origin(request: HttpRequest) -> str | None:
 
 
 def forget_who_asks(request: HttpRequest) -> None:
-    """Make the request one of somebody who is not signed in and has no cookies."""
+    """Make the request anonymous: no user, no cookies, no session."""
 
     async def nobody() -> AnonymousUser:
         return AnonymousUser()
@@ -135,19 +135,18 @@ def refuse(
     retry_after: int | None = None,
     search_url: str = "",
 ) -> JsonResponse:
-    """The answer to a request that is not answered: a sentence for the visitor."""
+    """A JSON refusal with a sentence for the visitor."""
     data = {"message": message, "code": code}
     if search_url:
         data["search_url"] = search_url
-    response = JsonResponse(data, status=status)
-    response["Cache-Control"] = "private, no-store"
+    response = JsonResponse(data, status=status, headers=PRIVATE)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     return response
 
 
 def search_url(request: HttpRequest) -> str:
-    """Where the pages can be searched instead: an address that is right on the asking page."""
+    """The address of the search page, absolute if the request comes from another origin."""
     path = reverse("finetune_visitors:search")
     return request.build_absolute_uri(path) if allowed_origin(request) else path
 
@@ -155,11 +154,12 @@ def search_url(request: HttpRequest) -> str:
 def _preflight(origin: str | None, methods: tuple[str, ...]) -> HttpResponse:
     if origin is None:
         return HttpResponse(status=403)
-    response = HttpResponse(status=204)
-    response["Access-Control-Allow-Methods"] = ", ".join(methods)
-    response["Access-Control-Allow-Headers"] = "Content-Type"
-    response["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
-    return response
+    headers = {
+        "Access-Control-Allow-Methods": ", ".join(methods),
+        "Access-Control-Allow-Headers": "Content-Type",
+        "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+    }
+    return HttpResponse(status=204, headers=headers)
 
 
 def _for_origin(response: HttpResponseBase, origin: str | None) -> HttpResponseBase:

@@ -1,4 +1,4 @@
-/** Lists the models that the chosen connection's server has, beside the field for a name. */
+/** Lists the models of the selected connection's server next to the model name field. */
 class FinetuneModelsController extends window.StimulusModule.Controller {
   static targets = ['options', 'button', 'status', 'list'];
   static values = {
@@ -10,7 +10,7 @@ class FinetuneModelsController extends window.StimulusModule.Controller {
   };
 
   connect() {
-    // Another server has other models.
+    // The list is that of the previous connection's server.
     this.forget = () => {
       this.abort?.abort();
       this.optionsTarget.replaceChildren();
@@ -33,7 +33,7 @@ class FinetuneModelsController extends window.StimulusModule.Controller {
   }
 
   async show() {
-    // Not `disabled`: that would take the focus from whoever pressed it with the keyboard.
+    // `disabled` would take the keyboard focus away from the button.
     if (this.buttonTarget.getAttribute('aria-disabled')) return;
     const connection = this.connection?.value ?? '';
     this.abort?.abort();

@@ -1,4 +1,4 @@
-/** A list of pages: more are chosen in Wagtail's page chooser, and each can be taken out. */
+/** A list of pages. Pages are added with Wagtail's page chooser, and can be removed. */
 class FinetunePagesController extends window.StimulusModule.Controller {
   static targets = ['list', 'template', 'button', 'status'];
   static values = { url: String, model: String, added: String, removed: String };
@@ -31,7 +31,7 @@ class FinetunePagesController extends window.StimulusModule.Controller {
 
   changed(text) {
     this.statusTarget.textContent = text;
-    // So that leaving the page unsaved is warned of.
+    // Triggers Wagtail's warning about unsaved changes.
     this.listTarget.dispatchEvent(new Event('change', { bubbles: true }));
   }
 }

@@ -1,6 +1,6 @@
 const PAUSE = 250;
 
-/** Helps with the form: with questions like the one that is being written, and with wordings. */
+/** The form of a comparison: suggests similar questions, base models and instructions. */
 class FinetuneAskController extends window.StimulusModule.Controller {
   static targets = ['control', 'list', 'section', 'wordings'];
   static values = { url: String };
@@ -34,7 +34,7 @@ class FinetuneAskController extends window.StimulusModule.Controller {
       });
       if (response.ok) this.show(await response.json());
     } catch (error) {
-      // The question can be asked without: what was suggested before stays.
+      // Suggestions are optional; the previous ones stay.
     }
   }
 
@@ -66,7 +66,7 @@ class FinetuneAskController extends window.StimulusModule.Controller {
     return this.element.querySelector(`[name="backends"][value="${value}"]`);
   }
 
-  /** Says what a fine-tune was tuned from, as long as the one is compared and the other is not. */
+  /** Suggests the base model of a selected fine-tune unless it is selected too. */
   showControls() {
     this.controlTargets.forEach((control) => {
       const { active, base, tuned } = control.dataset;
@@ -82,7 +82,7 @@ class FinetuneAskController extends window.StimulusModule.Controller {
     this.showControls();
   }
 
-  /** Puts the chosen wording in place; what somebody wrote themselves comes back with none. */
+  /** Inserts the selected instructions. Selecting none restores the user's own text. */
   word({ currentTarget: { value, options } }) {
     const { instructions } = this.element.elements;
     if (![...options].some((option) => option.value === instructions.value)) this.written = instructions.value;

@@ -5,8 +5,8 @@ const LOOK_AGAIN_AFTER = 500;
 let sending = Promise.resolve();
 
 /**
- * Sends a form, with the button that was pressed, and gives the part of the page that it changed.
- * What is pressed one after another arrives one after another.
+ * Submits a form with the pressed button, and returns the changed part of the page.
+ * Submissions are sent in the order in which they were made.
  */
 function send(form, submitter) {
   const sent = sending.then(() => post(form, submitter));
@@ -23,8 +23,7 @@ async function post(form, submitter) {
 }
 
 /**
- * Puts a part of the page in place. The keyboard stays where it was, what was open stays open, and
- * words that nobody has saved yet are kept.
+ * Replaces a part of the page. Keeps the focus, open details and unsaved text.
  */
 function replace(element, html) {
   const { id } = document.activeElement ?? {};
@@ -60,20 +59,20 @@ async function* eventsOf(response) {
   }
 }
 
-// Not the number of a citation, which is of the passages and not of the answer.
+// Skips citation numbers, which are not words of the answer.
 const WORD = /(?<![[\p{L}\p{N}])[\p{L}\p{N}]+(?:[.,:'’-][\p{L}\p{N}]+)*/gu;
 
 function wordsOf(text) {
   return (text.match(WORD) ?? []).map((word) => word.toLowerCase());
 }
 
-/** Takes the marks of differences away. */
+/** Removes the marks of differences. */
 function unmark(element) {
   element.querySelectorAll('.finetune-different').forEach((marked) => marked.replaceWith(...marked.childNodes));
   element.normalize();
 }
 
-/** Marks the words that differ, those that follow each other together. */
+/** Marks the words that differ; adjacent words get one mark. */
 function mark(element, differs) {
   const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   const nodes = [];
@@ -87,7 +86,7 @@ function mark(element, differs) {
       else if (different) runs.push([index, index + word.length]);
       previous = different;
     }
-    // From the end, so that what comes before keeps its place.
+    // From the end, so that earlier offsets stay valid.
     runs.reverse().forEach(([start, end]) => {
       const range = document.createRange();
       range.setStart(node, start);
@@ -99,7 +98,7 @@ function mark(element, differs) {
   });
 }
 
-/** One backend's answer: streams it, stops it, tries again, takes its grades. */
+/** One backend's answer: streams, stops, retries and grades it. */
 class FinetuneColumnController extends window.StimulusModule.Controller {
   static targets = ['answer', 'body', 'lost', 'state', 'status', 'stop'];
   static values = {
@@ -115,7 +114,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
 
   connect() {
     if (this.state === 'waiting' && this.beginValue) this.start();
-    // In another window, or in this one until a moment ago.
+    // It is being answered for another window, or was for this page before a reload.
     else if (this.state === 'answering') this.finish();
   }
 
@@ -158,7 +157,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
         this.answerTarget.append(text);
       }
     } catch (error) {
-      // Whatever was said until then is in the record, and is shown from there.
+      // The record has the text so far; it is shown from there.
     }
     clearTimeout(waking);
     this.isWaking = false;
@@ -167,13 +166,13 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     this.dispatch('answered');
   }
 
-  /** Whether its answer is there, and was not graded yet. */
+  /** Whether the answer has arrived and has no grade yet. */
   get isToBeJudged() {
     const grades = [...this.bodyTarget.querySelectorAll('[data-key]')];
     return grades.length > 0 && grades.every((button) => button.getAttribute('aria-pressed') === 'false');
   }
 
-  /** Says what is waited for, to the eye and to the ear; to the ear not twice. */
+  /** Shows the waiting message, and announces it once to screen readers. */
   wait(sentence) {
     if (this.statusTarget.textContent === sentence) return;
     if (this.hasStateTarget) this.stateTarget.textContent = sentence;
@@ -184,7 +183,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     this.abort?.abort();
   }
 
-  /** Shows how it ended, and reads it out once. */
+  /** Shows the outcome, and announces it once to screen readers. */
   async finish() {
     if (!(await this.refresh())) return;
     const { textContent } = this.answerTarget;
@@ -197,8 +196,8 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
   }
 
   /**
-   * Shows what the record says, as soon as nothing is being said any more: a departure takes the
-   * server a moment to notice, and in another window an answer takes its time.
+   * Shows the recorded answer once it has ended. The server may need a moment to notice a closed
+   * connection, and an answer for another window may still be streaming.
    */
   async refresh() {
     while (this.element.isConnected) {
@@ -246,7 +245,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     }
   }
 
-  /** Pressed at once, so that the next key is for the next column. */
+  /** Shows the grade immediately, so that the next key applies to the next column. */
   grade(key) {
     const button = this.bodyTarget.querySelector(`[data-key="${key}"]`);
     if (!button) return;
@@ -257,7 +256,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
   }
 }
 
-/** The whole comparison: which answer is better, by mouse or keyboard, and what it rests on. */
+/** The whole comparison: the verdict, by mouse or keyboard, and the supporting passages. */
 class FinetuneCompareController extends window.StimulusModule.Controller {
   static targets = ['column', 'differences', 'lost', 'passage', 'status', 'stop', 'tab', 'verdict'];
   static values = { saved: String };
@@ -275,7 +274,7 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
   settle() {
     const isAnswering = this.columns.some((column) => column.isAnswering);
     this.stopTarget.hidden = !isAnswering;
-    // Nothing is better than an answer that is still to come.
+    // No verdict before all answers have ended.
     const isOpen = isAnswering || this.element.querySelector('[data-open]') !== null;
     this.verdictTarget.querySelectorAll('[name="choice"]').forEach((button) => {
       button.disabled = isOpen;
@@ -289,7 +288,7 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
     this.markDifferences();
   }
 
-  /** Marks what one answer says and none of the others does, word by word. */
+  /** Marks the words that only one answer contains. */
   markDifferences() {
     const answers = this.columnTargets.map((column) => column.querySelector('.finetune-answer'));
     answers.forEach(unmark);
@@ -301,7 +300,7 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
     });
   }
 
-  /** Says of each model that is being loaded how long that takes, and what to do meanwhile. */
+  /** Shows how long each loading model usually takes, and what to do meanwhile. */
   wake() {
     const judged = this.columns.find((column) => column.isToBeJudged);
     this.columns
@@ -319,7 +318,7 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
     this.attended = currentTarget;
   }
 
-  /** 1 to 4 grade the column that has the keyboard, else the first in sight without a grade. */
+  /** 1 to 4 grade the focused column, or else the first visible one without a grade. */
   key(event) {
     const { key, target, altKey, ctrlKey, metaKey } = event;
     if (altKey || ctrlKey || metaKey) return;

@@ -1,4 +1,4 @@
-/** Follows a build of the index to its end; looks away while its tab is hidden. */
+/** Polls the progress of an index build; pauses while the tab is hidden. */
 class FinetuneProgressController extends window.StimulusModule.Controller {
   static targets = ['status', 'card', 'bar', 'sentence', 'page'];
   static values = { url: String, lost: String, every: { type: Number, default: 1500 } };
@@ -53,13 +53,13 @@ class FinetuneProgressController extends window.StimulusModule.Controller {
     if (!total) return;
     this.barTarget.max = total;
     this.barTarget.value = done;
-    // Read out a few times in all, not with every page.
+    // Announce the progress only a few times, not for every page.
     const quarter = Math.floor((4 * done) / total);
     if (quarter > this.quarter) this.statusTarget.textContent = sentence;
     this.quarter = quarter;
   }
 
-  /** Nothing moves any more: the rest of the page says what has come of it. */
+  /** The build has ended: update the rest of the page with its result. */
   async finish({ sentence }, abort) {
     const html = await (await this.get(window.location.href, abort)).text();
     const fresh = new DOMParser().parseFromString(html, 'text/html');

@@ -1,4 +1,4 @@
-/** Shows which of the questions that were asked would get the answer, as the form stands. */
+/** Shows which recorded questions would get the answer with the current form values. */
 class FinetuneSimilarityController extends window.StimulusModule.Controller {
   static targets = ['button', 'status', 'list'];
   static values = { url: String, waiting: String, failed: String };
@@ -11,7 +11,7 @@ class FinetuneSimilarityController extends window.StimulusModule.Controller {
       if (this.constructor.fields.includes(target.name)) this.show();
     };
     this.form.addEventListener('change', this.renew);
-    // Who corrects an answer, or opens one, sees at once what it is about.
+    // Show the list at once if the form is filled in.
     if (this.form.elements.examples.value || this.form.elements.words.value) this.show();
   }
 
@@ -20,13 +20,13 @@ class FinetuneSimilarityController extends window.StimulusModule.Controller {
     this.abort?.abort();
   }
 
-  /** Makes a question that would not get the answer one of its examples. */
+  /** Adds a question that would not get the answer to its examples. */
   add({ params: { text } }) {
     const { examples } = this.form.elements;
     const line = text.split(/\s+/).join(' ').trim();
     examples.value = [examples.value.trimEnd(), line].filter(Boolean).join('\n');
     this.buttonTarget.focus();
-    // So that the list is renewed, and leaving the page unsaved is warned of.
+    // Refreshes the list, and triggers Wagtail's warning about unsaved changes.
     examples.dispatchEvent(new Event('change', { bubbles: true }));
   }
 
@@ -48,7 +48,7 @@ class FinetuneSimilarityController extends window.StimulusModule.Controller {
       });
       if (!response.ok) throw new Error(String(response.status));
       this.listTarget.innerHTML = await response.text();
-      // The sentence that sums it up is said aloud; the list is there to be read.
+      // Only the summary is announced to screen readers.
       const summary = this.listTarget.querySelector('[data-finetune-similarity-summary]');
       this.statusTarget.textContent = '';
       if (summary) this.statusTarget.append(...summary.childNodes);

@@ -1,4 +1,4 @@
-/** Says whether the active backend could answer now. */
+/** Shows whether the active backend can answer. */
 class FinetuneStateController extends window.StimulusModule.Controller {
   static values = { url: String, waiting: String, unknown: String };
 

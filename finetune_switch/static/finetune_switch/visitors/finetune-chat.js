@@ -1,10 +1,10 @@
 const CITATION = /\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]/g;
 const THUMB = 'M2 9h3v9H2zm5 0 3.5-7.2c1.5 0 2.4 1 2.4 2.4L12.3 7H18l-1.6 9.6c-.2.9-.8 1.4-1.7 1.4H7z';
-// More than this the browser need not keep for a page that is opened next.
+// How many turns the browser keeps for the next page.
 const MOST_KEPT = 20;
-// In milliseconds, for what is helpful and not needed.
+// The timeout of requests that are optional, in milliseconds.
 const PATIENCE = 5000;
-// An answer that is still under way is asked for so often, with so many milliseconds between.
+// How often to ask for an answer that is still being given, and the milliseconds in between.
 const TRIES = 5;
 const PAUSE = 1000;
 
@@ -101,7 +101,7 @@ STYLES.replaceSync(`
   }
 `);
 
-/** An element with its attributes and children; a text stays text, whatever is written in it. */
+/** An element with attributes and children; strings become text nodes, never markup. */
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   Object.entries(attributes).forEach(([key, value]) => {
@@ -116,7 +116,7 @@ function button(texts, name, type = 'button', small = false) {
   return make('button', { type, part: `button ${name}`, class: small ? 'small' : '' }, texts[name]);
 }
 
-/** A thumb that stays pressed, with its name beside it. */
+/** A toggle button with a thumb and its name. */
 function thumb(texts, name) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('viewBox', '0 0 20 20');
@@ -131,13 +131,13 @@ function thumb(texts, name) {
   return pressed;
 }
 
-/** The address that a page of the asked site has, where it is one of the web's. */
+/** An absolute http(s) address, resolved against the asked site; empty for anything else. */
 function address(url, base) {
   const target = url && URL.canParse(url, base) ? new URL(url, base) : null;
   return target && ['http:', 'https:'].includes(target.protocol) ? target.href : '';
 }
 
-/** A link to a page, or just its name where its address is none of the web's. */
+/** A link to a page, or only its name if the address is not http(s). */
 function link(url, part, ...children) {
   const href = address(url, document.baseURI);
   return href ? make('a', { href, part }, ...children) : make('span', { part }, ...children);
@@ -162,7 +162,7 @@ async function* eventsOf(response) {
 }
 
 function newId() {
-  // Over plain HTTP a browser has no randomUUID().
+  // Browsers have no randomUUID() over plain HTTP.
   if (crypto.randomUUID) return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 15) | 64;
@@ -178,7 +178,7 @@ function pause(milliseconds, signal) {
   });
 }
 
-/** Into the clipboard, also where the page is not allowed to by itself. */
+/** Copies a text, with a fallback for pages without access to the clipboard. */
 async function copyText(text, place) {
   try {
     await navigator.clipboard.writeText(text);
@@ -193,7 +193,7 @@ async function copyText(text, place) {
   }
 }
 
-/** A sentence that is meant for the visitor. */
+/** A refusal by the site, with a sentence for the visitor. */
 class Refused extends Error {
   constructor({ message, code }) {
     super(message);
@@ -201,7 +201,7 @@ class Refused extends Error {
   }
 }
 
-/** One question with its answer: how it is shown, and what the browser keeps of it. */
+/** One question with its answer: its elements, and what the browser keeps of it. */
 class Turn {
   constructor(chat, kept) {
     this.chat = chat;
@@ -251,7 +251,7 @@ class Turn {
       make('div', { class: 'line', part: 'line' }, this.comment, button(texts, 'send', 'submit', true)),
     );
     this.remark = make('p', { class: 'small', part: 'remark', hidden: true });
-    // No region: there may be many, with the same name.
+    // Not a region: there may be many with the same name.
     this.element = make(
       'article',
       { part: 'answer', 'aria-labelledby': id },
@@ -291,7 +291,7 @@ class Turn {
     this.refresh();
   }
 
-  /** What was found: a second time, where the model made a better question of this one. */
+  /** Shows the sources. They come a second time if the model has rephrased the question. */
   find({ passages, data_destination: destination = '', exchange = '' }) {
     const { kept } = this;
     kept.sources = passages.map(({ number, source }) => ({
@@ -300,7 +300,7 @@ class Turn {
       href: address(source.url, this.chat.base),
       page: `${source.model} ${source.object_id}`,
     }));
-    // Each page once, under the number that is cited first.
+    // Each page once, with its first number.
     const pages = new Map();
     kept.sources.forEach((source) => pages.has(source.page) || pages.set(source.page, source));
     kept.pages = [...pages.values()];
@@ -350,7 +350,7 @@ class Turn {
     this.waiting.hidden = Boolean(this.kept.answer) || !this.isOpen;
   }
 
-  /** The answer as words and links, with the numbers of its citations. */
+  /** The answer as texts, and links for its citations. */
   parts(text) {
     const parts = [];
     let position = 0;
@@ -372,7 +372,7 @@ class Turn {
     return wanted.flatMap((number) => this.kept.sources.find((source) => source.number === number) ?? []);
   }
 
-  /** The answer and what it cites, as text. */
+  /** Copies the answer and the sources that it cites. */
   async copyAll() {
     const { answer, pages } = this.kept;
     const sources = new Set([...answer.matchAll(CITATION)].flatMap((match) => this.cited(match[1])));
@@ -431,7 +431,7 @@ class Turn {
   }
 }
 
-/** <finetune-chat>: questions that follow each other, the pages that match at once, and answers as they come. */
+/** <finetune-chat>: a conversation with the site; sources come first, then the answer as a stream. */
 class FinetuneChat extends HTMLElement {
   connectedCallback() {
     if (this.shadowRoot) return;
@@ -475,9 +475,9 @@ class FinetuneChat extends HTMLElement {
       this.notice,
     );
     this.actions = make('div', { class: 'actions', part: 'actions' }, this.again);
-    // Read out once, when the answer is whole: not word by word.
+    // Screen readers read the answer once it is complete, not word by word.
     this.status = make('p', { class: 'unseen', role: 'status' });
-    // What was typed before this script had come.
+    // What was typed before this script was loaded.
     this.input.value = this.querySelector('input')?.value ?? '';
     this.replaceChildren();
     const parts = [this.list, this.form, this.actions, this.status];
@@ -511,31 +511,30 @@ class FinetuneChat extends HTMLElement {
     return [this.opener, this.dialog];
   }
 
-  /** Opens the dialog, where it is one. */
+  /** Opens the dialog, if there is one. */
   open() {
     this.dialog?.showModal();
     this.input.focus();
     this.lookUp();
   }
 
-  /** Goes on with the conversation of the page before, or asks what the page says. */
+  /** Restores the conversation of the previous page, or asks the page's question. */
   async start() {
     const { question } = this.dataset;
     const kept = this.readKept();
     if (kept && (!question || kept.turns[0].question === question)) {
-      const { reader = '' } = await this.lookUp();
-      // Whoever has logged in or out meanwhile is somebody else.
-      if (kept.reader === reader && !this.turns.length) this.restore(kept);
+      await this.lookUp();
+      // If the site did not say who reads now, the next answer to lookUp() decides.
+      if ((this.reader ?? kept.reader) === kept.reader && !this.turns.length) this.restore(kept);
     }
     if (question && !this.turns.length) this.ask(question);
     else this.lookUpWhenSeen();
   }
 
-  /** The browser had put the page aside. */
-  async comeBack() {
-    const { reader } = await this.lookUp();
+  /** The browser shows the page again from its back/forward cache. */
+  comeBack() {
     this.lookingUp = undefined;
-    if ((await this.lookUp()).reader !== reader) this.forget();
+    this.lookUp();
   }
 
   lookUpWhenSeen() {
@@ -549,28 +548,34 @@ class FinetuneChat extends HTMLElement {
     observer.observe(this);
   }
 
-  /** What a page that is cached for everybody cannot say: whether answers are on, and the notice. */
+  /**
+   * Fetches what a page that is cached for everybody cannot hold: whether answers are on, the notice,
+   * and who reads. A failure changes nothing, and the next call tries again.
+   */
   lookUp() {
     this.lookingUp ??= this.fetchAbout();
     return this.lookingUp;
   }
 
   async fetchAbout() {
-    this.about = {};
+    let about;
     try {
-      this.about = await this.get('about');
-      this.isKnown = true;
+      about = await this.get('about');
+      if (typeof about.reader !== 'string') throw new TypeError('This is no answer of about/.');
     } catch (error) {
-      // It can be asked without.
+      this.lookingUp = undefined;
+      return;
     }
-    const { notice, max_length: length } = this.about;
+    const { reader, notice, is_on: isOn, max_length: length } = about;
+    // Somebody has logged in or out since.
+    if (this.reader !== undefined && this.reader !== reader) this.forget();
+    this.reader = reader;
     if (length) this.input.maxLength = length;
-    this.isOff = this.about.is_on === false;
+    this.isOff = isOn === false;
     this.notice.textContent = this.isOff ? this.texts.off : notice || '';
     this.notice.hidden = !this.notice.textContent;
     this.refresh();
     this.keep();
-    return this.about;
   }
 
   async ask(question) {
@@ -587,7 +592,7 @@ class FinetuneChat extends HTMLElement {
     await this.run(turn);
   }
 
-  /** The same question again: under its old id, where nobody knows what became of it. */
+  /** Asks again. A lost answer keeps its id, so that it is not made twice. */
   async askAgain(turn) {
     if (this.reading) return;
     const isLost = turn.kept.outcome === 'lost';
@@ -596,11 +601,11 @@ class FinetuneChat extends HTMLElement {
     await this.run(turn, isLost ? TRIES : 0);
   }
 
-  /** `tries` is how often at most to ask under an old id. */
+  /** Asks, with at most `tries` more attempts under the same id. */
   async run(turn, tries = 0) {
     this.reading = new AbortController();
     const { signal } = this.reading;
-    // The button that was pressed will be gone. Where none was, the focus is the page's.
+    // The pressed button will be hidden. If nothing here had the focus, leave it where it is.
     const focused = this.shadowRoot.activeElement;
     turn.begin();
     this.refresh();
@@ -631,8 +636,8 @@ class FinetuneChat extends HTMLElement {
       }
     } catch (error) {
       if (!tries || !['in_progress', 'interrupted'].includes(error.code)) throw error;
-      // It was broken off with the connection: there is nothing to wait for under the old id. It
-      // takes the server a moment to notice.
+      // "interrupted": the answer ended with the connection, so a new one is asked for.
+      // "in_progress": it is still being given, or the server has not noticed yet that it ended.
       const isOver = error.code === 'interrupted';
       if (isOver) turn.kept.id = newId();
       else await pause(PAUSE, signal);
@@ -642,14 +647,14 @@ class FinetuneChat extends HTMLElement {
     throw new Error('The stream ended early.');
   }
 
-  /** Where nothing was found that answers it, the closest pages are named. */
+  /** Ends the turn; without an answer, the closest pages are listed. */
   async finish(turn, outcome) {
     const { kept } = turn;
     if (outcome === 'no_answer' && !kept.pages.length) kept.pages = await this.findPages(kept.question);
     turn.end(outcome);
   }
 
-  /** A question by itself, or one that follows from what was said. */
+  /** Sends the question, with the answered turns before it. */
   put(turn, signal) {
     const { lang: locale, conversation } = this;
     const { id, question } = turn.kept;
@@ -673,7 +678,7 @@ class FinetuneChat extends HTMLElement {
     this.announce(turn.kept.error);
   }
 
-  /** The pages that match, where no answer brings them. */
+  /** The pages that match; none if the search fails. */
   async findPages(question) {
     try {
       const { results } = await this.get('results', { q: question });
@@ -701,7 +706,7 @@ class FinetuneChat extends HTMLElement {
     try {
       refusal = await response.json();
     } catch (error) {
-      // A proxy's page is no sentence.
+      // The error page of a proxy is not JSON.
     }
     throw new Refused({ code: refusal.code, message: refusal.message || this.texts.failed });
   }
@@ -714,17 +719,16 @@ class FinetuneChat extends HTMLElement {
     return `finetune-chat ${this.base} ${this.lang}${this.dataset.question ? ' search' : ''}`;
   }
 
-  /** For the next page that is opened in this tab. */
+  /** Keeps the conversation for the next page in this tab. */
   keep() {
-    if (!this.isKnown) return;
-    const { conversation } = this;
-    const reader = this.about.reader ?? '';
+    const { conversation, reader } = this;
+    if (reader === undefined) return;
     const turns = this.turns.slice(-MOST_KEPT).map((turn) => turn.kept);
     try {
       if (turns.length) sessionStorage.setItem(this.key, JSON.stringify({ reader, conversation, turns }));
       else sessionStorage.removeItem(this.key);
     } catch (error) {
-      // The conversation ends with the page.
+      // Without storage the conversation ends with the page.
     }
   }
 
@@ -737,10 +741,11 @@ class FinetuneChat extends HTMLElement {
     }
   }
 
-  restore({ conversation, turns }) {
+  restore({ reader, conversation, turns }) {
+    this.reader = reader;
     this.conversation = conversation;
     this.turns = turns.map((kept) => {
-      // The reader left before it had ended; the server may have it whole.
+      // The reader left before the answer ended; the server may have all of it.
       const left = kept.outcome === 'open' && { outcome: 'lost', error: this.texts.stopped };
       return new Turn(this, { ...kept, ...left });
     });

@@ -1,4 +1,4 @@
-/** With a script the results need not wait for the answer: the page comes at once, and asks by itself. */
+/** Asks for the results at once; the widget on the page then streams the answer. */
 document.querySelectorAll('form.finetune-form').forEach((form) => {
   const later = document.createElement('input');
   Object.assign(later, { type: 'hidden', name: 'answer', value: 'later' });
