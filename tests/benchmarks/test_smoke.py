@@ -11,23 +11,31 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
+from benchmarks.measuring import Comparison
 from benchmarks.site import PROJECT, ROOT, project_environment
 from tests.postgres import copied_database
 from tests.vectors import needs_postgresql
 
-ON_SQLITE = ("check", "editors", "first_token", "links", "publishing", "retrieval", "switch")
+OF_THE_BARE_SITE = ("check", "first_token", "publishing", "switch")
+OF_THE_DEMO = ("editors", "links", "retrieval")
 ON_POSTGRESQL = ("rebuild-postgresql", "retrieval-postgresql")
+MIGRATE = (sys.executable, "manage.py", "migrate", "--verbosity", "0")
 
 
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite with the tables of the bare site."""
-    path = tmp_path_factory.mktemp("benchmarks") / "migrated.sqlite3"
+    path = tmp_path_factory.mktemp("bare") / "migrated.sqlite3"
+    subprocess.run(MIGRATE, cwd=PROJECT, env=project_environment(path), check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite with the tables of the demo."""
+    path = tmp_path_factory.mktemp("demo") / "migrated.sqlite3"
     subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        cwd=PROJECT,
-        env=project_environment(path),
-        check=True,
+        MIGRATE, cwd=ROOT, env={**os.environ, "DATABASE_URL": f"sqlite:///{path}"}, check=True
     )
     return path
 
@@ -58,9 +66,16 @@ def rows(finished: subprocess.CompletedProcess[str]) -> list[str]:
     return [line.split("|")[1].strip() for line in lines[2:]]
 
 
-@pytest.mark.parametrize("name", ON_SQLITE)
-def test_a_benchmark_gives_its_figures(name, migrated):
-    finished = run("--tiny", name, BENCHMARK_SQLITE=str(migrated))
+@pytest.mark.parametrize("name", OF_THE_BARE_SITE)
+def test_a_benchmark_of_the_bare_site_gives_its_figures(name, bare):
+    finished = run("--tiny", name, BENCHMARK_SQLITE=str(bare))
+    assert finished.returncode == 0, finished.stderr
+    assert rows(finished)
+
+
+@pytest.mark.parametrize("name", OF_THE_DEMO)
+def test_a_benchmark_of_the_demo_gives_its_figures(name, demo):
+    finished = run("--tiny", name, BENCHMARK_SQLITE=str(demo))
     assert finished.returncode == 0, finished.stderr
     assert rows(finished)
 
@@ -74,17 +89,26 @@ def test_a_benchmark_of_postgresql_gives_its_figures(name, postgresql):
 
 
 def test_every_benchmark_is_here():
-    tested = {name.removesuffix("-postgresql") for name in (*ON_SQLITE, *ON_POSTGRESQL)}
+    here = (*OF_THE_BARE_SITE, *OF_THE_DEMO, *ON_POSTGRESQL)
+    tested = {name.removesuffix("-postgresql") for name in here}
     # That one needs locust, in an environment of its own.
     assert tested == {name.removesuffix("-postgresql") for name in benchmarks.NAMES} - {"visitors"}
 
 
-def test_one_that_breaks_is_named_and_the_others_are_kept(tmp_path):
-    broken = tmp_path / "no.sqlite3"
-    finished = run("--tiny", "switch", "check", BENCHMARK_SQLITE=str(broken))
-    assert finished.returncode == 1
-    assert rows(finished) == ["`manage.py check`"]
-    assert finished.stderr.splitlines()[-1] == "Broken: switch."
+def test_one_that_breaks_is_named_and_the_others_are_kept(monkeypatch, capsys):
+    def measure(name, flags):
+        if name == "links":
+            raise subprocess.CalledProcessError(1, name)
+        return [Comparison(name, 1, 2, 3, "none", 0)]
+
+    monkeypatch.setattr(benchmarks, "_in_own_process", measure)
+    assert benchmarks.main(["check", "links", "switch"]) == 1
+    said = capsys.readouterr()
+    assert [line.split("|")[1].strip() for line in said.out.splitlines()[2:4]] == [
+        "check",
+        "switch",
+    ]
+    assert said.err.splitlines()[-1] == "Broken: links."
 
 
 def test_rows_of_what_was_not_measured_stay_on_the_page():
