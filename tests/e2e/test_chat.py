@@ -226,7 +226,7 @@ def test_an_answer_that_is_still_under_way_is_waited_for(lighthouse, backends, b
     expect(chat(page).get_by_role("status")).to_have_text("Looking for an answer …")
     expect(chat(page).locator(".error")).to_be_hidden()
 
-    Exchange.objects.update(outcome=Outcome.COMPLETE, answer=SAID)
+    Exchange.objects.update(outcome=Outcome.COMPLETE, answer=SAID, shown_text=SAID)
 
     is_answered(page)
     assert Exchange.objects.count() == 1

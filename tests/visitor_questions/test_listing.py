@@ -368,7 +368,7 @@ class TestOne:
             "By the hour. [1] Please look there. [1]",
             "Thumb down : “No figure!”",
             "We pay by the hour.",
-            "50 % alike · cited",
+            "50 % match · cited",
             "The model of then",
             "model-1",
             "100 tokens",
