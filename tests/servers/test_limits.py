@@ -98,7 +98,8 @@ def leave(response: httpx.Response) -> None:
 
 def test_of_many_questions_at_once_to_both_as_many_are_answered_as_may_be(pair, answer_with):
     answer_with(answer="Twelve pounds.")
-    with ThreadPoolExecutor(STREAMS) as threads:
+    # A server frees a stream's place a moment after its reader has read the end.
+    with ThreadPoolExecutor(STREAMS // 2) as threads:
         asked = threads.map(lambda number: ask(pair[number % 2]), range(A_DAY + 6))
         statuses = Counter(response.status_code for response in asked)
     assert statuses == {200: A_DAY, 429: 6}
