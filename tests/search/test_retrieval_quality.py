@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from django.test import TestCase
 from wagtail.models import Page, Site
 
@@ -71,8 +72,9 @@ class RetrievalTests(TestCase):
     def test_plain_questions_find_their_page(self) -> None:
         for method in quality.METHODS:
             score = self.score(method, quality.PLAIN)
-            # The full-text ranking of PostgreSQL finds 42 of the 45, that of SQLite 44.
-            assert score.recall_at_5 >= 0.93, method
+            # PostgreSQL's own text ranking finds 42 of the 45 questions.
+            is_weaker = method == "text" and connection.vendor == "postgresql"
+            assert score.recall_at_5 >= (0.93 if is_weaker else 0.95), method
             assert score.recall_at_1 >= 0.8, method
 
     def test_vectors_find_what_shares_no_word(self) -> None:
