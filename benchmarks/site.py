@@ -77,7 +77,7 @@ def demo_database(*, postgresql: bool = False) -> Iterator[str]:
         settings.WAGTAIL_VECTOR_INDEX["EMBEDDING_BACKENDS"] = {
             "default": {
                 "CLASS": "finetune_switch.vector_index.embeddings.EmbeddedEmbeddingBackend",
-                "CONFIG": {"MODEL_ID": "wordllama-256"},
+                "CONFIG": {"MODEL_ID": "use-multilingual-v3"},
             }
         }
         django.setup()

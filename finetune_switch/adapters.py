@@ -59,11 +59,13 @@ class SearchableIndex(Protocol):
     def label(self) -> str | Promise:
         """The name shown to editors."""
 
-    def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
+    def search(
+        self, question: str, *, limit: int, scope: Scope, threshold: float | None
+    ) -> Sequence[Hit]:
         """At most ``limit`` hits, best first. Retrieval checks permissions afterwards.
 
         Fewer than ``limit`` hits mean that there are no more. Hits below ``threshold``, a cosine
-        similarity, may be left out.
+        similarity, may be left out; ``None`` means that of the index's embedding model, or none.
         """
 
 

@@ -35,13 +35,14 @@ class Deadlines:
         return replace(self, **{name: float(value) for name, value in given if value is not None})
 
 
+AUTO, ENGLISH, MULTILINGUAL = EMBEDDED_MODELS = ("auto", "english", "multilingual")
 EMBEDDING_BATCH_SIZE = 64
 EMBEDDING_MAX_TOKENS = 512
 
 
 @dataclass(frozen=True)
 class EmbeddingSettings:
-    """Which model makes the vectors of the index, where it is not the embedded one.
+    """Which model on a server makes the vectors of the index.
 
     ``dimensions`` asks the model for vectors of that size; ``batch_size`` is in texts a request.
     """
@@ -125,10 +126,16 @@ def _index() -> Mapping[str, Any]:
     return _mapping(declared().get("INDEX"))
 
 
+def embedded_model() -> str:
+    """Which of the package's embedding models the settings ask for; ``auto`` to choose one."""
+    value = _index().get("EMBEDDINGS")
+    return value if isinstance(value, str) and value else AUTO
+
+
 def embedding_settings() -> EmbeddingSettings | None:
-    """Which embedding model the settings ask for; ``None`` is the embedded one."""
+    """Which embedding model on a server the settings ask for; ``None`` for one in this process."""
     values = _index().get("EMBEDDINGS")
-    if not values:
+    if not isinstance(values, Mapping) or not values:
         return None
     given = {name: value for name, value in _given(EmbeddingSettings, values).items() if value}
     for name in given.keys() & {"dimensions", "batch_size", "max_tokens"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 @dataclass(frozen=True)
 class Hit:
     """A search result of an index: a text, its cosine similarity and its object.
+
+    Results are ordered by ``relevance``, by default the similarity.
 
     ``model`` is ``app_label.model_name`` and ``object_id`` the primary key as text. ``anchor`` is
     the fragment of the text on its page, if known. ``found_by`` names the rankings that found it:
@@ -26,6 +29,11 @@ class Hit:
     index: str = ""
     anchor: str = ""
     found_by: tuple[str, ...] = ("vector",)
+    relevance: float = -math.inf
+
+    def __post_init__(self) -> None:
+        if self.relevance == -math.inf:
+            object.__setattr__(self, "relevance", self.score)
 
 
 @dataclass(frozen=True)

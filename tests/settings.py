@@ -48,3 +48,6 @@ INSTALLED_APPS = [*INSTALLED_APPS, "wagtail.contrib.search_promotions"]  # noqa:
 
 # Django's own takes a good part of a second for each password, as it should.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# The smaller of the two models: tests index thousands of pages.
+FINETUNE_SWITCH["INDEX"]["EMBEDDINGS"] = "multilingual"  # noqa: F405

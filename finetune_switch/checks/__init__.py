@@ -168,7 +168,7 @@ def check_index_is_current(
     app_configs: Any, databases: Iterable[str] | None = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:
     """Runs only with ``check --database`` and ``migrate``, since it reads the database."""
-    from finetune_switch.index.overview import rebuild_state
+    from finetune_switch.index.overview import EMBEDDINGS_REMEDY, embedding_notes, rebuild_state
     from finetune_switch.models import EmbeddingSpace
 
     using = router.db_for_read(EmbeddingSpace)
@@ -177,9 +177,15 @@ def check_index_is_current(
     try:
         tables = connections[using].introspection.table_names()
         # Before the first migration there is no index.
-        needed = EmbeddingSpace._meta.db_table in tables and rebuild_state().is_needed
+        if EmbeddingSpace._meta.db_table not in tables:
+            return []
+        needed, notes = rebuild_state().is_needed, embedding_notes()
     except DatabaseError:
         return []
+    if not needed and EMBEDDINGS_REMEDY in notes:
+        return [
+            checks.Warning(" ".join(notes[:-1]), hint=EMBEDDINGS_REMEDY, id="finetune_switch.W009")
+        ]
     if not needed:
         return []
     return [

@@ -81,6 +81,14 @@ class Options:
                 yield _error("E005", f'{path} requires the option "{name}" ({meaning}).', self.hint)
 
 
+@dataclass(frozen=True)
+class Embeddings(Options):
+    """The name of a model that comes with the package, or the options of one on a server."""
+
+    def check(self, path: str, value: Any) -> Iterator[checks.CheckMessage]:
+        return _MODEL.check(path, value) if isinstance(value, str) else super().check(path, value)
+
+
 def check_options(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     return list(SETTINGS.check(conf.SETTING, getattr(settings, conf.SETTING, {})))
 
@@ -123,6 +131,7 @@ def _one_of(*choices: str) -> Rule:
     return Rule(f"one of {', '.join(choices)}", lambda value: value in choices, CHOICE)
 
 
+_MODEL = _one_of(*conf.EMBEDDED_MODELS)
 TEXT = Rule("a string", lambda value: isinstance(value, str | Promise), KIND, is_shown=False)
 OPTIONAL_TEXT = TEXT.or_none()
 TEXTS = Rule("a list", lambda value: isinstance(value, list | tuple), KIND, items=TEXT).or_none()
@@ -189,7 +198,7 @@ SETTINGS = Options(
         ),
         "INDEX": Options(
             {
-                "EMBEDDINGS": Options(
+                "EMBEDDINGS": Embeddings(
                     {
                         "CONNECTION": CONNECTION,
                         "MODEL_NAME": OPTIONAL_TEXT,
@@ -202,7 +211,7 @@ SETTINGS = Options(
                         "CONNECTION": "an alias of CONNECTIONS",
                         "MODEL_NAME": "the embedding model's name on its server",
                     },
-                    hint="Without EMBEDDINGS, the embedded model is used.",
+                    hint='Without EMBEDDINGS, a model in this process is used: "auto".',
                 ),
                 "STORE": _one_of("memory", "pgvector").or_none(),
                 "MODELS": TEXTS,

@@ -19,6 +19,7 @@ from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.backends.embeddings.base import Embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate, RemovedChunk
+from finetune_switch.models.index import active_space
 
 from .builds import claim
 from .content import objects_that_use
@@ -130,6 +131,11 @@ class _Run:
         space = wanted_space(embedder)
         get_store().prepare(space)
         self.build.space = space
+        if active_space() is None:
+            # The first index answers by words while the texts are embedded.
+            words = DocumentWriter(space, embedder, words_only=True)
+            for keys in Sources().key_batches():
+                words.update(keys)
         writer = DocumentWriter(space, embedder)
         # The changes of these updates are committed, so this build processes them. Later updates
         # stay for their tasks.

@@ -12,10 +12,17 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from wagtail.coreutils import get_content_languages
 
 from finetune_switch import conf
 from finetune_switch.access.visibility import page_model
-from finetune_switch.backends.embeddings import get_embedder
+from finetune_switch.backends.embeddings import (
+    chosen_model,
+    get_embedder,
+    model_of_index,
+    unsupported_languages,
+)
+from finetune_switch.backends.embeddings.embedded import ENGLISH, MULTILINGUAL
 from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import BackendError, ConnectionNotConfigured
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
@@ -30,6 +37,10 @@ from .upkeep import runs_inside_the_request
 PENDING_TIMEOUT = timedelta(minutes=15)
 # If a build waits longer, there is probably no worker.
 WORKER_TIMEOUT = timedelta(seconds=20)
+EMBEDDINGS_REMEDY = (
+    f'Set {conf.SETTING}["INDEX"]["EMBEDDINGS"] to "{conf.MULTILINGUAL}", and rebuild the index: '
+    "manage.py finetune_switch index"
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,8 @@ class Overview:
     rebuild: Rebuild
     destination: str
     next_model: str
+    notes: Sequence[str]
+    """Why this embedding model is used, and for which languages it is weak."""
     next_destination: str
     store: str
 
@@ -117,6 +130,7 @@ def overview() -> Overview:
         rebuild=state,
         destination=destination_of(space.connection) if space else next_destination,
         next_model=next_model,
+        notes=embedding_notes(),
         next_destination=next_destination,
         store=store_name(),
     )
@@ -150,6 +164,36 @@ def rebuild_state() -> Rebuild:
     except BackendError as error:
         return Rebuild(problem=str(error), remedy=error.remedy)
     return Rebuild()
+
+
+def embedding_notes() -> list[str]:
+    """Which embedding model of this package is used and why, and for which languages it is weak."""
+    if conf.embedding_settings() is not None:
+        return []
+    model, languages = chosen_model(), get_content_languages()
+    if conf.embedded_model() != conf.AUTO:
+        why = _("the settings name it")
+    elif model_of_index() is not None:
+        why = _("the index was made with it")
+    elif not unsupported_languages(ENGLISH, languages):
+        why = _("all content is in English")
+        if model is not ENGLISH:
+            why = _("%s is not installed") % ", ".join(ENGLISH.missing_packages)
+    else:
+        why = _("not all content is in English")
+    notes = [
+        _("Texts are embedded in this process by %(model)s (%(label)s), since %(why)s.")
+        % {"model": model.model_name, "label": model.label, "why": why}
+    ]
+    if weak := unsupported_languages(model, languages):
+        names = ", ".join(str(languages[code]) for code in weak)
+        notes.append(
+            _("The model does not know %s: such pages are found by their words most of all.")
+            % names
+        )
+        if len(unsupported_languages(MULTILINGUAL, languages)) < len(weak):
+            notes.append(EMBEDDINGS_REMEDY)
+    return notes
 
 
 def left_out() -> int:

@@ -25,7 +25,7 @@ from finetune_switch.models import Exclusion
 
 logger = logging.getLogger("finetune_switch.index")
 
-BATCH = 200
+BATCH = 50
 PLACE = ("site_id", "locale_id", "path", "is_restricted")
 
 Key: TypeAlias = tuple[str, str]

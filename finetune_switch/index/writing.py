@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from finetune_switch import conf
 from finetune_switch.access.visibility import group_ids
-from finetune_switch.backends.embeddings.base import Embedder
+from finetune_switch.backends.embeddings.base import Embedder, Vectors
 from finetune_switch.models import Chunk, Document, EmbeddingSpace, RemovedChunk
 
 from .chunks import ChunkText, split
@@ -24,7 +24,7 @@ from .stores import get_store
 from .texts import get_text_ranking
 
 # Part of every digest. Increase it when texts are split differently, to split all of them again.
-FORMAT = 1
+FORMAT = 2
 STATE = (*PLACE, "title")
 ATTEMPTS = 3
 
@@ -70,11 +70,18 @@ class _Change:
 
 
 class DocumentWriter:
-    """Updates the documents of an embedding space."""
+    """Updates the documents of an embedding space.
 
-    def __init__(self, space: EmbeddingSpace, embedder: Embedder) -> None:
+    With ``words_only``, objects without a document get one without vectors, to be found by words
+    meanwhile. Its empty digests make the next writer write it again.
+    """
+
+    def __init__(
+        self, space: EmbeddingSpace, embedder: Embedder, *, words_only: bool = False
+    ) -> None:
         self.space = space
         self.embedder = embedder
+        self.words_only = words_only
         self.using = space._state.db or router.db_for_write(Document)
         self.store = get_store(self.using)
         self.texts = get_text_ranking(self.using)
@@ -124,11 +131,15 @@ class DocumentWriter:
         return {(row.model, row.object_id): row for row in rows}
 
     def _compare(self, item: Indexed, stored: Document | None) -> _Change:
+        if self.words_only and stored is not None:
+            return _Change(item, stored, stored.title, stored.digest, is_text_changed=False)
         content = text_of(item.instance)
         digest = hashlib.sha256(
             f"{FORMAT} {self.embedder.max_tokens} {content.digest}".encode()
         ).hexdigest()
         is_text_changed = stored is None or stored.digest != digest
+        if self.words_only:
+            digest = ""
         change = _Change(item, stored, content.title, digest, is_text_changed)
         if change.is_text_changed:
             change.chunks = chunks_of(content, self.embedder)
@@ -136,20 +147,22 @@ class DocumentWriter:
 
     def _embed(self, changes: Sequence[_Change]) -> None:
         """Set the vectors of all chunks. Only unknown chunks are embedded."""
+        if self.words_only:
+            return
         stored = [change.stored.pk for change in changes if change.stored is not None]
-        rows = Chunk.objects.using(self.using).filter(document__in=stored)
+        rows = Chunk.objects.using(self.using).filter(document__in=stored).exclude(digest="")
         known: dict[str, bytes] = {
             digest: bytes(vector) for digest, vector in rows.values_list("digest", "vector")
         }
-        texts = {
-            chunk.digest: chunk.embedded_text
+        unknown = {
+            chunk.digest: (change.title, chunk.embedded_text)
             for change in changes
             for chunk in change.chunks
             if chunk.digest not in known
         }
-        if texts:
-            vectors = np.asarray(self.embedder.embed(list(texts.values())), dtype="<f4")
-            known.update(zip(texts, (vector.tobytes() for vector in vectors), strict=True))
+        if unknown:
+            vectors = embed_chunks(self.embedder, list(unknown.values())).astype("<f4")
+            known.update(zip(unknown, (vector.tobytes() for vector in vectors), strict=True))
         for change in changes:
             change.vectors = known
 
@@ -226,8 +239,10 @@ class DocumentWriter:
                     touched.append(row)
                     kept.add(row.pk)
                 else:
-                    row = Chunk(document=change.stored, space=self.space, digest=chunk.digest)
-                    row.text, row.vector = chunk.text, change.vectors[chunk.digest]
+                    row = Chunk(document=change.stored, space=self.space, text=chunk.text)
+                    row.digest, row.vector = "", b""
+                    if not self.words_only:
+                        row.digest, row.vector = chunk.digest, change.vectors[chunk.digest]
                     new.append(row)
                 row.position, row.anchor = position, chunk.anchor
             gone += [row.pk for row in before if row.pk not in kept]
@@ -257,6 +272,22 @@ def text_of(instance: Model) -> Content:
     return content_of(
         instance, excluded_fields=conf.excluded_fields(), block_anchor=conf.block_anchor()
     )
+
+
+def embed_chunks(embedder: Embedder, chunks: Sequence[tuple[str, str]]) -> Vectors:
+    """The unit vectors of chunks, given as pairs of title and embedded text.
+
+    Raises :class:`~finetune_switch.exceptions.EmbeddingError`.
+    """
+    share = embedder.title_share
+    titles = list(dict.fromkeys(title for title, _text in chunks if share and title.strip()))
+    made = embedder.embed([*(text for _title, text in chunks), *titles])
+    vectors = made[: len(chunks)]
+    of_title = dict(zip(titles, made[len(chunks) :], strict=True))
+    for number, (title, _text) in enumerate(chunks):
+        if title in of_title:
+            vectors[number] = (1 - share) * vectors[number] + share * of_title[title]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if titles else vectors
 
 
 def chunks_of(content: Content, embedder: Embedder) -> list[ChunkText]:

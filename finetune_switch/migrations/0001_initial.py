@@ -397,10 +397,7 @@ class Migration(migrations.Migration):
                 ('switched_at', models.DateTimeField(editable=False, null=True)),
                 ('indexes', models.JSONField(blank=True, default=list, help_text='Where answers are looked for. None chosen: everywhere.', verbose_name='indexes')),
                 ('passages', models.PositiveSmallIntegerField(default=5, help_text='How many passages of your pages the model is given, 1 to 20.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(20)], verbose_name='passages')),
-                ('similarity_threshold', models.FloatField(default=0.25, help_text=(
-                    "From 0 to 1. Passages less similar to the question are not used. If "
-                    "none is left, no model is asked."
-                ), validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)], verbose_name='similarity threshold')),
+                ('similarity_threshold', models.FloatField(blank=True, null=True, help_text='From 0 to 1. Passages that are less similar to the question, and have few of its words, are not used. If none is left, no model is asked. Empty: as measured for the embedding model.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)], verbose_name='similarity threshold')),
                 ('nothing_found', models.JSONField(blank=True, default=dict, help_text='What to say when the pages hold no answer, in each language.', verbose_name='when nothing is found')),
                 ('answers_visitors', models.BooleanField(default=True, help_text="Untick this to stop all answers to visitors at once. Search keeps working.", verbose_name='answer visitors')),
                 ('notice', models.JSONField(blank=True, default=dict, help_text='What visitors are told before they ask, in each language: where their questions go, and what is kept.', verbose_name='notice')),

@@ -95,7 +95,8 @@ class Document(models.Model):
 class Chunk(models.Model):
     """A piece of a document that fits the embedding model, with its vector.
 
-    ``vector`` holds ``space.dimensions`` little-endian float32 values, normalised to length 1.
+    ``vector`` holds ``space.dimensions`` little-endian float32 values, normalised to length 1. It
+    is empty, as is ``digest``, while a first build has not embedded the chunk yet.
     """
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="chunks")
@@ -225,5 +226,10 @@ class IndexBuild(models.Model):
 
 
 def active_space() -> EmbeddingSpace | None:
-    """The space that searches use; ``None`` before the first build completes."""
+    """The space of the complete index; ``None`` before the first build completes."""
     return EmbeddingSpace.objects.filter(is_active=True).first()
+
+
+def searched_space() -> EmbeddingSpace | None:
+    """The space that searches use: the active one, or that of a first build under way."""
+    return EmbeddingSpace.objects.order_by("-is_active", "-pk").first()

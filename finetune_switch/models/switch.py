@@ -72,11 +72,13 @@ class Switch(BaseSiteSetting):
     )
     similarity_threshold = models.FloatField(
         gettext_lazy("similarity threshold"),
-        default=0.25,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text=gettext_lazy(
-            "From 0 to 1. Passages less similar to the question are not used. If none is "
-            "left, no model is asked."
+            "From 0 to 1. Passages that are less similar to the question, and have few of its "
+            "words, are not used. If none is left, no model is asked. Empty: as measured for the "
+            "embedding model."
         ),
     )
     nothing_found = models.JSONField(

@@ -42,14 +42,15 @@ def retrieve(
     locale: str | None = None,
     indexes: Sequence[str | SearchableIndex] = (),
     limit: int = 5,
-    threshold: float = 0.0,
+    threshold: float | None = None,
     each_source_once: bool = False,
 ) -> list[Passage]:
     """The passages most similar to a question, best first, at most ``limit``.
 
     Repeated texts are left out; with ``each_source_once``, only the best passage of each page is
     returned. ``indexes`` are aliases or indexes; by default the site's own index or, without one,
-    all others. ``threshold`` is a cosine similarity from 0 to 1.
+    all others. ``threshold`` is the least cosine similarity of a passage that has few of the
+    question's words, from 0 to 1; by default that of the index's embedding model.
 
     Pages that the asker may not open now (not live, private, of another site) are left out, even if
     an index returns them. So are pages in other languages than ``locale``, if the site has pages in
@@ -108,7 +109,7 @@ class Retrieval:
         site: Site | None = None,
         locale: str | None = None,
         indexes: Sequence[str | SearchableIndex] = (),
-        threshold: float = 0.0,
+        threshold: float | None = None,
     ) -> None:
         self.question = question
         self.locale = locale
@@ -210,7 +211,7 @@ def search(
     site: Site | None = None,
     locale: str | None = None,
     indexes: Sequence[str] = (),
-    threshold: float = 0.0,
+    threshold: float | None = None,
     page: int | str | None = 1,
     per_page: int = 10,
     most: int = MOST_FOUND,
@@ -267,7 +268,11 @@ class _Search:
     """The search of several indexes, each until it has no more hits."""
 
     def __init__(
-        self, question: str, indexes: Sequence[SearchableIndex], scope: Scope, threshold: float
+        self,
+        question: str,
+        indexes: Sequence[SearchableIndex],
+        scope: Scope,
+        threshold: float | None,
     ) -> None:
         self.question = question
         self.scope = scope
@@ -280,18 +285,21 @@ class _Search:
         return not self._open
 
     def best(self, limit: int) -> list[Hit]:
-        """The hits of all indexes, best first. Several indexes are merged by score."""
+        """The hits of all indexes, best first. Several indexes are merged by relevance."""
         for alias, index in list(self._open.items()):
             if len(self._hits.get(alias, ())) >= limit:
                 continue
             found = self._ask(index, limit)
-            self._hits[alias] = useful = [hit for hit in found if _score(hit) >= self.threshold]
+            self._hits[alias] = useful = [hit for hit in found if self._is_useful(hit)]
             if len(found) < limit or len(useful) < len(found):
                 del self._open[alias]
         every = [hit for hits in self._hits.values() for hit in hits]
         if sum(map(bool, self._hits.values())) > 1:
-            every.sort(key=lambda hit: -hit.score)
+            every.sort(key=lambda hit: -hit.relevance)
         return every
+
+    def _is_useful(self, hit: Hit) -> bool:
+        return self.threshold is None or "text" in hit.found_by or _score(hit) >= self.threshold
 
     def _ask(self, index: SearchableIndex, limit: int) -> Sequence[Hit]:
         try:

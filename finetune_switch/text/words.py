@@ -52,11 +52,21 @@ LANGUAGES = {
 
 MAX_QUESTION_WORDS = 32
 MAX_WORD_CHARACTERS = 100
+MAX_TERMS = 64
 
 # Includes combining marks, which \w leaves out. It would split words of Hindi or Thai.
 _WORD = re.compile(
     r"[\w\u0300-\u036f\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670"
     r"\u0900-\u0963\u0966-\u109f]+"
+)
+
+# Soft hyphens, zero-width spaces and joiners, direction marks.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_ACCENTS = re.compile("[\u0300-\u036f]")
+# Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without spaces between words.
+_WITHOUT_SPACES = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
 
 # Stemmers are not thread-safe.
@@ -72,8 +82,11 @@ def language_name(code: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, without those of over 100 characters."""
-    plain = unicodedata.normalize("NFC", text).lower().replace("_", " ")
+    """The words of a text in lower case, without those of over 100 characters.
+
+    Ligatures and characters of full width are replaced, invisible characters left out.
+    """
+    plain = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).lower().replace("_", " ")
     return [word for word in _WORD.findall(plain) if len(word) <= MAX_WORD_CHARACTERS]
 
 
@@ -85,16 +98,17 @@ def content_words(question: str, language: str) -> list[str]:
     ]
 
 
-def content_tokens(question: str, language: str) -> list[str]:
-    """Like :func:`content_words`, but split at whitespace only: ``9.30`` is one token."""
-    ignored = stop_words(language)
-    found: dict[str, None] = {}
-    for token in question.replace("\0", " ").split():
-        if any(word not in ignored for word in words(token)) and len(token) <= MAX_WORD_CHARACTERS:
-            found[token] = None
-        if len(found) == MAX_QUESTION_WORDS:
-            break
-    return list(found)
+def terms(found: Iterable[str], language: str) -> list[str]:
+    """What the full-text ranking compares: stems of these words, without accents.
+
+    Scripts without spaces between words give pairs of characters, as Lucene's CJK analyser does.
+    """
+    return [term for word in found for term in _terms(language, word)]
+
+
+def question_terms(question: str, language: str) -> list[str]:
+    """The first 64 distinct :func:`terms` of a question's content words."""
+    return list(dict.fromkeys(terms(content_words(question, language), language)))[:MAX_TERMS]
 
 
 @cache
@@ -115,6 +129,26 @@ def stem_overlap(asked: Iterable[str], text: str, language: str) -> float:
     """The share of these words that a text contains, from 0 to 1, compared by stem."""
     wanted = set(stems(asked, language))
     return len(wanted.intersection(stems(words(text), language))) / len(wanted) if wanted else 0.0
+
+
+@lru_cache(maxsize=100_000)
+def _terms(language: str, word: str) -> tuple[str, ...]:
+    found: list[str] = []
+    position = 0
+    for run in _WITHOUT_SPACES.finditer(word):
+        found += _plain_term(language, word[position : run.start()])
+        characters = run[0]
+        found += [characters[at : at + 2] for at in range(max(len(characters) - 1, 1))]
+        position = run.end()
+    found += _plain_term(language, word[position:])
+    return tuple(found)
+
+
+def _plain_term(language: str, word: str) -> list[str]:
+    if not word:
+        return []
+    stem = _stem(language, word)
+    return [_ACCENTS.sub("", unicodedata.normalize("NFKD", stem))]
 
 
 @lru_cache(maxsize=100_000)

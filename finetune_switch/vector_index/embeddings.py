@@ -7,8 +7,9 @@ from typing import Any
 
 from wagtail_vector_index.ai_utils.backends.base import BaseEmbeddingBackend, BaseEmbeddingConfig
 
-from finetune_switch.backends.embeddings import embedded, get_embedder
+from finetune_switch.backends.embeddings import chosen_model, get_embedder
 from finetune_switch.backends.embeddings.base import Embedder, Vectors
+from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
 
 UNKNOWN_DIMENSIONS = 0
 
@@ -19,23 +20,26 @@ _dimensions: dict[tuple[str, str], int] = {}
 class EmbeddedEmbeddingConfig(BaseEmbeddingConfig):
     @classmethod
     def _get_token_limit(cls, *, model_id: str) -> int:
-        return embedded.MAX_TOKENS
+        return chosen_model().max_tokens
 
     @classmethod
     def _get_embedding_output_dimensions(cls, *, model_id: str) -> int:
-        return embedded.DIMENSIONS
+        return chosen_model().dimensions
 
 
 class EmbeddedEmbeddingBackend(BaseEmbeddingBackend[EmbeddedEmbeddingConfig]):
-    """The embedded model, which needs no service and no download. ``MODEL_ID`` is ignored."""
+    """The embedding model of this package, which needs no service and no download.
+
+    ``MODEL_ID`` is ignored: the model is that of ``FINETUNE_SWITCH["INDEX"]["EMBEDDINGS"]``.
+    """
 
     config_cls = EmbeddedEmbeddingConfig
 
     def embed(self, inputs: Iterable[str], **kwargs: Any) -> Iterator[list[float]]:
-        return iter(embedded.EmbeddedEmbedder().embed(list(inputs)).tolist())
+        return iter(EmbeddedEmbedder(chosen_model()).embed(list(inputs)).tolist())
 
     async def aembed(self, inputs: Iterable[str], **kwargs: Any) -> Iterator[list[float]]:
-        return iter((await embedded.EmbeddedEmbedder().aembed(list(inputs))).tolist())
+        return iter((await EmbeddedEmbedder(chosen_model()).aembed(list(inputs))).tolist())
 
 
 class SiteEmbeddingConfig(BaseEmbeddingConfig):

@@ -47,7 +47,9 @@ class RegisteredIndex:
         self._index = index
         self._vectors = vectors
 
-    def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
+    def search(
+        self, question: str, *, limit: int, scope: Scope, threshold: float | None
+    ) -> Sequence[Hit]:
         vector = self._vectors.get(self._index, question)
         if isinstance(self._index, NumpyIndexMixin):
             # Its own search embeds and saves every document again.

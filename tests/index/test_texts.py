@@ -69,7 +69,7 @@ def make_chunk(space):
 def search(space):
     def run(question, *, limit=10, scope=Scope(), language="", space=space):  # noqa: B008
         found = get_text_ranking().search(
-            question, space_id=space.pk, limit=limit, scope=scope, language=language
+            question, space=space, limit=limit, scope=scope, language=language
         )
         scores = [each.score for each in found]
         assert scores == sorted(scores, reverse=True)
@@ -331,7 +331,7 @@ class TestTables:
         )
         get_text_ranking().add([chunk.pk for chunk in chunks])
         scope = Scope(site_id=1, locale_ids=frozenset([1]), include_restricted=False)
-        sql, parameters = get_text_ranking().statement(["'buoy'", "'word77'"], space.pk, 5, scope)
+        sql, parameters = get_text_ranking().statement(["buoy", "word77"], space.pk, 5, scope)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE finetune_switch_text")
             cursor.execute(f"EXPLAIN {sql}", parameters)
@@ -353,7 +353,7 @@ class TestUnavailable:
         ranking.add([1])
         ranking.remove([1])
         ranking.tidy()
-        assert ranking.search("tide", space_id=1, limit=5, scope=Scope()) == []
+        assert ranking.search("tide", space=EmbeddingSpace(), limit=5, scope=Scope()) == []
 
     @on_sqlite
     def test_sqlite_without_fts5(self, monkeypatch):

@@ -54,7 +54,7 @@ class TestFull:
             for row in page.main.select(".finetune-types tbody tr")
         }
         assert rows == {"Articles": ["2", "1"], "Home pages": ["1", "0"]}, rows
-        assert "wordllama-256 (built in)" in page.text
+        assert "use-multilingual-v3 (built in)" in page.text
         assert "Waiting changes none: all is up to date" in page.text
         assert "Complete" in page.text
         assert "3 added or changed, 0 kept, 0 removed" in page.text
@@ -114,7 +114,7 @@ class TestRebuild:
         assert "The settings name another embedding model, embed-large." in page.text
         assert "A rebuild sends texts to: a test of OpenAI." in page.text
         # The old index is still active.
-        assert "wordllama-256" in page.text
+        assert "use-multilingual-v3" in page.text
         assert "Texts go to this website only" in page.text
 
     def test_removed_connection(self, full, site, admin, settings):

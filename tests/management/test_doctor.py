@@ -117,8 +117,8 @@ class TestIndex:
     def test_all_is_well(self, indexed):
         found, to_fix = examine()
         assert to_fix == []
-        assert line("✓", "index", "2 documents, embedded by wordllama-256 (256).") in found
-        assert line("✓", "embeddings", "“wordllama-256” answers.") in found
+        assert line("✓", "index", "2 documents, embedded by use-multilingual-v3 (512).") in found
+        assert line("✓", "embeddings", "“use-multilingual-v3” answers.") in found
         assert line("✓", "index", "0 changes waiting to be indexed.") in found
 
     def test_nothing_to_ask_at_all(self, site, connections, monkeypatch):
@@ -267,7 +267,7 @@ class TestEmbeddings:
     def test_both_models_are_asked_while_a_rebuild_is_needed(self, hosted, settings):
         settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "INDEX": {}}
         found, to_fix = examine()
-        assert line("✓", "embeddings", "“wordllama-256” answers.") in found
+        assert line("✓", "embeddings", "“use-multilingual-v3” answers.") in found
         assert line("✓", "embeddings", "“standin-embed” answers.") in found
         assert to_fix == [f"1. Run {COMMAND}."]
 

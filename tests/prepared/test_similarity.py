@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from wagtail.models import Locale
 
-from finetune_switch.backends.embeddings.embedded import EmbeddedEmbedder
+from finetune_switch.backends.embeddings.embedded import MULTILINGUAL, EmbeddedEmbedder
 from finetune_switch.models import PreparedAnswer
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD
 from finetune_switch.prepared.similarity import (
@@ -40,13 +40,13 @@ def share_let_through(pairs, embed):
 
 def embed_alike(texts):
     """As models do that put all of a language into a corner of their space."""
-    vectors = EmbeddedEmbedder().embed(texts)
+    vectors = EmbeddedEmbedder(MULTILINGUAL).embed(texts)
     vectors = np.hstack([vectors, np.full((len(vectors), 1), 2, dtype=np.float32)])
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 class TestDefault:
-    @pytest.mark.parametrize("embed", [EmbeddedEmbedder().embed, embed_alike])
+    @pytest.mark.parametrize("embed", [EmbeddedEmbedder(MULTILINGUAL).embed, embed_alike])
     def test_half_of_what_means_the_same_and_little_of_what_only_sounds_so(self, embed):
         assert len(PAIRS["same"]) >= 30
         assert len(PAIRS["different"]) >= 30
@@ -67,7 +67,7 @@ class TestDefault:
             for row in tomllib.loads((CONTENT / name).read_text())["questions"]
         ]
         assert len(questions) > 80
-        vectors = EmbeddedEmbedder().embed(questions)
+        vectors = EmbeddedEmbedder(MULTILINGUAL).embed(questions)
         scores = np.triu(vectors @ vectors.T, k=1)
         alike = [(questions[a], questions[b]) for a, b in np.argwhere(scores >= DEFAULT_THRESHOLD)]
         assert alike == []
@@ -87,7 +87,7 @@ class TestVectors:
         prepared = PreparedAnswer.objects.get()
         assert prepared.questions == ["When do you open?", "When do you close?"]
         stored = np.frombuffer(bytes(prepared.vectors), "<f4").reshape(2, -1)
-        assert np.allclose(stored, EmbeddedEmbedder().embed(prepared.questions))
+        assert np.allclose(stored, EmbeddedEmbedder(MULTILINGUAL).embed(prepared.questions))
         assert similarity("When do you close?", [prepared]) == {prepared.pk: pytest.approx(1)}
 
         prepared.examples = "Is there a lift?"

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from django.db import DatabaseError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from wagtail.coreutils import get_content_languages
 
 from finetune_switch import conf
 from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import ConnectionNotConfigured, EmbeddingError
+from finetune_switch.models import EmbeddingSpace
+
+from .embedded import (
+    BY_OPTION,
+    EMBEDDED_MODELS,
+    EmbeddedEmbedder,
+    EmbeddedModel,
+    model_for,
+    primary,
+)
 
 if TYPE_CHECKING:
-    from finetune_switch.models import EmbeddingSpace
-
     from .base import Embedder
 
-__all__ = ["get_embedder", "same_space"]
+__all__ = [
+    "chosen_model",
+    "get_embedder",
+    "model_of_index",
+    "same_space",
+    "unsupported_languages",
+]
 
 
 def get_embedder(space: EmbeddingSpace | None = None) -> Embedder:
     """The embedder of a space or, without one, of the settings.
 
     Raises :class:`~finetune_switch.exceptions.EmbeddingError` if the settings no longer declare its
-    connection. There is no fallback: vectors of different models cannot be compared.
+    connection, or the model no longer comes with this package. There is no fallback: vectors of
+    different models cannot be compared.
     """
     wanted = conf.embedding_settings()
     if space is None:
-        return _build(wanted)
+        return EmbeddedEmbedder(chosen_model()) if wanted is None else _on_server(wanted)
     if not space.connection:
-        embedder = _build(None)
-        if same_space(embedder, space):
-            return embedder
+        model = EMBEDDED_MODELS.get(space.model_name)
+        if model is not None and model.dimensions == space.dimensions:
+            return EmbeddedEmbedder(model)
         raise EmbeddingError(
             gettext_lazy("Embeddings: the model that this index was made with is gone."),
             code="misconfigured",
@@ -43,7 +61,34 @@ def get_embedder(space: EmbeddingSpace | None = None) -> Embedder:
         space.model_name,
     ):
         wanted = conf.EmbeddingSettings(space.connection, space.model_name)
-    return _build(wanted, expected=space.dimensions)
+    return _on_server(wanted, expected=space.dimensions)
+
+
+def chosen_model() -> EmbeddedModel:
+    """The model of this package that the settings name.
+
+    ``auto`` is the model of the index. Without an index, it is chosen by the languages of the
+    site's content: a site that gets another language later keeps its model until somebody decides.
+    """
+    if model := BY_OPTION.get(conf.embedded_model()):
+        return model
+    return model_of_index() or model_for(get_content_languages())
+
+
+def model_of_index() -> EmbeddedModel | None:
+    """The model of this package that the index, or one that is being built, is made with."""
+    spaces = EmbeddingSpace.objects.filter(connection="", model_name__in=EMBEDDED_MODELS)
+    try:
+        name = spaces.order_by("-is_active", "-pk").values_list("model_name", flat=True).first()
+    except DatabaseError:
+        # Nothing is migrated yet.
+        return None
+    return EMBEDDED_MODELS[name] if name else None
+
+
+def unsupported_languages(model: EmbeddedModel, languages: Iterable[str]) -> list[str]:
+    """Those of these language codes that the model was not trained on."""
+    return [code for code in languages if primary(code) not in model.languages]
 
 
 def same_space(embedder: Embedder, space: EmbeddingSpace) -> bool:
@@ -55,11 +100,7 @@ def same_space(embedder: Embedder, space: EmbeddingSpace) -> bool:
     )
 
 
-def _build(wanted: conf.EmbeddingSettings | None, *, expected: int | None = None) -> Embedder:
-    if wanted is None:
-        from .embedded import EmbeddedEmbedder
-
-        return EmbeddedEmbedder()
+def _on_server(wanted: conf.EmbeddingSettings, *, expected: int | None = None) -> Embedder:
     from .litellm import LiteLLMEmbedder
 
     try:

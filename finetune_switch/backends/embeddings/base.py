@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from numpy.typing import NDArray
 
 from finetune_switch.exceptions import EmbeddingError
 
-Vectors = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Vectors: TypeAlias = "NDArray[np.float32]"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Cosine similarities that mean the same for each embedding model. Measured for those that
+    come with the package; docs/index-of-pages.md has the figures."""
+
+    related: float = 0.25
+    """The least similarity of a passage to a question that it may answer."""
+    same_subject: float = 0.55
+    """The least average similarity of questions in a group."""
+    speaks_of: float = 0.85
+    """The least similarity, plus the share of common words, of a passage about a question."""
+    same_meaning: float = 0.6
+    """The least similarity of a passage about a question, whatever its words."""
 
 
 class Embedder(Protocol):
@@ -28,6 +46,9 @@ class Embedder(Protocol):
     model_name: str
     dimensions: int | None
     """The size of a vector; ``None`` if not known yet."""
+    title_share: float
+    """How much of a chunk's vector is that of its title, from 0 to 1."""
+    thresholds: Thresholds
     max_tokens: int
     """The maximum length of a text, in tokens of :meth:`count_tokens`."""
 
@@ -88,6 +109,8 @@ def check_vectors(raw: Any, count: int, dimensions: int | None) -> Vectors:
     ``raw`` is an array or a sequence of rows; ``dimensions`` is ``None`` if unknown. Raises
     :class:`EmbeddingError` for missing vectors, another size, NaN, infinity and vectors of zeros.
     """
+    import numpy as np
+
     if len(raw) != count:
         raise _unusable(
             gettext_lazy("Embeddings: the model gave {found} vectors for {count} texts."),
@@ -135,7 +158,9 @@ def _uneven(raw: Any, dimensions: int | None) -> EmbeddingError:
     )
 
 
-def _without_direction(vectors: Vectors, lengths: NDArray[np.float64]) -> EmbeddingError:
+def _without_direction(vectors: Vectors, lengths: Any) -> EmbeddingError:
+    import numpy as np
+
     at = int(np.argmin(np.isfinite(lengths) & (lengths > 0)))
     row = vectors[at]
     values = {"number": at + 1, "count": len(vectors)}

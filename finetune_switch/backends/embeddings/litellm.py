@@ -26,7 +26,7 @@ from finetune_switch.connections import Connection
 from finetune_switch.exceptions import BackendError, DeadlineExceeded, EmbeddingError
 from finetune_switch.models.parameters import is_cloud_model
 
-from .base import Vectors, WrongDimensions, check_vectors, clean_texts
+from .base import Thresholds, Vectors, WrongDimensions, check_vectors, clean_texts
 
 # OpenAI takes 300,000 tokens in one request.
 MAX_REQUEST_TOKENS = 250_000
@@ -56,6 +56,9 @@ class LiteLLMEmbedder:
     deadline for a first token; several texts have the total deadline. ``parameters`` are passed on
     unchanged.
     """
+
+    title_share = 0.0
+    thresholds = Thresholds()
 
     def __init__(
         self,

@@ -173,7 +173,7 @@ def _key(space: EmbeddingSpace) -> tuple[Any, ...]:
 
 
 def _load(space: EmbeddingSpace) -> _Snapshot:
-    chunks = Chunk.objects.using(space._state.db).filter(space=space)
+    chunks = Chunk.objects.using(space._state.db).filter(space=space).exclude(vector=b"")
     # Leave room for chunks added meanwhile. Missing ones are read with the next version.
     block = _Block.empty(chunks.count() + BATCH // 8, space.dimensions)
     filled = 0
@@ -188,6 +188,7 @@ def _refresh(space: EmbeddingSpace, snapshot: _Snapshot) -> _Snapshot:
     using = space._state.db
     removed = RemovedChunk.objects.using(using).filter(space=space, version__gt=snapshot.version)
     chunks = Chunk.objects.using(using).filter(space=space, version__gt=snapshot.version)
+    chunks = chunks.exclude(vector=b"")
     # Ordered by version, so that SQLite uses that index. Ordered by id, it would scan all chunks.
     rows = sorted(chunks.order_by("version").values_list(*COLUMNS))
     gone = np.array([*removed.values_list("chunk_id", flat=True), *(r[0] for r in rows)], np.int64)

@@ -87,7 +87,8 @@ READ = f"""
 SELECT c.id, c.vector, {SCOPE}, v.chunk_id IS NOT NULL
 FROM {CHUNK} AS c JOIN {DOCUMENT} AS d ON d.id = c.document_id
 LEFT JOIN {{table}} AS v ON v.chunk_id = c.id
-WHERE c.id = ANY(%(ids)s::bigint[]) AND c.space_id = %(space)s ORDER BY c.id
+WHERE c.id = ANY(%(ids)s::bigint[]) AND c.space_id = %(space)s AND c.vector <> ''
+ORDER BY c.id
 """  # noqa: S608
 
 UPDATE = f"""
@@ -109,7 +110,7 @@ DELETE_GONE = f"DELETE FROM {{table}} AS v WHERE NOT {HAS_CHUNK_JOINED}"  # noqa
 
 MISSING = f"""
 SELECT c.id FROM {CHUNK} AS c LEFT JOIN {{table}} AS v ON v.chunk_id = c.id
-WHERE c.space_id = %(space)s AND v.chunk_id IS NULL ORDER BY c.id
+WHERE c.space_id = %(space)s AND c.vector <> '' AND v.chunk_id IS NULL ORDER BY c.id
 """  # noqa: S608
 
 COLUMN_TYPE = """

@@ -1,7 +1,4 @@
-"""Full-text ranking on SQLite: an FTS5 table of stems.
-
-FTS5 has one tokenizer for a table, and its only stemmer is for English. The stems are therefore
-computed here, in the language of each document.
+"""Full-text ranking on SQLite: an FTS5 table of terms, one for each word of a chunk.
 
 SQL is formatted only with constants; every value is a parameter.
 """
@@ -12,19 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import OperationalError, connections
-from wagtail.models import Locale
 
 from finetune_switch.index.stores.base import Scope
-from finetune_switch.models import Chunk
-from finetune_switch.text.words import content_words, language_name, stems, words
 
-from .base import (
-    CANDIDATES,
-    TEXT_CHARACTERS,
-    TITLE_CHARACTERS,
-    TITLE_WEIGHT,
-    DatabaseTextRanking,
-)
+from .base import CANDIDATES, TITLE_WEIGHT, DatabaseTextRanking
 
 BATCH = 500
 
@@ -62,34 +50,17 @@ def has_table(using: str) -> bool:
 
 
 class SQLiteTextRanking(DatabaseTextRanking):
-    """Ranks by BM25, with the title weighted above the text."""
-
-    tokenize = staticmethod(content_words)
+    """Takes candidates by FTS5's BM25, with the title weighted above the text."""
 
     def add(self, chunk_ids: Sequence[int]) -> None:
-        languages = dict(Locale.objects.using(self.using).values_list("pk", "language_code"))
         for start in range(0, len(chunk_ids), BATCH):
             batch = chunk_ids[start : start + BATCH]
-            rows = (
-                Chunk.objects.using(self.using)
-                .filter(pk__in=batch)
-                .values_list("pk", "document__title", "text", "document__locale_id")
-            )
-            stemmed = []
-            for chunk_id, title, text, locale_id in rows.iterator():
-                language = language_name(languages.get(locale_id, ""))
-                stemmed.append(
-                    (
-                        chunk_id,
-                        " ".join(stems(words(title[:TITLE_CHARACTERS]), language)),
-                        " ".join(stems(words(text[:TEXT_CHARACTERS]), language)),
-                    )
-                )
+            rows = [(pk, " ".join(a), " ".join(b)) for pk, a, b in self.stored_terms(batch)]
             self.remove(batch)
             with connections[self.using].cursor() as cursor:
                 cursor.executemany(
                     "INSERT INTO finetune_switch_text (rowid, title, text) VALUES (%s, %s, %s)",
-                    stemmed,
+                    rows,
                 )
 
     def remove(self, chunk_ids: Sequence[int]) -> None:
@@ -106,20 +77,17 @@ class SQLiteTextRanking(DatabaseTextRanking):
                 " WHERE rowid NOT IN (SELECT id FROM finetune_switch_chunk)"
             )
 
-    def count_terms(
-        self, cursor: Any, tokens: Sequence[str], codes: Sequence[str]
-    ) -> dict[str, int]:
-        terms = list(
-            dict.fromkeys(term for code in codes for term in stems(tokens, language_name(code)))
+    def count_terms(self, cursor: Any, wanted: Sequence[str]) -> dict[str, int]:
+        cursor.execute(
+            f"SELECT {', '.join([COUNT] * len(wanted))}", [f'"{term}"' for term in wanted]
         )
-        cursor.execute(f"SELECT {', '.join([COUNT] * len(terms))}", [f'"{term}"' for term in terms])
-        return dict(zip(terms, cursor.fetchone(), strict=True))
+        return dict(zip(wanted, cursor.fetchone(), strict=True))
 
     def statement(
-        self, terms: Sequence[str], space_id: int, limit: int, scope: Scope
+        self, wanted: Sequence[str], space_id: int, limit: int, scope: Scope
     ) -> tuple[str, list[Any]]:
         conditions = ""
-        parameters: list[Any] = [" OR ".join(f'"{term}"' for term in terms), space_id]
+        parameters: list[Any] = [" OR ".join(f'"{term}"' for term in wanted), space_id]
         if scope.site_id is not None:
             conditions += "AND (document.site_id IS NULL OR document.site_id = %s)\n"
             parameters.append(scope.site_id)

@@ -63,6 +63,8 @@ def _examine_embeddings(space: EmbeddingSpace | None, *, ask: bool) -> Iterator[
             "A rebuild is needed: the settings specify another embedding model.",
             f"Run {INDEX_COMMAND}.",
         )
+    for note in overview.embedding_notes():
+        yield Finding("embeddings", True, note)
     told = {state.problem}
     for one in (None, space) if state.is_needed or space is None else (space,):
         try:

@@ -22,6 +22,7 @@ from finetune_switch.backends.stream_readers import unread_providers
 from finetune_switch.connections import connections as model_servers
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import upkeep
+from finetune_switch.index.overview import embedding_notes
 from finetune_switch.models import ChatBackend, Exchange, Switch
 
 from .base import Subcommand
@@ -50,6 +51,9 @@ class Init(Subcommand):
                 self.stdout.write(self.style.MIGRATE_HEADING(f"# {where}"))
                 self.stdout.write(f"{text}\n")
             self.stdout.write("Then run manage.py migrate and manage.py finetune_switch doctor.")
+        if not options["json"]:
+            for note in embedding_notes():
+                self.stdout.write(note)
         return 1 if lines else 0
 
 

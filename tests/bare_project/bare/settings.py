@@ -118,7 +118,7 @@ if os.environ.get("BARE_VECTOR_INDEX") == "1":
         "EMBEDDING_BACKENDS": {
             "default": {
                 "CLASS": "finetune_switch.vector_index.embeddings.EmbeddedEmbeddingBackend",
-                "CONFIG": {"MODEL_ID": "wordllama-256"},
+                "CONFIG": {"MODEL_ID": "use-multilingual-v3"},
             }
         },
     }
