@@ -92,6 +92,7 @@ def connections(settings: Any, standin: StandIn) -> dict[str, dict[str, Any]]:
         # Far above what an answer takes, so that none of them strikes unless a test means it.
         "DEADLINES": {"FIRST_TOKEN": 10, "IDLE": 10, "TOTAL": 20},
         "RETENTION_DAYS": 30,
+        "INDEX": {"EMBEDDINGS": "multilingual"},
     }
     return declared
 

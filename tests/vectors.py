@@ -93,7 +93,7 @@ def questions(number: int) -> list[str]:
     return [choose(forms).format(*map(choose, (people, things, places))) for _ in range(number)]
 
 
-def make_space(dimensions: int = 256) -> EmbeddingSpace:
+def make_space(dimensions: int = 512) -> EmbeddingSpace:
     name = f"pgvector test {next(_numbers)}"
     return EmbeddingSpace.objects.create(model_name=name, dimensions=dimensions)
 

@@ -133,6 +133,7 @@ class _Run:
         self.build.space = space
         if active_space() is None:
             # The first index answers by words while the texts are embedded.
+            self._count(Counts(), 0)
             words = DocumentWriter(space, embedder, words_only=True)
             for keys in Sources().key_batches():
                 words.update(keys)

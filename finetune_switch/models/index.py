@@ -231,5 +231,6 @@ def active_space() -> EmbeddingSpace | None:
 
 
 def searched_space() -> EmbeddingSpace | None:
-    """The space that searches use: the active one, or that of a first build under way."""
-    return EmbeddingSpace.objects.order_by("-is_active", "-pk").first()
+    """The space that searches use: the active one, or that of a first build that has begun."""
+    begun = EmbeddingSpace.objects.filter(indexbuild__changed_only=False).order_by("-pk")
+    return active_space() or begun.first()

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 from wagtail.models import Locale, RevisionMixin, Site
 
-# Measured with the embedded model; docs/prepared.md has the numbers.
+# Means the same for each embedding model; docs/prepared.md has the figures.
 DEFAULT_THRESHOLD = 0.85
 
 

@@ -55,7 +55,12 @@ def preview(prepared: PreparedAnswer, *, with_visitors: bool) -> Preview:
     scores = [-1.0] * len(asked)
     if asked and prepared.questions:
         try:
-            scores = similarities(asked, prepared.questions)
+            scores = similarities(
+                asked,
+                prepared.questions,
+                threshold=prepared.threshold,
+                language=prepared.locale.language_code,
+            )
         except EmbeddingError:
             problem = _("The embedding model did not answer, so only words were looked for.")
     found = sorted(

@@ -1,13 +1,16 @@
 """The similarity of a question to the examples of prepared answers.
 
 A similarity is 1 for the same words and 0 for unrelated questions, whichever model made the
-vectors. The cosine alone does not compare between models: some give any two questions of one
-language 0.7 and more.
+vectors, and :data:`~finetune_switch.models.prepared.DEFAULT_THRESHOLD` where two questions begin to
+have the same answer. The cosine alone does not compare between models: some give any two questions
+of one language 0.7 and more. An example from which a question differs in a deciding word does not
+count (``text.decisive``).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +19,10 @@ from finetune_switch.backends.embeddings.question_vectors import embed_question
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import EmbeddingSpace, PreparedAnswer
 from finetune_switch.models.index import active_space
+from finetune_switch.models.prepared import DEFAULT_THRESHOLD, split_lines
 from finetune_switch.search.vectors import vectors_of
+from finetune_switch.text.decisive import ask_the_same
+from finetune_switch.text.words import language_name
 
 if TYPE_CHECKING:
     from finetune_switch.backends.embeddings.base import Vectors
@@ -81,7 +87,9 @@ def embed_texts(texts: Sequence[str]) -> Made:
     )
 
 
-def similarities(questions: Sequence[str], examples: Sequence[str]) -> list[float]:
+def similarities(
+    questions: Sequence[str], examples: Sequence[str], *, threshold: float, language: str
+) -> list[float]:
     """The similarity of each question to its most similar example; -1 without a vector.
 
     The vectors that a server made are kept, so that the next call costs only those of new texts.
@@ -90,15 +98,29 @@ def similarities(questions: Sequence[str], examples: Sequence[str]) -> list[floa
     import numpy as np
 
     vectors = vectors_of([*questions, *examples, *UNRELATED])
-    known = [vectors[example] for example in examples if example in vectors]
+    known = [example for example in examples if example in vectors]
     if not known:
         return [-1.0] * len(questions)
-    held = np.stack(known)
+    held = np.stack([vectors[example] for example in known])
     baseline = baseline_similarity_of(np.stack([vectors[text] for text in UNRELATED]))
+    same = get_embedder(active_space()).thresholds.same_question
     return [
-        float(scaled((held @ vectors[text]).max(), baseline)) if text in vectors else -1.0
+        _best(text, known, scaled(held @ vectors[text], baseline, same), threshold, language)
+        if text in vectors
+        else -1.0
         for text in questions
     ]
+
+
+def _best(
+    question: str, examples: Sequence[str], found: Any, threshold: float, language: str
+) -> float:
+    """The highest similarity, without those examples above the threshold that ask differently."""
+    name = language_name(language)
+    for place in (-found).argsort():
+        if found[place] < threshold or ask_the_same(question, examples[place], name):
+            return float(found[place])
+    return 0.0
 
 
 def baseline_similarity_of(vectors: Vectors) -> float:
@@ -108,9 +130,10 @@ def baseline_similarity_of(vectors: Vectors) -> float:
     return min(max(mean, 0.0), MOST_UNLIKENESS)
 
 
-def scaled(cosine: Any, baseline_similarity: float) -> Any:
-    """Convert a cosine, or an array of them, to a similarity."""
-    return (cosine - baseline_similarity) / (1 - baseline_similarity)
+def scaled(cosines: Any, baseline_similarity: float, same_question: float) -> Any:
+    """Convert an array of cosines to similarities; see the module's docstring."""
+    linear = ((cosines - baseline_similarity) / (1 - baseline_similarity)).clip(0, 1)
+    return linear ** (math.log(DEFAULT_THRESHOLD) / math.log(same_question))
 
 
 def embed_before_save(prepared: PreparedAnswer) -> None:
@@ -179,6 +202,7 @@ class Row(NamedTuple):
     kind: str
     words: str
     threshold: float
+    examples: str
     answer: str
     page_id: int | None
     locale_id: int
@@ -209,12 +233,16 @@ def similarity(question: str, rows: Iterable[Row]) -> dict[int, float]:
     if not rows:
         return {}
     held = np.frombuffer(b"".join(row.vectors for row in rows), "<f4")
-    ends = np.cumsum([len(row.vectors) // size for row in rows])
-    best = np.maximum.reduceat(held.reshape(-1, len(vector)) @ vector, [0, *ends[:-1]])
-    return {
-        row.pk: float(scaled(cosine, row.baseline_similarity))
-        for row, cosine in zip(rows, best, strict=True)
-    }
+    cosines = held.reshape(-1, len(vector)) @ vector
+    same = get_embedder(space).thresholds.same_question
+    found, start = {}, 0
+    for row in rows:
+        end = start + len(row.vectors) // size
+        known = scaled(cosines[start:end], row.baseline_similarity, same)
+        examples, language = split_lines(row.examples), row.locale__language_code
+        found[row.pk] = _best(question, examples, known, row.threshold, language)
+        start = end
+    return found
 
 
 def _name_of(space: EmbeddingSpace | None, dimensions: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from finetune_switch.backends.embeddings import get_embedder
+from finetune_switch.backends.embeddings.base import Thresholds
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models.index import active_space
 
@@ -33,6 +34,14 @@ def vectors_of(texts: Sequence[str]) -> dict[str, Any]:
     new = _embed(embedder, [text for text in dict.fromkeys(texts) if text not in found])
     kept.add(new)
     return found | new
+
+
+def thresholds() -> Thresholds:
+    """Those of the embedding model of the index; the usual ones if it cannot be had."""
+    try:
+        return get_embedder(active_space()).thresholds
+    except EmbeddingError:
+        return Thresholds()
 
 
 def _embed(embedder: Embedder, texts: Sequence[str]) -> dict[str, Any]:

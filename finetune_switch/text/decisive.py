@@ -6,7 +6,6 @@ Embeddings place "before" beside "after", and "Saturday" beside "Sunday".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cache
 
 from django.utils.dates import MONTHS, WEEKDAYS
@@ -16,8 +15,8 @@ from .words import content_words, stems, words
 
 # Words of a group, between commas, mean the same.
 _RELATIONS = {
-    "english": "before, after, until till, since, with, without, not cannot never no dont cant isnt, "
-    "under below, over above, first, last, next, previous, left, right, inside indoors, outside "
+    "english": "before, after, until till, since, with, without, not cannot never no dont cant "
+    "isnt, under below, over above, first, last, next, previous, left, right, inside indoors, outside "
     "outdoors, more, less, most maximum, least minimum, today, tomorrow, yesterday",
     "german": "vor, nach, bis, seit, mit, ohne, nicht nie kein keine keinen, unter, über, erste "
     "ersten erster, letzte letzten letzter, nächste nächsten nächster, vorige vorigen, links, "
@@ -49,10 +48,9 @@ def ask_the_same(question: str, other: str, language: str) -> bool:
     if asked and wanted and not asked & wanted:
         return False
     if same_words(question, other, language):
-        persons = [_persons(text, language) for text in (question, other)]
-        return all(len({one[who] for one in persons}) < 2 for who in (0, 1)) or (
-            persons[0] == persons[1]
-        )
+        # "If you cancel" is not "if I cancel", but "do you have" is "is there".
+        first, second = _persons(question, language), _persons(other, language)
+        return first[0] == second[0] or first[1] == second[1]
     return True
 
 
@@ -72,7 +70,9 @@ def _decisive(text: str, language: str) -> set[str]:
 
 def _among(text: str, lists: dict[str, str], language: str) -> set[str]:
     groups = _groups(lists.get(language, ""))
-    return {groups[word] for word in words(text.replace("'", "").replace("’", "")) if word in groups}
+    return {
+        groups[word] for word in words(text.replace("'", "").replace("’", "")) if word in groups
+    }
 
 
 def _persons(text: str, language: str) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from finetune_switch.index.stores import get_store
 from finetune_switch.index.stores.base import Found, Vector
 from finetune_switch.index.texts import get_text_ranking
 from finetune_switch.models import Chunk, EmbeddingSpace
-from finetune_switch.models.index import searched_space
+from finetune_switch.models.index import active_space
 from finetune_switch.passages import Hit
 
 from .parts import EXACT_SEARCH_LIMIT, Part, label_of
@@ -34,6 +34,11 @@ MAX_TEXT_OVERFETCH = 64
 BATCH = 10_000
 
 
+def current_space() -> EmbeddingSpace | None:
+    """The active space. Before the first complete build, the latest one."""
+    return active_space() or EmbeddingSpace.objects.order_by("pk").last()
+
+
 class QueryContext:
     """The space and the question vectors, shared by all parts searched for one question."""
 
@@ -42,7 +47,7 @@ class QueryContext:
 
     @cached_property
     def space(self) -> EmbeddingSpace | None:
-        return searched_space()
+        return current_space()
 
     def vector(self, question: str) -> Vector | None:
         """The question's vector; ``None`` if the text has no meaning to the model."""

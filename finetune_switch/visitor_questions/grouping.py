@@ -17,23 +17,15 @@ from finetune_switch.exceptions import BackendError, EmbeddingError
 from finetune_switch.models import Exchange, Switch
 from finetune_switch.passages import Passage
 from finetune_switch.search import retrieve_for
-from finetune_switch.search.vectors import vectors_of
+from finetune_switch.search.vectors import thresholds, vectors_of
 from finetune_switch.text.words import content_words, language_name, stem_overlap, words
 
 # The newest unanswered questions that one page reads and compares.
 MOST_QUESTIONS = 1000
-# The least average cosine similarity of two groups that are merged. It joins two thirds of the
-# pairs with the same meaning in tests/visitor_questions/test_grouping.py and none of the others.
-# 0.5 joins three quarters, and "Are dogs allowed?" with "Are dogs allowed on the boat?".
-ALIKE = 0.55
 # The questions of a group that are examined for what was missing.
 LOOKED_AT = 20
 BROADER = 10
 ANYTHING = -1.0
-# A passage is about a question if the share of the question's words in it plus its cosine
-# similarity reaches SPEAKS_OF, or if the similarity alone reaches MEANS_THE_SAME.
-SPEAKS_OF = 0.85
-MEANS_THE_SAME = 0.6
 
 
 class Missing(models.TextChoices):
@@ -194,11 +186,13 @@ def most_telling(exchange: Exchange, passages: Iterable[Passage]) -> Passage | N
     """The passage that is most about the question; ``None`` where none is."""
     language = language_name(exchange.locale or settings.LANGUAGE_CODE)
     wanted = content_words(asked(exchange), language)
+    least = thresholds()
     best, most = None, 0.0
     for passage in passages:
         shared = stem_overlap(wanted, f"{passage.source.title} {passage.text}", language)
         tells = shared + passage.score
-        if (tells >= SPEAKS_OF or passage.score >= MEANS_THE_SAME) and tells > most:
+        is_about = tells >= least.speaks_of or passage.score >= least.same_meaning
+        if is_about and tells > most:
             best, most = passage, tells
     return best
 
@@ -220,5 +214,5 @@ def _by_similarity(
     yield from (same for same in alike if asked(same[0]) not in vectors)
     if known:
         stacked = np.stack([vectors[asked(same[0])] for same in known])
-        for rows in average_linkage(stacked, ALIKE):
+        for rows in average_linkage(stacked, thresholds().same_subject):
             yield [exchange for row in rows for exchange in known[row]]

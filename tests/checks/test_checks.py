@@ -67,7 +67,7 @@ def visit(**options):
         ({"INDEX": {"MODELS": "app.Event"}}, "E001", '["INDEX"]["MODELS"] must be a list'),
         ({"INDEX": {"EXCLUDE_FIELDS": ["a.B.c", 7]}}, "E001", '["EXCLUDE_FIELDS"][1]'),
         ({"INDEX": {"STORE": "pgvektor"}}, "E010", "one of memory, pgvector, not 'pgvektor'"),
-        ({"INDEX": {"EMBEDDINGS": "wordllama"}}, "E001", '["EMBEDDINGS"] must be a dictionary'),
+        ({"INDEX": {"EMBEDDINGS": "words"}}, "E010", '["EMBEDDINGS"] must be one of auto'),
         ({"VISITORS": {"FACTLOCK": True}}, "E004", '"FACTLOCK"'),
         (visit(QUESTIONS_A_MINUTE=0), "E003", '["QUESTIONS_A_MINUTE"]'),
         (visit(STREAMS="many"), "E003", "'many'"),

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 Kind = PreparedAnswer.Kind
 QUESTION = "Do I get my money back if I cancel a course?"
-LIKE_IT = "Do we get our money back if we cancel a course?"
+LIKE_IT = "Do I get my money back if I cancel the course?"
 OTHER = "Is there a lift?"
 CORRECTED = "Half of it, until 14 days before the course. Ring 01632 960140."
 

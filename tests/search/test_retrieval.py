@@ -25,6 +25,7 @@ pytestmark = pytest.mark.django_db
 LAMP = "The lighthouse lamp was first lit in 1871 by Ada Pender, the keeper's daughter."
 SOUP = "The lighthouse café serves kipper soup with brown bread from noon until three."
 QUESTION = "Who lit the lamp of the lighthouse?"
+OTHER_WORDS = "What does soup taste like?"
 
 
 def found(asker=None, **options):
@@ -62,7 +63,7 @@ class TestWhatIsFound:
         lamp, café = (passage.score for passage in retrieve_as(threshold=0))
         assert found(threshold=café - 0.001) == {"Lamp", "Café"}
         assert found(threshold=(lamp + café) / 2) == {"Lamp"}
-        assert found(threshold=0.99) == set()
+        assert found(question=OTHER_WORDS, threshold=0.99) == set()
 
     def test_limit(self, lamp):
         assert [p.source.title for p in retrieve_as(threshold=0, limit=1)] == ["Lamp"]
@@ -270,7 +271,9 @@ class TestThroughAnswer:
         asked = ask(QUESTION, site=site, backend=backend)
         assert [p.source.title for p in asked.sources.passages] == ["Lamp"]
         Switch.objects.update(similarity_threshold=0.99)
-        assert ask(QUESTION, site=site, backend=backend).done.outcome == Outcome.NO_ANSWER
+        assert ask(OTHER_WORDS, site=site, backend=backend).done.outcome == Outcome.NO_ANSWER
+        # What has the question's words needs no similar vector.
+        assert ask(QUESTION, site=site, backend=backend).done.outcome == Outcome.COMPLETE
 
     def test_a_private_page_reaches_no_model(self, lamp, site, connections, standin, ask):
         restrict(lamp)

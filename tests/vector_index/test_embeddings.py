@@ -55,7 +55,7 @@ class TestEmbedded:
     @pytest.mark.parametrize("kind", BACKENDS)
     def test_similar_texts_have_similar_vectors(self, backend, embed, kind):
         boat, vessel, soup = embed(backend(kind), ["a small boat", "a little vessel", "soup"])
-        assert len(boat) == 256
+        assert len(boat) == 512
         assert all(isinstance(number, float) for number in boat)
         assert similarity(boat, boat) == pytest.approx(1, abs=1e-4)
         assert similarity(boat, vessel) > similarity(boat, soup)
@@ -71,7 +71,7 @@ class TestEmbedded:
     @pytest.mark.parametrize("kind", BACKENDS)
     def test_token_limit_and_dimensions(self, backend, kind):
         made = backend(kind)
-        assert (made.config.token_limit, made.embedding_output_dimensions) == (512, 256)
+        assert (made.config.token_limit, made.embedding_output_dimensions) == (2048, 512)
 
     def test_demo_site_uses_the_sites_embeddings(self):
         assert isinstance(get_embedding_backend("default"), SiteEmbeddingBackend)

@@ -122,7 +122,7 @@ class TestSiteProvider:
 
     def test_nothing_found(self, lamp, query, standin):
         Switch.objects.update(similarity_threshold=0.99)
-        response = query(QUESTION)
+        response = query("What does a wedding cost?")
         assert (response.response, response.sources) == ("I don't know.", [])
         assert standin.requests == []
         assert Exchange.objects.get().outcome == Outcome.NO_ANSWER

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from wagtail.models import PageViewRestriction, Site
 
 from finetune_switch.limits.throttling import REQUESTS_FOR_EACH_QUESTION
-from finetune_switch.models import Exchange, Feedback, Origin
+from finetune_switch.models import Exchange, Feedback, Origin, Switch
 from finetune_switch.urls import urlpatterns
 from finetune_switch.visitors.openapi import EVENTS, description
 from tests.index_helpers import build
@@ -30,6 +30,8 @@ ELSEWHERE = {"sec-fetch-site": "cross-site", "origin": "https://elsewhere.exampl
 def lighthouse(site, connections, make_page):
     page = make_page("Lighthouse", "The lighthouse opens at 9am, and a <b> costs £24.")
     build()
+    # Above what the home page has in common with the question.
+    Switch.objects.create(site=site, similarity_threshold=0.4)
     return page
 
 

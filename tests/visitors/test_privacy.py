@@ -39,7 +39,9 @@ def lighthouse(site, connections, standin, make_page):
     page = make_page("Lighthouse", "The lighthouse opens at 9am, and a ticket costs £24.")
     build()
     standin.add_model("keeper", listed=False, answer="It opens at nine. [1]")
-    Switch.objects.create(site=site).activate(make_backend("ollama", "keeper"), expected=None)
+    # Above what the home page has in common with the question.
+    switch = Switch.objects.create(site=site, similarity_threshold=0.4)
+    switch.activate(make_backend("ollama", "keeper"), expected=None)
     standin.clear()
     return page
 

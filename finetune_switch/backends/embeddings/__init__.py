@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from wagtail.coreutils import get_content_languages
@@ -78,12 +81,27 @@ def chosen_model() -> EmbeddedModel:
 def model_of_index() -> EmbeddedModel | None:
     """The model of this package that the index, or one that is being built, is made with."""
     spaces = EmbeddingSpace.objects.filter(connection="", model_name__in=EMBEDDED_MODELS)
+    names = spaces.order_by("-is_active", "-pk").values_list("model_name", flat=True)
     try:
-        name = spaces.order_by("-is_active", "-pk").values_list("model_name", flat=True).first()
+        asyncio.get_running_loop()
+    except RuntimeError:
+        name = _first(names)
+    else:
+        # wagtail-vector-index makes its backends on the event loop, where Django allows no query.
+        with ThreadPoolExecutor(1) as pool:
+            name = pool.submit(_first, names, close=True).result()
+    return EMBEDDED_MODELS[name] if name else None
+
+
+def _first(names: QuerySet[Any, str], *, close: bool = False) -> str | None:
+    try:
+        return names.first()
     except DatabaseError:
         # Nothing is migrated yet.
         return None
-    return EMBEDDED_MODELS[name] if name else None
+    finally:
+        if close:
+            connections[names.db].close()
 
 
 def unsupported_languages(model: EmbeddedModel, languages: Iterable[str]) -> list[str]:

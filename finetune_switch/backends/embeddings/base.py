@@ -26,6 +26,9 @@ class Thresholds:
 
     related: float = 0.25
     """The least similarity of a passage to a question that it may answer."""
+    same_question: float = 0.92
+    """The least similarity of two questions with the same answer, as a share of the way from the
+    mean of unrelated questions to 1."""
     same_subject: float = 0.55
     """The least average similarity of questions in a group."""
     speaks_of: float = 0.85
