@@ -172,24 +172,24 @@ def embedding_notes() -> list[str]:
         return []
     model, languages = chosen_model(), get_content_languages()
     if conf.embedded_model() != conf.AUTO:
-        why = _("the settings name it")
+        why = _("The settings name it.")
     elif model_of_index() is not None:
-        why = _("the index was made with it")
+        why = _("The index was made with it.")
     elif not unsupported_languages(ENGLISH, languages):
-        why = _("all content is in English")
+        why = _("All content is in English.")
         if model is not ENGLISH:
-            why = _("%s is not installed") % ", ".join(ENGLISH.missing_packages)
+            why = _("%s is not installed.") % ", ".join(ENGLISH.missing_packages)
     else:
-        why = _("not all content is in English")
+        why = _("Not all content is in English.")
     notes = [
-        _("Texts are embedded in this process by %(model)s (%(label)s), since %(why)s.")
-        % {"model": model.model_name, "label": model.label, "why": why}
+        _("Texts are embedded in this process by %(model)s, a model for %(languages)s.")
+        % {"model": model.model_name, "languages": model.label}
+        + f" {why}"
     ]
     if weak := unsupported_languages(model, languages):
         names = ", ".join(str(languages[code]) for code in weak)
         notes.append(
-            _("The model does not know %s: such pages are found by their words most of all.")
-            % names
+            _("The model does not know %s. Such pages are found mostly by their words.") % names
         )
         if len(unsupported_languages(MULTILINGUAL, languages)) < len(weak):
             notes.append(EMBEDDINGS_REMEDY)

@@ -16,8 +16,8 @@ from .words import content_words, stems, words
 # Words of a group, between commas, mean the same.
 _RELATIONS = {
     "english": "before, after, until till, since, with, without, not cannot never no dont cant "
-    "isnt, under below, over above, first, last, next, previous, left, right, inside indoors, outside "
-    "outdoors, more, less, most maximum, least minimum, today, tomorrow, yesterday",
+    "isnt, under below, over above, first, last, next, previous, left, right, inside indoors, "
+    "outside outdoors, more, less, most maximum, least minimum, today, tomorrow, yesterday",
     "german": "vor, nach, bis, seit, mit, ohne, nicht nie kein keine keinen, unter, über, erste "
     "ersten erster, letzte letzten letzter, nächste nächsten nächster, vorige vorigen, links, "
     "rechts, drinnen innen, draußen außen, mehr, weniger, höchstens maximal, mindestens, heute, "
@@ -85,7 +85,7 @@ def _persons(text: str, language: str) -> tuple[int, int]:
 @cache
 def _groups(listed: str) -> dict[str, str]:
     """Each word with the first of its group."""
-    found = {}
+    found: dict[str, str] = {}
     for group in filter(None, listed.split(",")):
         first, *others = group.split()
         found |= dict.fromkeys([first, *others], first)

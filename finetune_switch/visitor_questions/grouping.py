@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy, override
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
+from finetune_switch.backends.embeddings.base import Thresholds
 from finetune_switch.exceptions import BackendError, EmbeddingError
 from finetune_switch.models import Exchange, Switch
 from finetune_switch.passages import Passage
@@ -137,18 +138,18 @@ def what_was_missing(group: Group) -> Lack:
     rows = Exchange.objects.filter(pk__in=ids).only(
         "question", "standalone_question", "locale", "passages"
     )
-    lack = Lack()
+    lack, least = Lack(), thresholds()
     typical = group.typical
     try:
         today = find_broadly(typical)
     except BackendError:
         today = None
-    speaking = most_telling(typical, today or ())
+    speaking = most_telling(typical, today or (), least)
     lack.nearest = today[0] if today else None
     for row in rows:
         given = row.frozen_passages
         sources = {(p.source.model, p.source.object_id) for p in given}
-        page = most_telling(row, given)
+        page = most_telling(row, given, least)
         if page is not None:
             kind = Missing.IGNORED
         elif speaking is not None:
@@ -182,11 +183,12 @@ def find_broadly(exchange: Exchange) -> list[Passage]:
         )
 
 
-def most_telling(exchange: Exchange, passages: Iterable[Passage]) -> Passage | None:
+def most_telling(
+    exchange: Exchange, passages: Iterable[Passage], least: Thresholds
+) -> Passage | None:
     """The passage that is most about the question; ``None`` where none is."""
     language = language_name(exchange.locale or settings.LANGUAGE_CODE)
     wanted = content_words(asked(exchange), language)
-    least = thresholds()
     best, most = None, 0.0
     for passage in passages:
         shared = stem_overlap(wanted, f"{passage.source.title} {passage.text}", language)

@@ -97,7 +97,8 @@ class TestSearched:
         standin.add_model("exact", answer=rewriting_to(f"{HOURS}?", "At noon. [1]"))
         switched("exact")
         Switch.objects.update(similarity_threshold=0.95)
-        asked = ask(FOLLOW_UP, turns=TURNS)
+        # No word of these is on a page.
+        asked = ask("And then?", turns=[Turn("What can we visit?", "Much. [1]")])
         assert [titles(event) for event in sources(asked)] == [[], ["Opening hours"]]
         assert asked.done.outcome == Outcome.COMPLETE
 

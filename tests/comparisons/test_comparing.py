@@ -65,9 +65,9 @@ def page(site):
     return page
 
 
-def compare(backends, user, **options):
+def compare(backends, user, question=QUESTION, **options):
     options = {"site": None, "locale": "en-gb", **options}
-    return open_comparison(QUESTION, backends=backends, user=user, **options)
+    return open_comparison(question, backends=backends, user=user, **options)
 
 
 def restrict(page, group=None):
@@ -99,7 +99,7 @@ class TestOpening:
 
     def test_follows_the_sites_switch(self, site, page, backends, people):
         Switch.objects.create(site=site, similarity_threshold=1.0)
-        assert compare(backends[:2], people[0], site=site).passages == []
+        assert compare(backends[:2], people[0], "What is soup?", site=site).passages == []
 
     def test_without_retrieval_there_is_nothing_to_read(self, page, backends, people):
         comparison = compare(backends[:2], people[0], retrieval=False)

@@ -206,6 +206,7 @@ class TestChanges:
 
     def test_tasks_have_no_worker(self, indexed, settings):
         settings.TASKS = IMMEDIATE
+        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "INDEX": {}}
         assert examine()[1] == []
         PendingUpdate.objects.create(model="a.b", object_id="1")
         found, to_fix = examine()
@@ -265,7 +266,8 @@ class TestEmbeddings:
         assert any('Declare FINETUNE_SWITCH["CONNECTIONS"]["openai"]' in one for one in to_fix)
 
     def test_both_models_are_asked_while_a_rebuild_is_needed(self, hosted, settings):
-        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "INDEX": {}}
+        index = {"EMBEDDINGS": "multilingual"}
+        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "INDEX": index}
         found, to_fix = examine()
         assert line("✓", "embeddings", "“use-multilingual-v3” answers.") in found
         assert line("✓", "embeddings", "“standin-embed” answers.") in found

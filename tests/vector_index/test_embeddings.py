@@ -97,7 +97,7 @@ class TestConfigured:
         made = backend()
         choose(provider)
         hosted = embed(made, ["a boat"])
-        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "INDEX": {}}
+        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "INDEX": {"EMBEDDINGS": "english"}}
         assert embed(made, ["a boat"]) != hosted
 
     def test_dimensions_are_requested_once(self, backend, choose, standin, provider):

@@ -261,7 +261,7 @@ class TestFindSimilar:
         assert "Lamp" not in names(call(articles, "find_similar", lamp))
         assert names(call(articles, "find_similar", lamp, include_self=True))[0] == "Lamp"
         assert len(call(articles, "find_similar", lamp, limit=1)) == 1
-        assert names(articles.find_similar(Page.objects.get(pk=lamp.pk))) == ["Rope", "Café"]
+        assert names(articles.find_similar(Page.objects.get(pk=lamp.pk))) == ["Café", "Rope"]
 
     def test_edited_page_does_not_change_the_index(self, lamp, articles, call):
         lamp.introduction, lamp.body = SOUP, []

@@ -170,7 +170,7 @@ class TestWriting:
     def test_unpublished_and_deleted_pages_are_removed(self, lamp, articles):
         lamp.unpublish()
         articles.rebuild_index()
-        assert sorted(Document.objects.values_list("title", flat=True)) == ["Rope", "Café"]
+        assert sorted(Document.objects.values_list("title", flat=True)) == ["Café", "Rope"]
         lamp.delete()
         BoatPage.vector_index.rebuild_index()
         assert Document.objects.count() == 2

@@ -120,7 +120,7 @@ def _load_multilingual() -> Encoder:
 
 ENGLISH = EmbeddedModel(
     model_name="all-MiniLM-L6-v2",
-    label=gettext_lazy("English sentences"),
+    label=gettext_lazy("English"),
     dimensions=384,
     max_tokens=256,
     languages=frozenset({"en"}),
@@ -130,7 +130,7 @@ ENGLISH = EmbeddedModel(
 )
 MULTILINGUAL = EmbeddedModel(
     model_name="use-multilingual-v3",
-    label=gettext_lazy("Sentences in sixteen languages"),
+    label=gettext_lazy("sixteen languages"),
     dimensions=512,
     # The model has no limit, but the mean over more words means little.
     max_tokens=2048,
