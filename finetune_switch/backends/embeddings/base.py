@@ -26,6 +26,8 @@ class Thresholds:
 
     related: float = 0.25
     """The least similarity of a passage to a question that it may answer."""
+    answers: float = 0.6
+    """The least score of a text that is quoted (``backends.extraction``)."""
     same_question: float = 0.92
     """The least similarity of two questions with the same answer, as a share of the way from the
     mean of unrelated questions to 1."""

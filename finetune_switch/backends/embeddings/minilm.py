@@ -23,7 +23,7 @@ DIMENSIONS = 384
 HEADS, LAYERS = 12, 6
 MAX_TOKENS = 256
 SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
-# BERT's vocabulary of English word pieces, uncased; data/minilm/LICENSE.
+# BERT's vocabulary of English word pieces, uncased (Apache-2.0, data/minilm/NOTICE).
 TOKENIZER = Path(__file__).parent / "data" / "minilm" / "tokenizer.json"
 # Of a text; the rest is cut. A word piece has at most 18 characters.
 MAX_CHARACTERS = 10_000
