@@ -30,6 +30,8 @@ class Hit:
     anchor: str = ""
     found_by: tuple[str, ...] = ("vector",)
     relevance: float = -math.inf
+    position: int | None = None
+    """The place of the text among those of its object, if known."""
 
     def __post_init__(self) -> None:
         if self.relevance == -math.inf:

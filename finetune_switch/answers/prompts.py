@@ -72,7 +72,7 @@ def build_prompt(
 ) -> Prompt:
     """The messages for a question, without the passages that do not fit the context window.
 
-    Passages with the lowest scores are left out first. The others keep their numbers, so that a
+    The last passages are left out first. The others keep their numbers, so that a
     passage has the same number for every backend. ``context_window`` and ``max_answer_tokens`` are
     in tokens; ``None`` as window means no limit. ``turns`` are the earlier turns, oldest first;
     they get the remaining room, and the oldest are left out first. Raises :class:`PromptTooLong`.
@@ -149,7 +149,7 @@ def _fit(
     if room < 0:
         raise PromptTooLong
     kept = []
-    for passage in sorted(passages, key=lambda passage: -passage.score):
+    for passage in passages:
         size = count_tokens(_passage_text(passage))
         if size > room:
             break
@@ -157,7 +157,7 @@ def _fit(
         kept.append(passage)
     if passages and not kept:
         raise PromptTooLong
-    return sorted(kept, key=lambda passage: passage.number), room
+    return kept, room
 
 
 def as_data(text: str) -> str:

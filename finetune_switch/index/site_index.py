@@ -113,14 +113,14 @@ class SiteIndex:
         """The chunks of both rankings, in their order. Chunks removed since are left out."""
         ids = list(dict.fromkeys([*by_vector, *coverage]))
         chunks = Chunk.objects.filter(pk__in=ids).values_list(
-            "pk", "text", "anchor", "vector", "document__model", "document__object_id"
+            "pk", "text", "anchor", "vector", "document__model", "document__object_id", "position"
         )
         rows = {row[0]: row[1:] for row in chunks}
         hits = []
         for pk in ids:
             if pk not in rows:
                 continue
-            text, anchor, stored, model, object_id = rows[pk]
+            text, anchor, stored, model, object_id, position = rows[pk]
             score = by_vector.get(pk)
             if score is None:
                 # Chunks of an index that is being built may have no vector yet.
@@ -132,5 +132,7 @@ class SiteIndex:
                 *([TEXT] if covered >= LEAST_COVERAGE else []),
             )
             relevance = score + COVERAGE_WEIGHT * covered**COVERAGE_POWER
-            hits.append(Hit(text, score, model, object_id, ALIAS, anchor, found_by, relevance))
+            hits.append(
+                Hit(text, score, model, object_id, ALIAS, anchor, found_by, relevance, position)
+            )
         return hits

@@ -32,6 +32,8 @@ OWN_INDEX = "pages"
 SURPLUS = (2, 8, 64)
 # The results of a search: ten pages of ten.
 MOST_FOUND = 100
+# Texts of a page that follow each other and make one passage.
+MOST_JOINED = 3
 
 
 def retrieve(
@@ -158,8 +160,11 @@ class Retrieval:
     def _open_passages(
         self, hits: Sequence[Hit], limit: int, each_source_once: bool
     ) -> list[Passage]:
-        """Passages of the hits that the asker may open, each text or each source once."""
-        found: dict[str | tuple[str, str], Passage] = {}
+        """Passages of the hits that the asker may open, each text or each source once.
+
+        Texts that follow each other on their page are one passage, at the place of the best.
+        """
+        found: dict[Any, _Found] = {}
         for some in _by(limit, hits):
             self._access.look_up(some, self._site)
             for hit in some:
@@ -168,22 +173,14 @@ class Retrieval:
                 key = (hit.model, hit.object_id) if each_source_once else text
                 if source is None or key in found:
                     continue
-                found[key] = Passage(
-                    number=len(found) + 1,
-                    text=text,
-                    score=_score(hit),
-                    source=Source(
-                        title=getattr(source, "title", None) or str(source),
-                        url=_url(source, hit.anchor),
-                        model=hit.model,
-                        object_id=hit.object_id,
-                    ),
-                    index=hit.index,
-                    found_by=hit.found_by,
-                )
+                neighbour = next((one for one in found.values() if one.is_beside(hit)), None)
+                if neighbour is not None and not each_source_once:
+                    neighbour.texts[hit.position] = text
+                    continue
                 if len(found) == limit:
-                    return list(found.values())
-        return list(found.values())
+                    return [one.passage(number) for number, one in enumerate(found.values(), 1)]
+                found[key] = _Found(hit, source, {hit.position: text})
+        return [one.passage(number) for number, one in enumerate(found.values(), 1)]
 
     def results(
         self, page: int | str | None = 1, *, per_page: int = 10, most: int = MOST_FOUND
@@ -262,6 +259,42 @@ def similar_pages(
         if len(found) >= limit:
             break
     return list(found.values())[:limit]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A hit, its object, and the texts of the hits around it by position."""
+
+    hit: Hit
+    source: Any
+    texts: dict[int | None, str]
+
+    def is_beside(self, hit: Hit) -> bool:
+        """Whether a hit of the same object comes just before or after these texts."""
+        is_same = (hit.model, hit.object_id) == (self.hit.model, self.hit.object_id)
+        if hit.position is None or not is_same or len(self.texts) >= MOST_JOINED:
+            return False
+        return bool({hit.position - 1, hit.position + 1} & self.texts.keys())
+
+    def passage(self, number: int) -> Passage:
+        hit = self.hit
+        return Passage(
+            number=number,
+            text="\n\n".join(self.texts[place] for place in sorted(self.texts, key=_place)),
+            score=_score(hit),
+            source=Source(
+                title=getattr(self.source, "title", None) or str(self.source),
+                url=_url(self.source, hit.anchor),
+                model=hit.model,
+                object_id=hit.object_id,
+            ),
+            index=hit.index,
+            found_by=hit.found_by,
+        )
+
+
+def _place(position: int | None) -> int:
+    return position or 0
 
 
 class _Search:

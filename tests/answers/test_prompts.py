@@ -129,12 +129,13 @@ class TestFit:
         prompt = build(*self.TEXTS, context_window=16_000)
         assert (len(prompt.passages), prompt.left_out) == (3, 0)
 
-    def test_the_lowest_score_is_left_out_and_numbers_stay(self):
+    def test_the_last_is_left_out_whatever_its_similarity(self):
+        """Passages come in the order of relevance, which counts words as well."""
         prompt = build(*self.TEXTS, scores=(0.4, 0.9, 0.8), context_window=512)
-        assert [passage.number for passage in prompt.passages] == [2, 3]
+        assert [passage.number for passage in prompt.passages] == [1, 2]
         assert prompt.left_out == 1
         user = prompt.messages[1]["content"]
-        assert "first" not in user
+        assert "first" in user
         assert '<passage number="2"' in user
 
     def test_a_passage_is_there_whole_or_not_at_all(self):

@@ -52,9 +52,9 @@ def test_add_change_and_remove(store):
 @pytest.mark.django_db
 def test_deleted_chunks_do_not_use_the_limit(store):
     space = make_space()
-    asked = unit(1, 256, seed=2)
+    asked = unit(1, 512, seed=2)
     gone = write(space, np.repeat(asked, 300, axis=0))
-    kept = write(space, unit(300, 256))
+    kept = write(space, unit(300, 512))
     store.prepare(space)
     store.create_index(space, concurrently=False)
     Chunk.objects.filter(pk__in=gone).delete()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 
@@ -15,7 +16,7 @@ from finetune_switch import adapters
 from finetune_switch.access import Asker
 from finetune_switch.answers import aanswer, answer
 from finetune_switch.exceptions import BackendError
-from finetune_switch.models import Exchange, Outcome, Switch
+from finetune_switch.models import Chunk, Exchange, Outcome, Switch
 from finetune_switch.passages import Hit
 from finetune_switch.search import retrieve
 from tests.helpers import make_backend, make_passages, run
@@ -262,6 +263,47 @@ class TestAReaderWhoLeavesMeanwhile:
         run(leave())
         assert Exchange.objects.get().outcome == Outcome.CANCELLED
         assert standin.requests == []
+
+
+class TestNeighbours:
+    """Texts of a page that follow each other are one passage."""
+
+    @pytest.fixture
+    def long_page(self, site, make_page):
+        page = make_page("Winch", "The winch hauls boats up the slipway.")
+        page.body = [
+            ("paragraph", f"<p>The winch hauls boat number {n}. {'It takes a while. ' * 38}</p>")
+            for n in range(4)
+        ]
+        page.save_revision().publish()
+        other = make_page("Crane", "The crane lifts a boat out of the water with a winch.")
+        build()
+        return page, other
+
+    def passages(self, **options):
+        return retrieve(
+            "What hauls a boat up?", asker=Asker.anonymous(), indexes=["pages"], threshold=-1.0,
+            **options,
+        )  # fmt: skip
+
+    def test_joined_in_the_order_of_the_page(self, long_page):
+        page, other = long_page
+        found = self.passages(limit=9)
+        of_page = [one for one in found if one.source.object_id == str(page.pk)]
+        assert len(of_page) < Chunk.objects.filter(document__object_id=str(page.pk)).count()
+        text = max((one.text for one in of_page), key=len)
+        numbers = [int(n) for n in re.findall(r"boat number (\d)", text)]
+        assert len(numbers) >= 2
+        assert numbers == sorted(numbers)
+        assert [one.number for one in found] == list(range(1, len(found) + 1))
+
+    def test_other_pages_fill_the_limit(self, long_page):
+        titles = {one.source.title for one in self.passages(limit=3)}
+        assert {"Winch", "Crane"} <= titles
+
+    def test_a_list_of_pages_has_each_once(self, long_page):
+        found = self.passages(limit=9, each_source_once=True)
+        assert len({one.source.object_id for one in found}) == len(found)
 
 
 class TestThroughAnswer:
