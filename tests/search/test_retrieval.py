@@ -20,6 +20,7 @@ from finetune_switch.models import Chunk, Exchange, Outcome, Switch
 from finetune_switch.passages import Hit
 from finetune_switch.search import retrieve
 from tests.helpers import make_backend, make_passages, run
+from tests.index_helpers import build
 
 pytestmark = pytest.mark.django_db
 
@@ -287,7 +288,7 @@ class TestNeighbours:
         )  # fmt: skip
 
     def test_joined_in_the_order_of_the_page(self, long_page):
-        page, other = long_page
+        page, _other = long_page
         found = self.passages(limit=9)
         of_page = [one for one in found if one.source.object_id == str(page.pk)]
         assert len(of_page) < Chunk.objects.filter(document__object_id=str(page.pk)).count()
@@ -298,7 +299,7 @@ class TestNeighbours:
         assert [one.number for one in found] == list(range(1, len(found) + 1))
 
     def test_other_pages_fill_the_limit(self, long_page):
-        titles = {one.source.title for one in self.passages(limit=3)}
+        titles = {one.source.title for one in self.passages(limit=4)}
         assert {"Winch", "Crane"} <= titles
 
     def test_a_list_of_pages_has_each_once(self, long_page):
