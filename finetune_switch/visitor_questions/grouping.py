@@ -13,12 +13,11 @@ from django.utils.translation import gettext_lazy, override
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
-from finetune_switch.backends.embeddings.base import Thresholds
 from finetune_switch.exceptions import BackendError, EmbeddingError
 from finetune_switch.models import Exchange, Switch
 from finetune_switch.passages import Passage
 from finetune_switch.search import retrieve_for
-from finetune_switch.search.vectors import thresholds, vectors_of
+from finetune_switch.search.vectors import Thresholds, thresholds, vectors_of
 from finetune_switch.text.words import content_words, language_name, stem_overlap, words
 
 # The newest unanswered questions that one page reads and compares.
