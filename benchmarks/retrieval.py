@@ -1,9 +1,9 @@
 """From a question to passages that are loaded and checked, as a site grows.
 
 The embedding of the question is measured once for each size. The other rows compare stores, and
-have the questions' vectors. Beside the embedded store stands the bare matrix product and, while it can be waited for,
-wagtail-vector-index; beside PostgreSQL the same search in raw SQL with one fetch by the ORM, and
-wagtail-vector-index again.
+have the questions' vectors. Beside the embedded store stands the bare matrix product and, while it
+can be waited for, wagtail-vector-index; beside PostgreSQL the same search in raw SQL with one fetch
+by the ORM, and wagtail-vector-index again.
 """
 
 from __future__ import annotations
