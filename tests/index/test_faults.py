@@ -14,6 +14,7 @@ from wagtail.images.models import Image
 from wagtail.models import Collection
 from wagtail.search import index
 
+from benchmarks.articles import grow
 from demo_site.models import ArticlePage
 from finetune_switch.index import heartbeat
 from finetune_switch.index.building import run_build
@@ -54,7 +55,13 @@ def command(standin, choose):
     def start(*options, seconds=0.4):
         model = standin.add_model("slow-embed", fault="slow-load", seconds=seconds).name
         choose("openai", model, DIMENSIONS=256)
-        embeddings = {"CONNECTION": "openai", "MODEL_NAME": model, "DIMENSIONS": 256}
+        embeddings = {
+            "CONNECTION": "openai",
+            "MODEL_NAME": model,
+            "DIMENSIONS": 256,
+            # A request for each batch of documents.
+            "BATCH_SIZE": 200,
+        }
         environment = {
             "DATABASE_URL": processes.database_url(connection.settings_dict["NAME"]),
             "TEST_OPENAI_BASE": standin.openai_url,
@@ -72,13 +79,12 @@ def command(standin, choose):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_killed_process(make_page, standin, command):
+def test_killed_process(site, standin, command):
     """200 of 204 documents are written; the process is killed while it embeds the others."""
-    for number in range(203):
-        make_page(f"Page {number}", f"Number {number} of the harbour's pages.")
+    grow(site, 203, indexed=False)
     build()
     everything = titles(limit=300)
-    assert len(everything) == 204
+    assert Document.objects.count() == 204
     old = active_space()
 
     killed = command()
