@@ -19,7 +19,7 @@ from tests.vectors import needs_postgresql
 
 # Without "switch", which test_the_command_prints_a_table runs.
 OF_THE_BARE_SITE = ("check", "first_token", "publishing")
-OF_THE_DEMO = ("editors", "links")
+OF_THE_DEMO = ("editors", "embeddings", "links")
 OF_ARTICLES = ("retrieval",)
 ON_POSTGRESQL = ("rebuild-postgresql", "retrieval-postgresql")
 

@@ -55,13 +55,7 @@ def command(standin, choose):
     def start(*options, seconds=0.4):
         model = standin.add_model("slow-embed", fault="slow-load", seconds=seconds).name
         choose("openai", model, DIMENSIONS=256)
-        embeddings = {
-            "CONNECTION": "openai",
-            "MODEL_NAME": model,
-            "DIMENSIONS": 256,
-            # A request for each batch of documents.
-            "BATCH_SIZE": 200,
-        }
+        embeddings = {"CONNECTION": "openai", "MODEL_NAME": model, "DIMENSIONS": 256}
         environment = {
             "DATABASE_URL": processes.database_url(connection.settings_dict["NAME"]),
             "TEST_OPENAI_BASE": standin.openai_url,
@@ -80,28 +74,28 @@ def command(standin, choose):
 
 @pytest.mark.django_db(transaction=True)
 def test_killed_process(site, standin, command):
-    """200 of 204 documents are written; the process is killed while it embeds the others."""
-    grow(site, 203, indexed=False)
+    """100 of 104 documents are written; the process is killed while it embeds the others."""
+    grow(site, 103, indexed=False)
     build()
-    everything = titles(limit=300)
-    assert Document.objects.count() == 204
+    everything = titles(limit=200)
+    assert Document.objects.count() == 104
     old = active_space()
 
     killed = command()
     made = Document.objects.exclude(space=old)
-    running = IndexBuild.objects.filter(status=Status.RUNNING, done__gte=200)
+    running = IndexBuild.objects.filter(status=Status.RUNNING, done__gte=100)
     processes.wait_for(running.exists, seconds=60)
     killed.kill()
     assert killed.wait(10) == -9
     written = made.count()
-    assert 200 <= written < 204
+    assert 100 <= written < 104
 
     # The killed build is still running in the database, and blocks the next one until the timeout.
     # The old index answers.
     row = IndexBuild.objects.get(status=Status.RUNNING)
     assert row.done == written
     assert active_space() == old
-    assert titles(limit=300) == everything
+    assert titles(limit=200) == everything
     early = command()
     assert "already" in early.communicate(timeout=60)[1]
     assert early.returncode == 1
@@ -113,15 +107,15 @@ def test_killed_process(site, standin, command):
     output, errors = command("--json").communicate(timeout=60)
     assert json.loads(output) == {
         "status": "complete",
-        "added": 204 - written,
+        "added": 104 - written,
         "kept": written,
         "removed": 0,
         "failed": 0,
         "error": "",
     }, errors
-    assert len(embedded(standin)) == 204 - written
+    assert len(embedded(standin)) == 104 - written
     assert active_space().model_name == "slow-embed"
-    assert titles(limit=300) == everything
+    assert titles(limit=200) == everything
     row.refresh_from_db()
     assert (row.status, row.error) == (
         Status.FAILED,
