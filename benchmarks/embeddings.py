@@ -38,11 +38,10 @@ def measure() -> list[Comparison]:
         from .quality import load
 
         load(loader.load)
-        without = _in_process("none", "memory")
-        return [found for model in MODELS for found in _measure(model, without)]
+        return [found for model in MODELS for found in _measure(model)]
 
 
-def _measure(model: str, memory_without: float) -> Iterator[Comparison]:
+def _measure(model: str) -> Iterator[Comparison]:
     tell(f"embeddings: {model}")
     times = _in_process(model, "questions", QUESTIONS, WARM_UP, **ONE_THREAD)
     *_cuts, percentile_95 = statistics.quantiles(times, n=20)
@@ -56,7 +55,7 @@ def _measure(model: str, memory_without: float) -> Iterator[Comparison]:
             MOST_MILLISECONDS,
             "one core",
         )
-    pages, seconds = _in_process(model, "pages", MOST_PAGES)
+    before, after, pages, seconds = _in_process(model, "pages", MOST_PAGES)
     yield Comparison(
         f"Embedding pages, {model}",
         pages / seconds,
@@ -69,8 +68,8 @@ def _measure(model: str, memory_without: float) -> Iterator[Comparison]:
     )
     yield Comparison(
         f"Memory, {model}",
-        memory_without,
-        _in_process(model, "memory"),
+        before,
+        after,
         1,
         "difference",
         MOST_MEGABYTES,
@@ -111,13 +110,16 @@ def _questions(model: str, count: int, warm_up: int) -> list[float]:
     return times[warm_up:]
 
 
-def _pages(model: str, most: int) -> tuple[int, float]:
-    """How many there are, and the seconds that their vectors take, with the splitting of texts."""
+def _pages(model: str, most: int) -> tuple[float, float, int, float]:
+    """The most megabytes that were resident before a question is embedded, and after; the number
+    of pages, and the seconds that their vectors take, with the splitting of texts."""
     from finetune_switch.index.sources import Sources
     from finetune_switch.index.writing import chunks_of, embed_chunks, text_of
 
     embedder = _embedder(model)
-    embedder.embed(["Load the model."])
+    before = holding.resident(peak=True) / holding.MEGABYTE
+    embedder.embed(["When does the museum open?"])
+    after = holding.resident(peak=True) / holding.MEGABYTE
     batches = []
     for keys in Sources().key_batches():
         contents = [text_of(item.instance) for item in Sources().find(keys)]
@@ -131,14 +133,7 @@ def _pages(model: str, most: int) -> tuple[int, float]:
         ]
         if texts:
             embed_chunks(embedder, texts)
-    return sum(map(len, batches)), time.perf_counter() - started
-
-
-def _memory(model: str) -> float:
-    """The most megabytes that were resident."""
-    if model != "none":
-        _embedder(model).embed(["When does the museum open?"])
-    return holding.resident(peak=True) / holding.MEGABYTE
+    return before, after, sum(map(len, batches)), time.perf_counter() - started
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -146,7 +141,7 @@ def main(arguments: Sequence[str]) -> None:
 
     django.setup()
     model, what, *sizes = arguments
-    measured = {"questions": _questions, "pages": _pages, "memory": _memory}[what]
+    measured = {"questions": _questions, "pages": _pages}[what]
     json.dump(measured(model, *map(int, sizes)), sys.stdout)
 
 
