@@ -118,7 +118,7 @@ build: $(STAMP) ## Build the wheel and the source distribution into dist/
 
 test-all: test timed ## Run what a release needs: also SQLite, the wheel, other versions
 	@echo "==> All tests on SQLite"
-	@DATABASE_URL= $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(QUICK) --ignore=tests/servers
+	@DATABASE_URL= TEST_THOROUGHLY=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(QUICK) --ignore=tests/servers
 	@DATABASE_URL= $(BIN)/python -m pytest -q $(QUICK) tests/servers
 	@echo "==> The wheel"
 	@DATABASE_URL= $(BIN)/python -m pytest -q -m wheel

@@ -15,7 +15,18 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from . import check, editors, first_token, links, publishing, rebuild, retrieval, switch, visitors
+from . import (
+    check,
+    editors,
+    embeddings,
+    first_token,
+    links,
+    publishing,
+    rebuild,
+    retrieval,
+    switch,
+    visitors,
+)
 from .measuring import Comparison, markdown, tell
 from .site import ROOT
 
@@ -23,6 +34,7 @@ NAMES: dict[str, Callable[[], list[Comparison]]] = {
     "check": check.measure,
     "switch": switch.measure,
     "switch-postgresql": lambda: switch.measure(postgresql=True),
+    "embeddings": embeddings.measure,
     "first_token": first_token.measure,
     "retrieval": retrieval.measure,
     "retrieval-postgresql": lambda: retrieval.measure(postgresql=True),
@@ -37,7 +49,7 @@ NAMES: dict[str, Callable[[], list[Comparison]]] = {
     "visitors-postgresql": lambda: visitors.measure(postgresql=True),
 }
 NEEDS_LOCUST = "visitors"
-MODULES = (check, editors, first_token, links, publishing, rebuild, retrieval, switch)
+MODULES = (check, editors, embeddings, first_token, links, publishing, rebuild, retrieval, switch)
 LARGE_NAMES: dict[str, Callable[[], list[Comparison]]] = {
     "retrieval": lambda: retrieval.measure(large=True),
     "retrieval-postgresql": lambda: retrieval.measure(postgresql=True, large=True),

@@ -1,13 +1,15 @@
 """The demo's home page with any number of articles beneath it, written and indexed in bulk.
 
-What is written is what saving and indexing them one by one writes. Import it once Django is set up.
+What is written is what saving and indexing them one by one writes, but for the vectors, which are
+made of those of words. Import it once Django is set up.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
@@ -96,7 +98,7 @@ def _write_pages(site: Site, numbers: Sequence[int]) -> list[Page]:
 def _index(site: Site, pages: Sequence[Page], numbers: Sequence[int]) -> None:
     space = _space()
     articles = [corpus.article(number) for number in numbers]
-    vectors = get_embedder(space).embed([article.embedded_text for article in articles])
+    vectors = word_vectors()([article.embedded_text for article in articles])
     documents = Document.objects.bulk_create(
         Document(
             space=space,
@@ -129,6 +131,11 @@ def _index(site: Site, pages: Sequence[Page], numbers: Sequence[int]) -> None:
     get_text_ranking().add(written)
 
 
+@cache
+def word_vectors() -> corpus.WordVectors:
+    return corpus.WordVectors(get_embedder(_space()).embed)
+
+
 def _space() -> EmbeddingSpace:
     found = active_space()
     if found is None:
@@ -146,11 +153,3 @@ def _finish_index() -> None:
         store.create_index(_space(), concurrently=False)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-
-
-def batches() -> Iterator[list[ArticlePage]]:
-    """The articles that there are, some at a time."""
-    last = 0
-    while rows := list(ArticlePage.objects.filter(pk__gt=last).order_by("pk")[:BATCH]):
-        yield rows
-        last = rows[-1].pk

@@ -17,7 +17,9 @@ from .site import PROJECT, project_environment
 MOST = 1.20
 RUNS = 15
 WARM_UP = 1
-TINY = {"RUNS": 1, "WARM_UP": 0}
+# Everything is compiled before the first turn, as what pip installs is.
+COMPILES = True
+TINY = {"RUNS": 1, "WARM_UP": 0, "COMPILES": False}
 
 
 def measure() -> list[Comparison]:
@@ -39,13 +41,10 @@ def measure() -> list[Comparison]:
 
 def _check(database: Path, work: list[float], *, plugin: bool) -> Callable[[], object]:
     """The command; the seconds of processor time that it takes go into ``work``."""
-    environment = project_environment(
-        database,
-        BARE_PLUGIN=str(int(plugin)),
-        # Everything is compiled before the first turn, as what pip installs is.
-        PYTHONDONTWRITEBYTECODE="",
-        PYTHONPYCACHEPREFIX=str(database.parent / "bytecode"),
-    )
+    environment = project_environment(database, BARE_PLUGIN=str(int(plugin)))
+    if COMPILES:
+        environment["PYTHONDONTWRITEBYTECODE"] = ""
+        environment["PYTHONPYCACHEPREFIX"] = str(database.parent / "bytecode")
 
     def run() -> object:
         before = _processor_seconds()

@@ -6,8 +6,15 @@ rankings make of random letters or numbers says nothing about either.
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
+
+import numpy as np
 
 
 def _listed(text: str) -> list[str]:
@@ -104,6 +111,11 @@ QUESTIONS = (
 )
 
 
+# Articles whose words WordVectors knows.
+SAMPLE = 500
+WORD = re.compile(r"\w+")
+
+
 @dataclass(frozen=True)
 class Article:
     title: str
@@ -130,6 +142,38 @@ def questions(count: int) -> list[str]:
         random = Random(f"question {number}")
         found.append(random.choice(QUESTIONS).format(**_words(random)))
     return found
+
+
+class WordVectors:
+    """Vectors of articles, made of the model's vectors of their words.
+
+    A sentence model takes half an hour for 100,000 articles; this takes a minute. A vector is the
+    mean of the centred vectors of the words, weighted by tf-idf. Its similarities to questions are
+    spread like those of the model's own vectors.
+    """
+
+    def __init__(self, embed: Callable[[Sequence[str]], Any]) -> None:
+        texts = [set(_split(article(number).embedded_text)) for number in range(SAMPLE)]
+        counts = Counter(word for words in texts for word in words)
+        words = sorted(counts)
+        vectors = embed(words)
+        rarity = np.array([math.log(SAMPLE / counts[word]) for word in words], np.float32)
+        self._numbers = {word: number for number, word in enumerate(words)}
+        self._vectors = (vectors - vectors.mean(axis=0)) * rarity[:, None]
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        """Float32 of shape ``(len(texts), dimensions)``, each row of length 1."""
+        counts = np.zeros((len(texts), len(self._numbers)), np.float32)
+        for row, text in enumerate(texts):
+            for word in _split(text):
+                if word in self._numbers:
+                    counts[row, self._numbers[word]] += 1
+        vectors = counts @ self._vectors
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _split(text: str) -> Iterable[str]:
+    return WORD.findall(text.lower())
 
 
 def _words(random: Random) -> dict[str, str]:

@@ -25,13 +25,14 @@ from tests.servers import processes
 
 from .listening import OLLAMA, OPENAI, PLUGIN, Heard, Request, listen, percentile_95
 from .measuring import Comparison, compare, tell
+from .sides import set_up_demo
 from .site import database_url
 
 EDITORS = 50
 TOKENS_PER_SECOND = 4
 FIRST_TOKEN_SECONDS = 0.4
 ROUNDS = 4
-TINY = {"EDITORS": 2, "TOKENS_PER_SECOND": 40, "ROUNDS": 2}
+TINY = {"EDITORS": 2, "TOKENS_PER_SECOND": 80, "FIRST_TOKEN_SECONDS": 0.05, "ROUNDS": 1}
 MOST_RATIO = 1.5
 QUESTION = "What does a family ticket cost?"
 # Of the demo: one of a hosted model, one of a model of its own.
@@ -73,7 +74,7 @@ def _site(*, postgresql: bool) -> Iterator[tuple[processes.Server, str, str]]:
         url = stack.enter_context(database_url(postgresql=postgresql))
         environment = {"DATABASE_URL": url}
         pool = {"TEST_DATABASE_POOL": json.dumps(POOL)} if postgresql else {}
-        processes.manage({**environment, "DEBUG": "1"}, "run_demo", "--setup-only")
+        set_up_demo(url)
         standin = stack.enter_context(
             processes.standin_process(
                 folder,

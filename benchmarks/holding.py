@@ -72,18 +72,18 @@ def _measure_here() -> Holding:
     # Whatever is imported, connected and cached along the way is there before we look.
     change()
     raw = Chunk.objects.filter(space=space).count() * space.dimensions * 4
-    before = _resident()
+    before = resident()
     load = _time(search)
-    loaded = _resident() - before
+    loaded = resident() - before
     refreshes = []
     for _number in range(REFRESHES):
         change()
         refreshes.append(_time(search))
     memory.MOST_CHANGED, memory.MOST_CHANGED_SHARE = 0, 0
     change()
-    _forget_peak()
+    forget_peak()
     search()
-    peak = _resident(peak=True) - before
+    peak = resident(peak=True) - before
     return Holding(load, statistics.median(refreshes), raw, loaded, peak)
 
 
@@ -99,7 +99,7 @@ def _time(work: Callable[[], object]) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _resident(*, peak: bool = False) -> int:
+def resident(*, peak: bool = False) -> int:
     """Bytes of this process that are in memory, or the most that were since the peak was reset."""
     if not STATUS.exists():
         import psutil
@@ -111,7 +111,7 @@ def _resident(*, peak: bool = False) -> int:
     return int(found[1]) * 1024
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     reset = Path("/proc/self/clear_refs")
     if reset.exists():
         reset.write_text("5")

@@ -22,7 +22,6 @@ CHANGED_RUNS = 5
 TIMES_FASTER_FULL = 3
 TIMES_FASTER_UNCHANGED = {"sqlite": 3, "postgresql": 5}
 TIMES_FASTER_CHANGED = 20
-DIMENSIONS = 256
 DIFFERENT_VECTORS = 997
 TINY = {"PAGES": 30, "RUNS": 1, "FULL_RUNS": 1, "CHANGED_RUNS": 1}
 
@@ -167,7 +166,9 @@ def _number(text: str) -> int:
 def _vectors() -> Any:
     import numpy as np
 
-    found = np.random.default_rng(1).normal(size=(DIFFERENT_VECTORS, DIMENSIONS))
+    from finetune_switch.backends.embeddings import chosen_model
+
+    found = np.random.default_rng(1).normal(size=(DIFFERENT_VECTORS, chosen_model().dimensions))
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype("<f4")
 
 

@@ -23,13 +23,12 @@ def _measure(site: object, engine: str) -> Comparison:
     from finetune_switch.backends import get_backend
     from finetune_switch.models import ChatBackend, Switch
 
-    chosen = ChatBackend.objects.get(alias="test-model")
-    switch = Switch.objects.create(site=site)
-    switch.activate(chosen, expected=None)
     seed = settings.FINETUNE_SWITCH["SEED_BACKEND"]
-    fixed = ChatBackend(
-        alias="fixed", label="Fixed", connection=seed["CONNECTION"], model_name=seed["MODEL_NAME"]
-    )
+    values = {"connection": seed["CONNECTION"], "model_name": seed["MODEL_NAME"]}
+    fixed = ChatBackend(alias="fixed", label="Fixed", **values)
+    chosen = ChatBackend.objects.create(alias="chosen", label="Chosen", **values)
+    switch, _created = Switch.objects.get_or_create(site=site)
+    switch.activate(chosen, expected=switch.active_id)
 
     def without() -> object:
         return get_backend(fixed)

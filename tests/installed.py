@@ -109,8 +109,14 @@ def distributions() -> Distributions:
 
 @cache
 def plain_environment() -> Environment:
-    """What `pip install wagtail-finetune-switch` gives, in a project that is migrated."""
-    environment = _environment("plain", [distributions().wheel])
+    """What `pip install wagtail-finetune-switch` gives."""
+    return _environment("plain", [distributions().wheel])
+
+
+@cache
+def migrated_environment() -> Environment:
+    """The same, in a project that is migrated, which takes longer than the installation."""
+    environment = plain_environment()
     environment.manage("migrate", "--verbosity", "0")
     return environment
 
@@ -118,7 +124,7 @@ def plain_environment() -> Environment:
 @cache
 def indexed() -> tuple[Environment, Any]:
     """The plain environment on a database with pages of three types, and what came of indexing."""
-    plain = plain_environment()
+    plain = migrated_environment()
     database = plain.database.with_name("indexed.sqlite3")
     shutil.copy(plain.database, database)
     variables = {**plain.variables, "BARE_DATABASE": str(database), "BARE_PAGES": "1"}
@@ -130,7 +136,7 @@ def indexed() -> tuple[Environment, Any]:
 @cache
 def environment_with_vector_index() -> Environment:
     """The same after the README's second line, for those who want wagtail-vector-index."""
-    before = plain_environment()
+    before = migrated_environment()
     folder = _folder("vector-index")
     # Links: what is compiled already need not be compiled again.
     shutil.copytree(

@@ -8,9 +8,15 @@ from functools import cache
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from tests.thorough import THOROUGH
+
 NARROW, WIDE = (320, 640), (1280, 900)
 # Of Wagtail's, and the same on every page of its admin: the menu, and the icons' drawings.
 SHELL = [["#wagtail-sidebar"], ["[data-sprite]"]]
+# Each size and each theme once, where there is no time for all four.
+WAYS = [(NARROW, "light"), (WIDE, "dark")]
+if THOROUGH:
+    WAYS = [*itertools.product((NARROW, WIDE), ("light", "dark"))]
 # A theme changes nothing but colours.
 THEMES = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}
 
@@ -24,7 +30,7 @@ def look(page: Page, *, with_shell: bool = False) -> list[str]:
     """What axe finds, and what is wider than its window. The page is wide and light afterwards."""
     page.evaluate(_axe())
     found = []
-    for (width, height), theme in itertools.product((NARROW, WIDE), THEMES):
+    for (width, height), theme in WAYS:
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=theme)
         # Of colours on their way from one theme to the other.

@@ -14,6 +14,7 @@ from wagtail.images.models import Image
 from wagtail.models import Collection
 from wagtail.search import index
 
+from benchmarks.articles import grow
 from demo_site.models import ArticlePage
 from finetune_switch.index import heartbeat
 from finetune_switch.index.building import run_build
@@ -72,30 +73,29 @@ def command(standin, choose):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_killed_process(make_page, standin, command):
-    """200 of 204 documents are written; the process is killed while it embeds the others."""
-    for number in range(203):
-        make_page(f"Page {number}", f"Number {number} of the harbour's pages.")
+def test_killed_process(site, standin, command):
+    """100 of 104 documents are written; the process is killed while it embeds the others."""
+    grow(site, 103, indexed=False)
     build()
-    everything = titles(limit=300)
-    assert len(everything) == 204
+    everything = titles(limit=200)
+    assert Document.objects.count() == 104
     old = active_space()
 
     killed = command()
     made = Document.objects.exclude(space=old)
-    running = IndexBuild.objects.filter(status=Status.RUNNING, done__gte=200)
+    running = IndexBuild.objects.filter(status=Status.RUNNING, done__gte=100)
     processes.wait_for(running.exists, seconds=60)
     killed.kill()
     assert killed.wait(10) == -9
     written = made.count()
-    assert 200 <= written < 204
+    assert 100 <= written < 104
 
     # The killed build is still running in the database, and blocks the next one until the timeout.
     # The old index answers.
     row = IndexBuild.objects.get(status=Status.RUNNING)
     assert row.done == written
     assert active_space() == old
-    assert titles(limit=300) == everything
+    assert titles(limit=200) == everything
     early = command()
     assert "already" in early.communicate(timeout=60)[1]
     assert early.returncode == 1
@@ -107,15 +107,15 @@ def test_killed_process(make_page, standin, command):
     output, errors = command("--json").communicate(timeout=60)
     assert json.loads(output) == {
         "status": "complete",
-        "added": 204 - written,
+        "added": 104 - written,
         "kept": written,
         "removed": 0,
         "failed": 0,
         "error": "",
     }, errors
-    assert len(embedded(standin)) == 204 - written
+    assert len(embedded(standin)) == 104 - written
     assert active_space().model_name == "slow-embed"
-    assert titles(limit=300) == everything
+    assert titles(limit=200) == everything
     row.refresh_from_db()
     assert (row.status, row.error) == (
         Status.FAILED,

@@ -24,6 +24,7 @@ from finetune_switch.index import upkeep
 from finetune_switch.models import Chunk, Document, PendingUpdate
 from finetune_switch.search import retrieve
 from tests.index_helpers import build, counts, titles
+from tests.thorough import THOROUGH
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -355,7 +356,7 @@ def open_to_visitors():
 
 
 @settings(
-    max_examples=20,
+    max_examples=20 if THOROUGH else 6,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -19,7 +19,7 @@ from tests.installed import (
     Environment,
     environment_with_vector_index,
     indexed,
-    plain_environment,
+    migrated_environment,
 )
 
 OPENING = "The harbour opens at nine on every day but Christmas."
@@ -32,7 +32,7 @@ MAKEMIGRATIONS = "makemigrations finetune_switch --check --dry-run"
 
 @pytest.fixture(scope="module")
 def bare() -> Environment:
-    return plain_environment()
+    return migrated_environment()
 
 
 @pytest.fixture(scope="module")
