@@ -196,7 +196,8 @@ class _Run:
         running = IndexBuild.objects.filter(pk=build.pk, status=IndexBuild.Status.RUNNING)
         if not running.update(**{name: getattr(build, name) for name in PROGRESS}):
             raise _ClosedByOther
-        self.progress(build)
+        if done:
+            self.progress(build)
 
 
 def process_pending(pending: list[PendingUpdate]) -> Counts:

@@ -73,8 +73,9 @@ def test_a_page_of_another_origin_asks_as_nobody_in_particular(visitor, lighthou
     is_answered(page, 2)
     button(page, "Helpful").last.click()
     expect(chat(page).get_by_role("status")).to_have_text("Thank you.")
-    (href,) = {a.get_attribute("href") for a in chat(page).locator("[part=source]").all()}
-    assert href == f"{visitor.address}/lighthouse/"
+    hrefs = {a.get_attribute("href") for a in chat(page).locator("[part=source]").all()}
+    assert f"{visitor.address}/lighthouse/" in hrefs
+    assert all(href.startswith(visitor.address) for href in hrefs)
     page.reload()
     button(page, "Ask a question").click()
     is_answered(page, 2)

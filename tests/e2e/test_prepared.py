@@ -13,7 +13,7 @@ from tests.index_helpers import build
 
 QUESTION = "When does the lighthouse open?"
 FURTHER = "Is there a lighthouse keeper?"
-LIKE_IT = "When do you open the lighthouse?"
+LIKE_IT = "When is the lighthouse open?"
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def wrong(lead, site, make_page):
     build()
     [passage] = retrieve(QUESTION, asker=Asker.anonymous(), site=site, limit=1)
     asked = {"site": site, "origin": "site", "locale": "en-gb", "deadline_at": timezone.now()}
-    for question in ("What time does the lighthouse open?", FURTHER):
+    for question in ("When will the lighthouse open?", FURTHER):
         Exchange.objects.create(question=question, **asked)
     exchange = Exchange.objects.create(
         question=QUESTION,
@@ -54,7 +54,7 @@ def test_a_correction_is_given_at_the_next_question(lead, wrong, standin):
     expect(main.locator("[name=answer]")).to_have_value("It is always open.")
     expect(main.get_by_role("status").filter(has_text="1 of 2 questions")).to_be_visible()
     given = main.get_by_role("list", name="Would get it", exact=True)
-    expect(given).to_contain_text("What time does the lighthouse open?")
+    expect(given).to_contain_text("When will the lighthouse open?")
     others = main.get_by_role("list", name="Would not get it")
     expect(others).to_contain_text(FURTHER)
 
