@@ -27,6 +27,10 @@ def mention(kind: str, pk: Any) -> str:
     return f"{_BEGIN}{kind}:{pk}{_END}"
 
 
+def has_mention(text: str) -> bool:
+    return _BEGIN in text
+
+
 def mention_object(instance: Model) -> str:
     """The title of a chosen object, or a marker for it.
 

@@ -24,7 +24,7 @@ from .stores import get_store
 from .texts import get_text_ranking
 
 # Part of every digest. Increase it when texts are split differently, to split all of them again.
-FORMAT = 1
+FORMAT = 2
 STATE = (*PLACE, "title")
 ATTEMPTS = 3
 
