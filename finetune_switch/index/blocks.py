@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,7 @@ from wagtail import blocks
 from wagtail.contrib.table_block.blocks import TableBlock
 from wagtail.contrib.typed_table_block.blocks import TypedTableBlock
 
+from .fields import is_styling
 from .markup import clean, html_to_text, join, write_out
 from .mentions import has_mention, mention_object
 from .tables import MAX_LINE, Cell, table_lines
@@ -25,6 +27,13 @@ MAX_ANCHOR = 255
 # Wagtail's search ignores these, but visitors ask for prices, times and addresses.
 _TIME_BLOCKS = (blocks.DateBlock, blocks.DateTimeBlock, blocks.TimeBlock)
 _FIGURE_BLOCKS = (*_TIME_BLOCKS, blocks.DecimalBlock, blocks.FloatBlock, blocks.IntegerBlock)
+# The choice of a size or a colour is no text.
+_CHOICE_BLOCKS = (blocks.ChoiceBlock, blocks.MultipleChoiceBlock)
+_NO_TEXT = re.compile(
+    r"#(?:[0-9a-f]{3,4}){1,2}|(?:rgb|hsl)a?\([^)]*\)|var\([^)]*\)|(?:https?:/)?/\S+"
+    r"|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",
+    re.IGNORECASE,
+)
 _VALUE_BLOCKS = (*_FIGURE_BLOCKS, blocks.EmailBlock, blocks.RegexBlock)
 
 
@@ -69,9 +78,8 @@ def block_text(block: Any, value: Any, left_out: Collection[str] = ()) -> str:
     """The plain text of a block value, with mentions of the chosen objects (see ``mentions``)."""
     if value is None or not getattr(block, "search_index", True):
         return ""
-    block_class: Any = type(block)
     # Use the project's own get_searchable_content(), unless its text may contain excluded blocks.
-    if _has_own_content(block_class) and not _has_any(block, left_out):
+    if _has_own_content(block) and not _has_any(block, left_out):
         return _join_content(block.get_searchable_content(value))
     if isinstance(value, Model):
         return mention_object(value)
@@ -97,9 +105,27 @@ def block_text(block: Any, value: Any, left_out: Collection[str] = ()) -> str:
         return _table(value, html=block.is_html_renderer())
     if isinstance(block, TypedTableBlock):
         return _typed_table(value, left_out)
-    if isinstance(block, _VALUE_BLOCKS):
-        return write_out(value)
+    if isinstance(block, _CHOICE_BLOCKS):
+        return ""
+    text = write_out(value) if isinstance(block, _VALUE_BLOCKS) else _searchable(block, value)
+    return "" if _is_no_text(block.name, text) else text
+
+
+def _searchable(block: Any, value: Any) -> str:
     return _join_content(block.get_searchable_content(value))
+
+
+def _is_no_text(name: str, text: str) -> bool:
+    """Whether a value is an address, a colour, or one that styles or identifies a block."""
+    text = text.strip()
+    return bool(_NO_TEXT.fullmatch(text)) or (is_styling(name) and len(text.split()) < 2)
+
+
+def _cell_text(block: Any, value: Any, left_out: Collection[str]) -> str:
+    """The text of a value in a table, where choices are read by visitors."""
+    is_choice = isinstance(block, _CHOICE_BLOCKS) and value is not None
+    text = _searchable(block, value) if is_choice else block_text(block, value, left_out)
+    return " ".join(text.split())
 
 
 def _list(child: Any, values: Iterable[Any], left_out: Collection[str]) -> str:
@@ -117,7 +143,7 @@ def _list(child: Any, values: Iterable[Any], left_out: Collection[str]) -> str:
 
 def _row(block: Any, value: Any, left_out: Collection[str]) -> str | None:
     """A struct with a figure, date or time as ``Item: Wren, Price: 40``; ``None`` for others."""
-    if not isinstance(block, blocks.StructBlock) or _has_own_content(type(block)):
+    if not isinstance(block, blocks.StructBlock) or _has_own_content(block):
         return None
     fields = {
         name: child
@@ -126,9 +152,12 @@ def _row(block: Any, value: Any, left_out: Collection[str]) -> str | None:
     }
     if not any(isinstance(child, _FIGURE_BLOCKS) for child in fields.values()):
         return None
+    # The day of opening hours may be a choice.
+    is_timed = any(isinstance(child, _TIME_BLOCKS) for child in fields.values())
     parts = []
     for name, child in fields.items():
-        text = " ".join(block_text(child, value.get(name), left_out).split())
+        read = _cell_text if is_timed and not is_styling(name) else block_text
+        text = " ".join(read(child, value.get(name), left_out).split())
         if len(text) > MAX_LINE:
             return None
         if text:
@@ -157,9 +186,14 @@ def _is_anchor(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip()) and not any(map(str.isspace, value))
 
 
+def _has_own_content(block: Any) -> bool:
+    """Whether the project, not Wagtail, defines ``get_searchable_content()`` of its class."""
+    block_class: Any = type(block)
+    return _defines_content(block_class)
+
+
 @lru_cache(maxsize=1024)
-def _has_own_content(block_class: Any) -> bool:
-    """Whether the project, not Wagtail, defines ``get_searchable_content()`` of this class."""
+def _defines_content(block_class: Any) -> bool:
     owner = next(base for base in block_class.__mro__ if "get_searchable_content" in vars(base))
     return not owner.__module__.startswith("wagtail.")
 
@@ -213,10 +247,10 @@ def _typed_table(value: Any, left_out: Collection[str]) -> str:
     rows = [[Cell(clean(value.columns[index]["heading"] or ""), True) for index in shown]]
     for row in value.row_data:
         texts = [
-            block_text(value.columns[index]["block"], row["values"][index], left_out)
+            _cell_text(value.columns[index]["block"], row["values"][index], left_out)
             for index in shown
         ]
-        rows.append([Cell(" ".join(text.split())) for text in texts])
+        rows.append([Cell(text) for text in texts])
     return _captioned(value.caption, table_lines(rows))
 
 

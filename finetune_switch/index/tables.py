@@ -13,10 +13,8 @@ MAX_LINE = 400
 MAX_HEADER = 60
 MAX_COLUMNS = 100
 # Short cells of a first row that is none of headers.
-_VALUES = frozenset(
-    ["closed", "free", "none", "no", "yes", "n/a"]
-    + ["geschlossen", "kostenlos", "frei", "keine", "nein", "ja"]
-)
+_VALUES = {"closed", "free", "none", "no", "yes", "n/a"}
+_VALUES |= {"geschlossen", "kostenlos", "frei", "keine", "nein", "ja"}
 
 
 @dataclass(frozen=True, eq=False)

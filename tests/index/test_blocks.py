@@ -110,7 +110,6 @@ class TestBlocks:
             "Raw",
             "one\ntwo",
             "Quote",
-            "High water",
             "3 May 2026",
             "12.50",
             "a@example.org",

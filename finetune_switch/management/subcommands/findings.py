@@ -12,6 +12,7 @@ from finetune_switch import adapters
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import overview, upkeep
+from finetune_switch.index.sources import Sources
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
 from finetune_switch.models.index import active_space
 
@@ -46,6 +47,7 @@ def examine_index(*, ask: bool) -> Iterator[Finding]:
             "index", True, f"The site's own index has not been built. Run {INDEX_COMMAND}."
         )
     yield from _examine_embeddings(space, ask=ask)
+    yield from _examine_fields()
     yield from _examine_last_build()
     if space is not None:
         yield from _examine_changes()
@@ -78,6 +80,19 @@ def _examine_embeddings(space: EmbeddingSpace | None, *, ask: bool) -> Iterator[
             told.add(str(error))
         else:
             yield Finding("embeddings", True, f"{name} answers.")
+
+
+def _examine_fields() -> Iterator[Finding]:
+    """Name fields with text that are not indexed. A site may want that."""
+    for missing in overview.missing_texts(model for model, _count in Sources().types()):
+        lines = [field.line or f'"{field.setting}",' for field in missing.fields]
+        where = "search_fields" if missing.fields[0].line else "INCLUDE_FIELDS"
+        yield Finding(
+            "index",
+            True,
+            f"Not indexed: text of {missing.model._meta.label}. To add it to {where}, or to end "
+            f"this message by EXCLUDE_FIELDS: {' '.join(lines)}",
+        )
 
 
 def _examine_last_build() -> Iterator[Finding]:
