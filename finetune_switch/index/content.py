@@ -24,6 +24,7 @@ from wagtail.rich_text import RichText
 from wagtail.search.index import RelatedFields, SearchField
 
 from finetune_switch.access import Asker
+from finetune_switch.access.faults import FATAL, report
 from finetune_switch.access.visibility import page_model, pages_open_to
 
 from .blocks import stream_texts
@@ -198,7 +199,13 @@ class _FieldReader:
             return "title", obj.title
         names = ("title", "name")
         excluded = [name for name in names if self.excluded_blocks(type(obj), name) is None]
-        return name_of(obj, excluded=excluded)
+        try:
+            return name_of(obj, excluded=excluded)
+        except FATAL:
+            raise
+        except Exception as error:
+            report(obj, "has no title in the index.", error)
+            return None, ""
 
     def read(
         self,

@@ -15,12 +15,19 @@ from wagtail.models import (
     AbstractPage,
     DraftStateMixin,
     PageViewRestriction,
+    Site,
     TranslatableMixin,
 )
 
 from finetune_switch import adapters, conf
 from finetune_switch.access import Asker
-from finetune_switch.access.visibility import group_ids, may_see, page_model, site_ids_of
+from finetune_switch.access.visibility import (
+    group_ids,
+    may_see,
+    object_site_ids,
+    page_model,
+    site_ids_of,
+)
 from finetune_switch.models import Exclusion
 
 logger = logging.getLogger("finetune_switch.index")
@@ -136,8 +143,12 @@ class Sources:
         label, object_id = model._meta.label_lower, str(row.pk)
         locale_id = row.locale_id if isinstance(row, TranslatableMixin) else None
         if not isinstance(row, AbstractPage):
-            hidden = not may_see(Asker.anonymous(), row)
-            return Indexed(row, label, object_id, None, locale_id, "", hidden)
+            ids = object_site_ids(row)
+            # Those of several sites are checked when they are found.
+            site = Site.objects.filter(pk__in=ids).first() if ids and len(ids) == 1 else None
+            hidden = not may_see(Asker.anonymous(), row, site=site)
+            site_id = site.pk if site is not None else None
+            return Indexed(row, label, object_id, site_id, locale_id, "", hidden)
         sites = site_ids_of(row)
         if not sites:
             # The page is not in the tree of a site, so it has no URL.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -16,6 +17,8 @@ from wagtail.models import AbstractPage, Locale, Site
 
 from finetune_switch import adapters
 from finetune_switch.access import Asker
+from finetune_switch.access.addresses import Addresses, title_of
+from finetune_switch.access.sites import current_request, site_language
 from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.adapters import Scope, SearchableIndex
 from finetune_switch.backends.embeddings.question_vectors import each_vector_once
@@ -44,19 +47,27 @@ def retrieve(
     limit: int = 5,
     threshold: float = 0.0,
     each_source_once: bool = False,
+    request: HttpRequest | None = None,
 ) -> list[Passage]:
     """The passages most similar to a question, best first, at most ``limit``.
 
     Repeated texts are left out; with ``each_source_once``, only the best passage of each page is
     returned. ``indexes`` are aliases or indexes; by default the site's own index or, without one,
-    all others. ``threshold`` is a cosine similarity from 0 to 1.
+    all others. ``threshold`` is a cosine similarity from 0 to 1. Sources lead to ``site``; those on
+    the site of ``request``, by default the current one, have paths without a host.
 
     Pages that the asker may not open now (not live, private, of another site) are left out, even if
     an index returns them. So are pages in other languages than ``locale``, if the site has pages in
     it. Raises :class:`~finetune_switch.exceptions.BackendError` if an index cannot be searched.
     """
     retrieval = Retrieval(
-        question, asker=asker, site=site, locale=locale, indexes=indexes, threshold=threshold
+        question,
+        asker=asker,
+        site=site,
+        locale=locale,
+        indexes=indexes,
+        threshold=threshold,
+        request=request,
     )
     return retrieval.passages(limit, each_source_once=each_source_once)
 
@@ -71,13 +82,20 @@ def retrieve_for(
     limit: int | None = None,
     threshold: float | None = None,
     each_source_once: bool = False,
+    request: HttpRequest | None = None,
 ) -> list[Passage]:
     """Like :func:`retrieve`, with the site and the retrieval settings of a switch.
 
     ``indexes``, ``limit`` and ``threshold`` override the switch's, unless ``None``.
     """
     retrieval = Retrieval.for_switch(
-        switch, question, asker=asker, locale=locale, indexes=indexes, threshold=threshold
+        switch,
+        question,
+        asker=asker,
+        locale=locale,
+        indexes=indexes,
+        threshold=threshold,
+        request=request,
     )
     return retrieval.passages(limit or switch.passages, each_source_once=each_source_once)
 
@@ -109,9 +127,10 @@ class Retrieval:
         locale: str | None = None,
         indexes: Sequence[str | SearchableIndex] = (),
         threshold: float = 0.0,
+        request: HttpRequest | None = None,
     ) -> None:
         self.question = question
-        self.locale = locale
+        self.locale = site_language(locale) if locale else locale
         locale_ids = locales_for(locale)
         scope = Scope(
             site_id=site.pk if site is not None else None,
@@ -121,6 +140,7 @@ class Retrieval:
         self._search = _Search(question, _chosen(indexes), scope, threshold)
         self._site = site
         self._access = SourceAccess(asker, locale_ids=locale_ids)
+        self._addresses = Addresses(site, request or current_request())
 
     @classmethod
     def for_switch(
@@ -132,6 +152,7 @@ class Retrieval:
         locale: str | None,
         indexes: Sequence[str | SearchableIndex] | None = None,
         threshold: float | None = None,
+        request: HttpRequest | None = None,
     ) -> Self:
         """The retrieval for a question on the switch's site; see :func:`retrieve_for`."""
         return cls(
@@ -141,6 +162,7 @@ class Retrieval:
             locale=locale,
             indexes=switch.indexes if indexes is None else indexes,
             threshold=switch.similarity_threshold if threshold is None else threshold,
+            request=request,
         )
 
     def passages(self, limit: int, *, each_source_once: bool = False) -> list[Passage]:
@@ -165,15 +187,15 @@ class Retrieval:
                 text = hit.text.replace("\x00", "").strip()
                 source = self._access.get(hit, self._site)
                 key = (hit.model, hit.object_id) if each_source_once else text
-                if source is None or key in found:
+                if source is None or key in found or (title := title_of(source)) is None:
                     continue
                 found[key] = Passage(
                     number=len(found) + 1,
                     text=text,
                     score=_score(hit),
                     source=Source(
-                        title=getattr(source, "title", None) or str(source),
-                        url=_url(source, hit.anchor),
+                        title=title,
+                        url=self._addresses.of(source, hit.anchor),
                         model=hit.model,
                         object_id=hit.object_id,
                     ),
@@ -214,6 +236,7 @@ def search(
     page: int | str | None = 1,
     per_page: int = 10,
     most: int = MOST_FOUND,
+    request: HttpRequest | None = None,
 ) -> Page:
     """One page of search results, without asking a model.
 
@@ -230,6 +253,7 @@ def search(
         locale=locale or get_language() or settings.LANGUAGE_CODE,
         indexes=indexes,
         threshold=threshold,
+        request=request,
     )
     return retrieval.results(page, per_page=per_page, most=most)
 
@@ -318,14 +342,6 @@ def _score(hit: Hit) -> float:
     return round(float(hit.score), 4)
 
 
-def _url(source: Any, anchor: str) -> str:
-    address: Callable[[], str | None] | None = getattr(source, "get_url", None) or getattr(
-        source, "get_absolute_url", None
-    )
-    url = (address() if address is not None else None) or ""
-    return f"{url}#{anchor}" if url and anchor else url
-
-
 def _chosen(wanted: Sequence[str | SearchableIndex]) -> list[SearchableIndex]:
     """The wanted indexes; by default the site's own or, without one, all others."""
     if wanted and not any(isinstance(index, str) for index in wanted):
@@ -353,7 +369,8 @@ def locales_for(language: str | None) -> frozenset[int] | None:
     codes = dict(Locale.objects.values_list("pk", "language_code"))
     if len(codes) < 2:
         return None
-    exact = {pk for pk, code in codes.items() if code == language}
+    language = language.replace("_", "-").lower()
+    exact = {pk for pk, code in codes.items() if code.lower() == language}
     primary = language.split("-")[0]
-    alike = {pk for pk, code in codes.items() if code.split("-")[0] == primary}
+    alike = {pk for pk, code in codes.items() if code.lower().split("-")[0] == primary}
     return frozenset(exact or alike) or None
