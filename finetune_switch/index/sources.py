@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 from django.apps import apps
@@ -72,6 +72,10 @@ class Sources:
         self._left_out_ids, self._left_out_paths = _exclusions()
         self._left_out_types = left_out_types()
         self._models = indexed_models()
+
+    @cached_property
+    def _sites(self) -> dict[int, Site]:
+        return Site.objects.in_bulk()
 
     @property
     def labels(self) -> set[str]:
@@ -145,7 +149,7 @@ class Sources:
         if not isinstance(row, AbstractPage):
             ids = object_site_ids(row)
             # Those of several sites are checked when they are found.
-            site = Site.objects.filter(pk__in=ids).first() if ids and len(ids) == 1 else None
+            site = self._sites.get(*ids) if ids and len(ids) == 1 else None
             hidden = not may_see(Asker.anonymous(), row, site=site)
             site_id = site.pk if site is not None else None
             return Indexed(row, label, object_id, site_id, locale_id, "", hidden)
