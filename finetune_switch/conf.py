@@ -162,6 +162,11 @@ def excluded_fields() -> list[str]:
     return list(_index().get("EXCLUDE_FIELDS") or [])
 
 
+def included_fields() -> list[str]:
+    """Fields that are indexed beside ``search_fields``, as ``app_label.ModelName.field``."""
+    return list(_index().get("INCLUDE_FIELDS") or [])
+
+
 def block_anchor() -> str:
     """The anchor of a StreamField's block on its page, such as ``block-{id}``; empty for none."""
     return str(_index().get("BLOCK_ANCHOR") or "")

@@ -53,7 +53,7 @@ class SourceAccess:
             for name in page_models[pk]:
                 self._objects[site_id, name, pk] = page
         for model, ids in other_ids.items():
-            for pk, row in objects_open_to(self._asker, model, ids).items():
+            for pk, row in objects_open_to(self._asker, model, ids, site=site).items():
                 self._objects[site_id, model._meta.label_lower, pk] = row
 
     def get(self, source: Source | Hit, site: Site | None) -> Model | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
 from django.db.models import Exists, Model, QuerySet
 from wagtail import hooks
 from wagtail.models import AbstractPage, DraftStateMixin, PageViewRestriction, Site
@@ -15,8 +18,10 @@ from wagtail.models import AbstractPage, DraftStateMixin, PageViewRestriction, S
 from finetune_switch.passages import Source
 
 from .askers import Asker
+from .faults import FATAL, report
 
 VISIBILITY_HOOK = "finetune_switch_may_see"
+SITE_HOOK = "finetune_switch_site_of"
 # The columns needed by get_url() and by this module.
 _COLUMNS = ("title", "path", "depth", "url_path", "live", "locale", "alias_of", "content_type")
 
@@ -37,7 +42,7 @@ def pages_open_to(
 
     Only live pages, and only those of ``site`` and ``locale_ids``, if given. At most five queries.
     """
-    if not ids:
+    if not (ids := valid_keys(page_model(), ids)):
         return {}
     pages = [
         page
@@ -130,30 +135,97 @@ def _with_own_urls(pages: Iterable[AbstractPage]) -> Iterable[AbstractPage]:
             getattr(specific, name) is not getattr(base, name)
             for name in ("get_url", "get_url_parts")
         ):
-            yield page.specific
+            try:
+                yield page.specific
+            except FATAL:
+                raise
+            except Exception as error:
+                report(page, "cannot be read: it is left out.", error)
         else:
             yield page
 
 
-def objects_open_to(asker: Asker, model: type[Model], ids: Collection[str]) -> dict[str, Model]:
+def objects_open_to(
+    asker: Asker, model: type[Model], ids: Collection[str], *, site: Site | None = None
+) -> dict[str, Model]:
     """The objects among these that the asker may see now, by primary key as text.
 
-    For models other than pages. Functions of the hook ``finetune_switch_may_see`` decide. They get
-    the asker and the object, and return True, False, or None for no decision. Without a decision,
-    only users who may see the object in the admin may see it.
+    For models other than pages. Objects of other sites than ``site`` are left out, see
+    :func:`object_site_ids`. Functions of the hook ``finetune_switch_may_see`` decide. They get the
+    asker, the object and, if they have a parameter of that name, the ``site``, and return True,
+    False, or None for no decision. Without a decision, only users who may see the object in the
+    admin may see it.
     """
-    rows = model._default_manager.filter(pk__in=ids)
+    rows = model._default_manager.filter(pk__in=valid_keys(model, ids))
     if issubclass(model, DraftStateMixin):
         rows = rows.filter(live=True)
-    return {str(row.pk): row for row in rows if may_see(asker, row)}
+    return {
+        str(row.pk): row for row in rows if _is_of(site, row) and may_see(asker, row, site=site)
+    }
 
 
-def may_see(asker: Asker, instance: Model) -> bool:
+def may_see(asker: Asker, instance: Model, *, site: Site | None = None) -> bool:
     """Whether the asker may see an object other than a page; see :func:`objects_open_to`."""
-    for function in hooks.get_hooks(VISIBILITY_HOOK):
-        if (decision := function(asker, instance)) is not None:
-            return bool(decision)
+    try:
+        for function in hooks.get_hooks(VISIBILITY_HOOK):
+            options = {"site": site} if _takes_site(function) else {}
+            if (decision := function(asker, instance, **options)) is not None:
+                return bool(decision)
+    except FATAL:
+        raise
+    except Exception as error:
+        report(instance, "is left out: a hook that decides who may see it fails.", error)
+        return False
     return _sees_in_admin(asker, instance)
+
+
+def object_site_ids(instance: Model) -> frozenset[int] | None:
+    """Primary keys of the sites that an object other than a page belongs to; ``None`` for all.
+
+    The hook ``finetune_switch_site_of`` gets the object and returns a site, several sites, or None
+    for no decision. Otherwise the object's relations to ``wagtailcore.Site`` count, as those of
+    site settings. Without a related site, the object belongs to all sites.
+    """
+    try:
+        for function in hooks.get_hooks(SITE_HOOK):
+            if (found := function(instance)) is not None:
+                return frozenset(
+                    site.pk for site in ([found] if isinstance(found, Site) else found)
+                )
+    except FATAL:
+        raise
+    except Exception as error:
+        report(instance, "is left out: a hook that says its site fails.", error)
+        return frozenset()
+    ids: set[int] = set()
+    for field in (*instance._meta.concrete_fields, *instance._meta.many_to_many):
+        if field.related_model is Site:
+            value = field.value_from_object(instance)
+            ids |= {site.pk for site in value} if isinstance(value, list) else {value} - {None}
+    return frozenset(ids) or None
+
+
+def _is_of(site: Site | None, instance: Model) -> bool:
+    ids = object_site_ids(instance) if site is not None else None
+    return site is None or ids is None or site.pk in ids
+
+
+@lru_cache(maxsize=256)
+def _takes_site(function: Callable[..., Any]) -> bool:
+    parameters = signature(function).parameters.values()
+    return any(p.name == "site" or p.kind == p.VAR_KEYWORD for p in parameters)
+
+
+def valid_keys(model: type[Model], ids: Iterable[Any]) -> list[Any]:
+    """The valid primary keys of this model: markup and indexes may contain any value."""
+    kept = []
+    for pk in ids:
+        try:
+            model._meta.pk.to_python(pk)
+        except ValidationError:
+            continue
+        kept.append(pk)
+    return kept
 
 
 def _sees_in_admin(asker: Asker, instance: Model) -> bool:

@@ -98,7 +98,11 @@ def _find_reply(question: AskedQuestion, switch: Switch, standalone: str) -> Pre
     if not question.prepared or question.messages is not None:
         return None
     return find_prepared(
-        standalone, asker=question.asker, site=switch.site_or_none, locale=question.locale
+        standalone,
+        asker=question.asker,
+        site=switch.site_or_none,
+        locale=question.locale,
+        request=question.request,
     )
 
 
@@ -127,6 +131,7 @@ def _find_passages(question: AskedQuestion, switch: Switch, standalone: str) -> 
         asker=question.asker,
         locale=question.locale,
         indexes=question.indexes,
+        request=question.request,
     )
 
 

@@ -17,7 +17,7 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
-from finetune_switch.access.sites import current_request, site_for
+from finetune_switch.access.sites import current_request, site_for, site_language
 from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Message, Turn
@@ -64,7 +64,8 @@ class AskedQuestion:
     def __post_init__(self) -> None:
         self.question = clean_question(self.question)
         self.turns = clean_turns(self.turns)
-        self.locale = self.locale or get_language() or ""
+        language = self.locale or get_language()
+        self.locale = site_language(language) if language else ""
         # The events may be read after the end of the request.
         self.request = self.request or current_request()
 

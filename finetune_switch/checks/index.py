@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
 from django.db.models import Model
-from wagtail.models import AbstractPage
+from wagtail.models import AbstractPage, get_page_models
 
 from finetune_switch import conf
-from finetune_switch.index.sources import find_model
+from finetune_switch.index.sources import find_model, indexed_models
 from finetune_switch.index.stores import REMEDY
 from finetune_switch.index.stores.extension import missing_packages
 
 LABEL_REMEDY = "Write the label as app_label.ModelName, or remove it."
+FIELD_REMEDY = "Write the field as app_label.ModelName.field, or remove it."
 
 
 def check_index_models(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -31,7 +33,35 @@ def check_index_models(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
         if isinstance(labels := index.get(option), list | tuple)
         for label in labels
         if (fault := _no_model(label) or find_fault(find_model(label)))
-    ]
+    ] + list(_unknown_fields(index.get("INCLUDE_FIELDS")))
+
+
+def _unknown_fields(entries: Any) -> Iterator[checks.CheckMessage]:
+    """Entries of ``INCLUDE_FIELDS`` that name no field of an indexed model or its base classes."""
+    known: dict[str, type[Model]] = {}
+    if entries and isinstance(entries, list | tuple):
+        for model in (*get_page_models(), *indexed_models()):
+            for base in model.__mro__:
+                if hasattr(base, "_meta"):
+                    known.setdefault(base._meta.label_lower, model)
+    for entry in entries if known else ():
+        label, _dot, name = str(entry).rpartition(".")
+        found = known.get(label.lower())
+        if found is None:
+            fault, name = "no indexed model has that name. It is ignored.", ""
+            candidates = {model._meta.label_lower: model._meta.label for model in known.values()}
+        else:
+            names = [field.name for field in found._meta.get_fields()]
+            if name in names:
+                continue
+            fault = f"{found._meta.label} has no field {name}. It is ignored."
+            candidates = {field: f"{found._meta.label}.{field}" for field in names}
+        near = get_close_matches(name or label.lower(), candidates, 1)
+        yield checks.Error(
+            f'{conf.SETTING}["INDEX"]["INCLUDE_FIELDS"] contains {entry!r}: {fault}',
+            hint=(f"Did you mean {candidates[near[0]]}? " if near else "") + FIELD_REMEDY,
+            id="finetune_switch.E011",
+        )
 
 
 def check_store(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:

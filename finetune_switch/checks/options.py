@@ -217,6 +217,7 @@ SETTINGS = Options(
                 "MODELS": TEXTS,
                 "EXCLUDE_PAGE_TYPES": TEXTS,
                 "EXCLUDE_FIELDS": TEXTS,
+                "INCLUDE_FIELDS": TEXTS,
                 "BLOCK_ANCHOR": OPTIONAL_TEXT,
             }
         ),

@@ -16,20 +16,23 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldDoesNotExist
 from django.db import InterfaceError, OperationalError, models
 from django.utils import translation
-from treebeard.models import Node
+from django.utils.text import capfirst
 from wagtail.blocks import StreamValue
 from wagtail.fields import RichTextField, StreamField
 from wagtail.models import AbstractPage, ReferenceIndex, SpecificMixin, TranslatableMixin
 from wagtail.rich_text import RichText
-from wagtail.search.index import Indexed, RelatedFields, SearchField
+from wagtail.search.index import RelatedFields, SearchField
 
 from finetune_switch.access import Asker
+from finetune_switch.access.faults import FATAL, report
 from finetune_switch.access.visibility import page_model, pages_open_to
 
 from .blocks import stream_texts
+from .fields import LabelledField, indexed_fields, is_inline, label_of
 from .markup import clean, html_to_text, join, tidy, write_out
 from .mentions import fill_in, mention_object, name_of
 from .sources import Key, find_model
+from .tables import MAX_LINE
 
 logger = logging.getLogger("finetune_switch.index")
 
@@ -64,8 +67,8 @@ def content_of(
 ) -> Content:
     """The text of a page, a snippet or any other object, in the language of its locale.
 
-    It is read from the ``search_fields`` of the most specific type, or from all text fields if
-    there are none. Each block of a StreamField is a section. The title is not repeated.
+    It is read from the :func:`~.fields.indexed_fields` of the most specific type. Each block of a
+    StreamField is a section, and so are all rows of an inline relation. The title is not repeated.
 
     ``excluded_fields`` has entries ``app_label.Model.field``, where ``Model`` may be a base class,
     and ``app_label.Model.field.block`` for blocks of that name at any depth. ``block_anchor`` is
@@ -78,7 +81,7 @@ def content_of(
     reader = _FieldReader(_parse_excluded(tuple(excluded_fields)), block_anchor)
     with translation.override(_language(obj)):
         title_field, title = reader.title(obj)
-        fields = list(reader.read(obj, _fields_of(type(obj)), title_field=title_field))
+        fields = list(reader.read(obj, indexed_fields(type(obj)), title_field=title_field))
         texts = fill_in([title, *(section.text for field in fields for section in field)])
     tidied = map(tidy, texts)
     title = " ".join(next(tidied).split())
@@ -148,11 +151,7 @@ def relations_of(model: type[models.Model]) -> Iterator[tuple[str, type[models.M
                 yield path, related
                 yield from follow(related, field.fields, f"{path}__")
 
-    yield from follow(model, _search_fields(model), "")
-
-
-def _search_fields(model: Any) -> list[Any]:
-    return model.get_search_fields() if issubclass(model, Indexed) else []
+    yield from follow(model, indexed_fields(model), "")
 
 
 def _language(obj: models.Model) -> str:
@@ -160,28 +159,6 @@ def _language(obj: models.Model) -> str:
     if getattr(settings, "WAGTAIL_I18N_ENABLED", False) and isinstance(obj, TranslatableMixin):
         return str(obj.locale.language_code)
     return settings.LANGUAGE_CODE
-
-
-def _fields_of(model: type[models.Model]) -> list[Any]:
-    if declared := _search_fields(model):
-        return [field for field in declared if isinstance(field, SearchField | RelatedFields)]
-    return [SearchField(field.name) for field in model._meta.concrete_fields if _is_text(field)]
-
-
-def _is_text(field: models.Field[Any, Any]) -> bool:
-    if isinstance(field, StreamField):
-        return True
-    if not isinstance(field, models.CharField | models.TextField) or field.primary_key:
-        return False
-    # Slugs, URLs, tree paths and passwords are not text for readers.
-    model = field.model
-    return (
-        field.editable
-        and not isinstance(field, models.SlugField | models.URLField)
-        and field.name != "password"
-        and not (field.name == "path" and issubclass(model, Node))
-        and not model.__module__.startswith("wagtail.")
-    )
 
 
 _Excluded: TypeAlias = Mapping[tuple[str, str], frozenset[str] | None]
@@ -222,7 +199,13 @@ class _FieldReader:
             return "title", obj.title
         names = ("title", "name")
         excluded = [name for name in names if self.excluded_blocks(type(obj), name) is None]
-        return name_of(obj, excluded=excluded)
+        try:
+            return name_of(obj, excluded=excluded)
+        except FATAL:
+            raise
+        except Exception as error:
+            report(obj, "has no title in the index.", error)
+            return None, ""
 
     def read(
         self,
@@ -270,11 +253,13 @@ class _FieldReader:
         if field.many_to_one or field.one_to_one:
             # The value is a primary key. RelatedFields select the text of the related object.
             return []
+        display: Any = None
         if getattr(field, "choices", None):
-            display: Any = getattr(obj, f"get_{field.name}_display", None)
-            if display is not None:
-                return [Section(_to_text(display()))]
-        return [Section(_to_text(search_field.get_value(obj)))]
+            display = getattr(obj, f"get_{field.name}_display", None)
+        text = _to_text(search_field.get_value(obj) if display is None else display())
+        if text and isinstance(search_field, LabelledField):
+            text = f"{label_of(type(obj), field.name)}: {text}"
+        return [Section(text)]
 
     def _related(self, obj: models.Model, field: Any, left_out: Collection[str]) -> list[Section]:
         """A section for each related object."""
@@ -282,16 +267,32 @@ class _FieldReader:
         if value is None:
             return []
         found = [value] if isinstance(value, models.Model) else list(value.all())
-        return [
-            Section(
-                join(
-                    section.text
-                    for sections in self.read(related, field.fields, left_out=left_out)
-                    for section in sections
-                )
-            )
-            for related in _open_to_all(found)
-        ]
+        shown = _open_to_all(found)
+        if is_inline(obj._meta.get_field(field.field_name)):
+            rows = [self._row(row, field.fields, left_out) for row in shown]
+            heading = capfirst(field.field_name.replace("_", " "))
+            return [Section(f"{heading}\n\n{join(rows)}")] if any(rows) else []
+        return [Section(self._text(related, field.fields, left_out)) for related in shown]
+
+    def _text(self, obj: models.Model, fields: Iterable[Any], left_out: Collection[str]) -> str:
+        found = self.read(obj, fields, left_out=left_out)
+        return join(section.text for sections in found for section in sections)
+
+    def _row(self, row: models.Model, fields: Iterable[Any], left_out: Collection[str]) -> str:
+        """An inline row with the labels of its fields: ``Day: Monday, Opens: 9 a.m.``"""
+        short, long = [], []
+        for field in fields:
+            if self.excluded_blocks(type(row), field.field_name) is None:
+                continue
+            label = label_of(type(row), field.field_name)
+            text = tidy(self._text(row, [field], left_out))
+            if getattr(row, field.field_name, None) is True:
+                short.append(label)
+            elif "\n" in text or len(text) > MAX_LINE:
+                long.append(text)
+            elif text:
+                short.append(f"{label}: {text}" if label else text)
+        return join([", ".join(filter(None, short)), *long])
 
 
 def _open_to_all(found: Sequence[models.Model]) -> list[models.Model]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from html import unescape
 from typing import Any
@@ -16,6 +17,7 @@ from django.utils import timezone
 from django.utils.formats import localize
 
 from .mentions import mention
+from .tables import Cell, table_lines
 
 # Control characters (PostgreSQL rejects NUL), surrogates, soft hyphens, byte order marks, and
 # noncharacters, which mentions.py uses as markers.
@@ -38,19 +40,21 @@ _TOKEN = re.compile(
     r"|<[/!?a-z][^>]*>?",
     re.IGNORECASE | re.DOTALL,
 )
-_ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _GROUPS = {"address", "article", "aside", "details", "div", "fieldset", "figure", "footer", "form"}
 _REGIONS = {"dl", "header", "hr", "main", "nav", "section", "table"}
 _TEXTS = {"blockquote", "caption", "figcaption", "p", "pre", "summary"}
 _PARAGRAPHS = _HEADINGS | _GROUPS | _REGIONS | _TEXTS
-_LINES = {"dd", "dt", "li", "option", "tbody", "tfoot", "thead", "tr"}
+_LINES = {"dd", "dt", "li", "option", "tr"}
 _LISTS = {"menu", "ol", "ul"}
 _CELLS = {"td", "th"}
-_OTHERS = {"a", "br", "embed", "img"}
+_ROW_GROUPS = {"tbody", "tfoot", "thead"}
+_OTHERS = {"a", "b", "br", "embed", "img", "strong"}
 # Other tags are inline and have no text.
-_KNOWN_TAGS = _PARAGRAPHS | _LINES | _LISTS | _CELLS | _OTHERS
-CELL_SEPARATOR = " | "
+_KNOWN_TAGS = _PARAGRAPHS | _LINES | _LISTS | _CELLS | _ROW_GROUPS | _OTHERS
+# Tables in deeper tables are paragraphs.
+_MAX_DEPTH = 10
 # Separators of two pieces of text, from weak to strong.
 _NOTHING, _SPACE, _LINE, _PARAGRAPH = range(4)
 _SEPARATORS = ("", " ", "\n", "\n\n")
@@ -84,10 +88,10 @@ def write_out(value: Any) -> str:
 def html_to_text(html: str) -> str:
     """Convert Wagtail's rich text, or any HTML, to plain text. The HTML may be invalid.
 
-    An empty line separates paragraphs. List items and table rows are lines, and a bar separates
-    cells. Images are replaced by their alternative text; in rich text, images without one by a
-    mention of the title. Links to documents are followed by a mention of the document's title.
-    Scripts and styles are removed.
+    An empty line separates paragraphs. List items are lines, with a number in ordered lists. Table
+    rows are lines with their headers, see :func:`~.tables.table_lines`. Images are replaced by
+    their alternative text; in rich text, images without one by a mention of the title. Links to
+    documents are followed by a mention of the document's title. Scripts and styles are removed.
     """
     html = clean(html)
     if "<" not in html:
@@ -106,7 +110,20 @@ def html_to_text(html: str) -> str:
         if tag and (tag := tag.lower()) in _KNOWN_TAGS:
             reader.tag(tag, attributes, is_end=bool(end))
     reader.text(html[position:])
-    return "".join(reader.parts)
+    return reader.result()
+
+
+@dataclass
+class _Table:
+    """A table that is being read. ``outside`` is the reader's state outside the current cell."""
+
+    rows: list[list[Cell]] = field(default_factory=list)
+    caption: str = ""
+    in_head: bool = False
+    cell: str = ""
+    attributes: str = ""
+    bold_cells: int = 0
+    outside: tuple[list[str], int, list[int]] | None = None
 
 
 class _MarkupReader:
@@ -114,9 +131,11 @@ class _MarkupReader:
         self.parts: list[str] = []
         self.has_line_ends = False
         self._gap = _NOTHING
-        self._lists = 0
-        self._cells = 0
-        self._in_cell = False
+        # For each open list, the number of its last item; negative if it has no numbers.
+        self._lists: list[int] = []
+        # The number of the current list item, until its text begins.
+        self._number = ""
+        self._tables: list[_Table] = []
         self._preformatted = False
         self._document = ""
 
@@ -130,34 +149,49 @@ class _MarkupReader:
             if not text:
                 return
             self._close_gap()
+        if self._number and not text.isspace():
+            text, self._number = f"{self._number}{text.lstrip()}", ""
         self.parts.append(text)
+
+    def result(self) -> str:
+        while self._tables:
+            self._end_table()
+        return "".join(self.parts)
 
     def tag(self, tag: str, attributes: str, *, is_end: bool) -> None:
         if tag in _LISTS:
-            self._lists = max(self._lists - 1, 0) if is_end else self._lists + 1
-            self._part(_LINE if self._lists and is_end else _PARAGRAPH)
+            self._list(tag, is_end=is_end)
+        elif self._tables and (tag in _CELLS or tag in ("caption", "tr") or tag in _ROW_GROUPS):
+            self._part_of_table(tag, attributes, is_end=is_end)
+        elif tag == "table" and is_end and self._tables:
+            self._end_table()
         elif tag in _LINES:
             self._part(_LINE)
-            if tag == "tr":
-                self._cells, self._in_cell = 0, False
-        elif tag in _CELLS:
-            self._in_cell = False
-            if not is_end:
-                self._begin_cell()
+            if tag == "li" and not is_end:
+                self._begin_item()
         elif tag in _PARAGRAPHS:
-            if tag == "table":
-                self._in_cell = False
-            elif tag == "pre":
+            if tag == "pre":
                 self._preformatted = not is_end
             self._part(_PARAGRAPH)
+            if tag == "table" and not is_end and len(self._tables) < _MAX_DEPTH:
+                self._tables.append(_Table())
         elif tag == "br":
             self._part(_PARAGRAPH if self._gap >= _LINE else _LINE)
+        elif tag in ("b", "strong"):
+            self._bold(is_end=is_end)
         elif tag == "a":
             self._link(attributes, is_end=is_end)
         elif tag == "img":
             self._inline(_attributes(attributes).get("alt", ""))
         elif tag == "embed":
             self._embed(_attributes(attributes))
+        else:
+            # A part of a table outside of one.
+            self._part(_SPACE)
+
+    @property
+    def _in_cell(self) -> bool:
+        return bool(self._tables) and self._tables[-1].outside is not None
 
     def _part(self, strength: int) -> None:
         """Separate the next text at least this strongly. Lists and cells limit the strength."""
@@ -171,14 +205,68 @@ class _MarkupReader:
         self.parts.append(_SEPARATORS[self._gap])
         self._gap = _NOTHING
 
-    def _begin_cell(self) -> None:
-        if self._cells:
-            if self._gap >= _LINE:
-                self._close_gap()
-            self._gap = _NOTHING
-            self.parts.append(CELL_SEPARATOR)
-        self._cells += 1
-        self._in_cell = True
+    def _list(self, tag: str, *, is_end: bool) -> None:
+        if not is_end:
+            self._lists.append(0 if tag == "ol" else -1)
+        elif self._lists:
+            self._lists.pop()
+        self._part(_LINE if self._lists and is_end else _PARAGRAPH)
+
+    def _begin_item(self) -> None:
+        self._number = ""
+        if self._lists and self._lists[-1] >= 0:
+            self._lists[-1] += 1
+            self._number = f"{self._lists[-1]}. "
+
+    def _part_of_table(self, tag: str, attributes: str, *, is_end: bool) -> None:
+        self._end_cell()
+        table = self._tables[-1]
+        if tag in _ROW_GROUPS:
+            table.in_head = tag == "thead" and not is_end
+        elif is_end:
+            return
+        elif tag == "tr":
+            table.rows.append([])
+        else:
+            if tag in _CELLS and not table.rows:
+                table.rows.append([])
+            table.cell, table.attributes = tag, attributes
+            table.outside = self.parts, self._gap, self._lists
+            self.parts, self._gap, self._lists = [], _NOTHING, []
+
+    def _end_cell(self) -> None:
+        table = self._tables[-1]
+        if table.outside is None:
+            return
+        text = " ".join("".join(self.parts).split())
+        self.parts, self._gap, self._lists = table.outside
+        table.outside = None
+        if table.cell == "caption":
+            table.caption = text
+            return
+        values = _attributes(table.attributes)
+        spans = [_span(values.get(name, "")) for name in ("colspan", "rowspan")]
+        table.rows[-1].append(Cell(text, table.cell == "th" or table.in_head, *spans))
+
+    def _end_table(self) -> None:
+        self._end_cell()
+        table = self._tables.pop()
+        if table.rows and table.bold_cells == len(table.rows[0]) > 1:
+            table.rows[0] = [replace(cell, is_header=True) for cell in table.rows[0]]
+        for paragraph in (table.caption, "\n".join(table_lines(table.rows, guess_header=True))):
+            if paragraph:
+                self._part(_PARAGRAPH)
+                if self.parts and self._gap:
+                    self._close_gap()
+                self._gap = _NOTHING
+                self.parts.append(paragraph)
+        self._part(_PARAGRAPH)
+
+    def _bold(self, *, is_end: bool) -> None:
+        """Count the bold cells of a first row, which are headers if all of them are bold."""
+        is_first_row = self._in_cell and len(self._tables[-1].rows) == 1
+        if is_first_row and not is_end and not "".join(self.parts).strip():
+            self._tables[-1].bold_cells += 1
 
     def _inline(self, text: str) -> None:
         if text:
@@ -202,6 +290,11 @@ class _MarkupReader:
 
 def _attributes(source: str) -> dict[str, str]:
     return {
-        name.lower(): unescape(double or single)
-        for name, double, single in _ATTRIBUTE.findall(source)
+        name.lower(): unescape(double or single or bare)
+        for name, double, single, bare in _ATTRIBUTE.findall(source)
     }
+
+
+def _span(value: str) -> int:
+    digits = value.strip()[:4]
+    return max(int(digits), 1) if digits.isascii() and digits.isdecimal() else 1

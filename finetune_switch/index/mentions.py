@@ -9,13 +9,12 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db.models import CharField, Model
 from wagtail.models import AbstractPage
 from wagtail.rich_text import features
 
 from finetune_switch.access import Asker
-from finetune_switch.access.visibility import page_model, pages_open_to
+from finetune_switch.access.visibility import page_model, pages_open_to, valid_keys
 
 # Code points that are not characters; markup.clean() removes them from texts.
 _BEGIN, _END = "\ufdd0", "\ufdd1"
@@ -25,6 +24,10 @@ _MENTION = re.compile(f"{_BEGIN}(page|image|document):([^{_END}]*){_END}")
 def mention(kind: str, pk: Any) -> str:
     """The marker for the title of a page, an image or a document."""
     return f"{_BEGIN}{kind}:{pk}{_END}"
+
+
+def has_mention(text: str) -> bool:
+    return _BEGIN in text
 
 
 def mention_object(instance: Model) -> str:
@@ -80,23 +83,11 @@ def fill_in(texts: Iterable[str]) -> list[str]:
 def _titles(kind: str, pks: Collection[str]) -> dict[str, str]:
     if kind == "page":
         # Readers of the text may have no permission to open linked pages.
-        pks = _valid(page_model(), pks)
+        pks = valid_keys(page_model(), pks)
         return {pk: str(page.title) for pk, page in pages_open_to(Asker.anonymous(), pks).items()}
     handlers = features.get_embed_types() if kind == "image" else features.get_link_types()
     if (handler := handlers.get(kind)) is None:
         return {}
     model: type[Model] = handler.get_model()
-    rows = model._default_manager.filter(pk__in=_valid(model, pks))
+    rows = model._default_manager.filter(pk__in=valid_keys(model, pks))
     return {str(pk): title for pk, title in rows.values_list("pk", "title")}
-
-
-def _valid(model: type[Model], pks: Iterable[str]) -> list[str]:
-    """The valid primary keys of this model: markup may contain any value."""
-    kept = []
-    for pk in pks:
-        try:
-            model._meta.pk.to_python(pk)
-        except ValidationError:
-            continue
-        kept.append(pk)
-    return kept

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min, Model, Q
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -29,6 +29,7 @@ from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, Pending
 from finetune_switch.models.index import active_space
 
 from .builds import needs_rebuild
+from .fields import MissingField, missing_fields
 from .sources import Sources, find_model
 from .stores import get_store
 from .upkeep import runs_inside_the_request
@@ -88,6 +89,18 @@ class Rebuild:
 
 
 @dataclass(frozen=True)
+class MissingText:
+    """A type of object, and its fields with text that are not indexed."""
+
+    model: type[Model]
+    fields: Sequence[MissingField]
+
+    @property
+    def label(self) -> str:
+        return str(capfirst(self.model._meta.verbose_name_plural))
+
+
+@dataclass(frozen=True)
 class Overview:
     """The state of the index as shown in the admin."""
 
@@ -104,6 +117,7 @@ class Overview:
     """Why this embedding model is used, and for which languages it is weak."""
     next_destination: str
     store: str
+    missing: Sequence[MissingText] = ()
 
     @property
     def documents(self) -> int:
@@ -120,10 +134,11 @@ def overview() -> Overview:
     state = rebuild_state()
     next_model, next_destination = _next()
     documents = Document.objects.filter(space=space)
+    types = Sources().types()
     return Overview(
         space=space,
         types=_types(space),
-        left_out=left_out(),
+        left_out=_left_out(types),
         updated_at=documents.aggregate(at=Max("updated_at"))["at"] if space else None,
         waiting=waiting(),
         failures=failures(),
@@ -133,6 +148,7 @@ def overview() -> Overview:
         notes=embedding_notes(),
         next_destination=next_destination,
         store=store_name(),
+        missing=missing_texts(kind for kind, _count in types),
     )
 
 
@@ -196,12 +212,18 @@ def embedding_notes() -> list[str]:
     return notes
 
 
-def left_out() -> int:
+def _left_out(types: Iterable[tuple[type[Model], int]]) -> int:
     """The number of live pages that editors or the settings leave out."""
     model = page_model()
     live: int = model._default_manager.filter(live=True, depth__gt=1).count()
-    wanted = sum(count for kind, count in Sources().types() if issubclass(kind, model))
+    wanted = sum(count for kind, count in types if issubclass(kind, model))
     return max(0, live - wanted)
+
+
+def missing_texts(models: Iterable[type[Model]]) -> list[MissingText]:
+    """The types with fields with text that are not indexed."""
+    found = (MissingText(model, missing_fields(model)) for model in models)
+    return [missing for missing in found if missing.fields]
 
 
 def destination_of(connection: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 from django.apps import apps
@@ -15,12 +15,19 @@ from wagtail.models import (
     AbstractPage,
     DraftStateMixin,
     PageViewRestriction,
+    Site,
     TranslatableMixin,
 )
 
 from finetune_switch import adapters, conf
 from finetune_switch.access import Asker
-from finetune_switch.access.visibility import group_ids, may_see, page_model, site_ids_of
+from finetune_switch.access.visibility import (
+    group_ids,
+    may_see,
+    object_site_ids,
+    page_model,
+    site_ids_of,
+)
 from finetune_switch.models import Exclusion
 
 logger = logging.getLogger("finetune_switch.index")
@@ -65,6 +72,10 @@ class Sources:
         self._left_out_ids, self._left_out_paths = _exclusions()
         self._left_out_types = left_out_types()
         self._models = indexed_models()
+
+    @cached_property
+    def _sites(self) -> dict[int, Site]:
+        return Site.objects.in_bulk()
 
     @property
     def labels(self) -> set[str]:
@@ -136,8 +147,12 @@ class Sources:
         label, object_id = model._meta.label_lower, str(row.pk)
         locale_id = row.locale_id if isinstance(row, TranslatableMixin) else None
         if not isinstance(row, AbstractPage):
-            hidden = not may_see(Asker.anonymous(), row)
-            return Indexed(row, label, object_id, None, locale_id, "", hidden)
+            ids = object_site_ids(row)
+            # Those of several sites are checked when they are found.
+            site = self._sites.get(*ids) if ids and len(ids) == 1 else None
+            hidden = not may_see(Asker.anonymous(), row, site=site)
+            site_id = site.pk if site is not None else None
+            return Indexed(row, label, object_id, site_id, locale_id, "", hidden)
         sites = site_ids_of(row)
         if not sites:
             # The page is not in the tree of a site, so it has no URL.

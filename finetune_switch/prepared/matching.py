@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from django.db.models import Q
+from django.http import HttpRequest
 from wagtail.models import Site
 
 from finetune_switch.access import Asker
+from finetune_switch.access.addresses import Addresses
+from finetune_switch.access.sites import current_request
 from finetune_switch.access.visibility import pages_open_to
 from finetune_switch.models import PreparedAnswer
 from finetune_switch.models.prepared import split_lines
@@ -39,7 +42,12 @@ class PreparedReply:
 
 
 def find_prepared(
-    question: str, *, asker: Asker, site: Site | None, locale: str
+    question: str,
+    *,
+    asker: Asker,
+    site: Site | None,
+    locale: str,
+    request: HttpRequest | None = None,
 ) -> PreparedReply | None:
     """The prepared answer to this question, on this site and in this language, if there is one.
 
@@ -55,13 +63,12 @@ def find_prepared(
             return PreparedReply(row.pk, row.kind, row.answer.strip(), [])
         page = pages_open_to(asker, [str(row.page_id)], site=site).get(str(row.page_id))
         if page is not None:
+            url = Addresses(site, request or current_request()).of(page)
             passage = Passage(
                 number=1,
                 text=page.title,
                 score=1.0,
-                source=Source(
-                    page.title, page.get_url() or "", page._meta.label_lower, str(page.pk)
-                ),
+                source=Source(page.title, url, page._meta.label_lower, str(page.pk)),
                 found_by=("prepared",),
             )
             return PreparedReply(row.pk, row.kind, _citing(row.answer.strip(), passage), [passage])

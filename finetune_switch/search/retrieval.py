@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -16,6 +17,8 @@ from wagtail.models import AbstractPage, Locale, Site
 
 from finetune_switch import adapters
 from finetune_switch.access import Asker
+from finetune_switch.access.addresses import Addresses, title_of
+from finetune_switch.access.sites import current_request, site_language
 from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.adapters import Scope, SearchableIndex
 from finetune_switch.backends.embeddings.question_vectors import each_vector_once
@@ -46,20 +49,29 @@ def retrieve(
     limit: int = 5,
     threshold: float | None = None,
     each_source_once: bool = False,
+    request: HttpRequest | None = None,
 ) -> list[Passage]:
     """The passages most similar to a question, best first, at most ``limit``.
 
     Repeated texts are left out; with ``each_source_once``, only the best passage of each page is
     returned. ``indexes`` are aliases or indexes; by default the site's own index or, without one,
     all others. ``threshold`` is the least cosine similarity of a passage that has few of the
-    question's words, from 0 to 1; by default that of the index's embedding model.
+    question's words, from 0 to 1; by default that of the index's embedding model. Sources lead to
+    ``site``; those on the site of ``request``, by default the current one, have paths without a
+    host.
 
     Pages that the asker may not open now (not live, private, of another site) are left out, even if
     an index returns them. So are pages in other languages than ``locale``, if the site has pages in
     it. Raises :class:`~finetune_switch.exceptions.BackendError` if an index cannot be searched.
     """
     retrieval = Retrieval(
-        question, asker=asker, site=site, locale=locale, indexes=indexes, threshold=threshold
+        question,
+        asker=asker,
+        site=site,
+        locale=locale,
+        indexes=indexes,
+        threshold=threshold,
+        request=request,
     )
     return retrieval.passages(limit, each_source_once=each_source_once)
 
@@ -74,13 +86,20 @@ def retrieve_for(
     limit: int | None = None,
     threshold: float | None = None,
     each_source_once: bool = False,
+    request: HttpRequest | None = None,
 ) -> list[Passage]:
     """Like :func:`retrieve`, with the site and the retrieval settings of a switch.
 
     ``indexes``, ``limit`` and ``threshold`` override the switch's, unless ``None``.
     """
     retrieval = Retrieval.for_switch(
-        switch, question, asker=asker, locale=locale, indexes=indexes, threshold=threshold
+        switch,
+        question,
+        asker=asker,
+        locale=locale,
+        indexes=indexes,
+        threshold=threshold,
+        request=request,
     )
     return retrieval.passages(limit or switch.passages, each_source_once=each_source_once)
 
@@ -112,9 +131,10 @@ class Retrieval:
         locale: str | None = None,
         indexes: Sequence[str | SearchableIndex] = (),
         threshold: float | None = None,
+        request: HttpRequest | None = None,
     ) -> None:
         self.question = question
-        self.locale = locale
+        self.locale = site_language(locale) if locale else locale
         locale_ids = locales_for(locale)
         scope = Scope(
             site_id=site.pk if site is not None else None,
@@ -124,6 +144,7 @@ class Retrieval:
         self._search = _Search(question, _chosen(indexes), scope, threshold)
         self._site = site
         self._access = SourceAccess(asker, locale_ids=locale_ids)
+        self._addresses = Addresses(site, request or current_request())
 
     @classmethod
     def for_switch(
@@ -135,6 +156,7 @@ class Retrieval:
         locale: str | None,
         indexes: Sequence[str | SearchableIndex] | None = None,
         threshold: float | None = None,
+        request: HttpRequest | None = None,
     ) -> Self:
         """The retrieval for a question on the switch's site; see :func:`retrieve_for`."""
         return cls(
@@ -144,6 +166,7 @@ class Retrieval:
             locale=locale,
             indexes=switch.indexes if indexes is None else indexes,
             threshold=switch.similarity_threshold if threshold is None else threshold,
+            request=request,
         )
 
     def passages(self, limit: int, *, each_source_once: bool = False) -> list[Passage]:
@@ -171,7 +194,7 @@ class Retrieval:
                 text = hit.text.replace("\x00", "").strip()
                 source = self._access.get(hit, self._site)
                 key = (hit.model, hit.object_id) if each_source_once else text
-                if source is None or key in found:
+                if source is None or key in found or (title := title_of(source)) is None:
                     continue
                 neighbour = next((one for one in found.values() if one.is_beside(hit)), None)
                 if neighbour is not None and not each_source_once:
@@ -179,7 +202,8 @@ class Retrieval:
                     continue
                 if len(found) == limit:
                     return [one.passage(number) for number, one in enumerate(found.values(), 1)]
-                found[key] = _Found(hit, source, {hit.position: text})
+                url = self._addresses.of(source, hit.anchor)
+                found[key] = _Found(hit, title, url, {hit.position: text})
         return [one.passage(number) for number, one in enumerate(found.values(), 1)]
 
     def results(
@@ -212,6 +236,7 @@ def search(
     page: int | str | None = 1,
     per_page: int = 10,
     most: int = MOST_FOUND,
+    request: HttpRequest | None = None,
 ) -> Page:
     """One page of search results, without asking a model.
 
@@ -228,6 +253,7 @@ def search(
         locale=locale or get_language() or settings.LANGUAGE_CODE,
         indexes=indexes,
         threshold=threshold,
+        request=request,
     )
     return retrieval.results(page, per_page=per_page, most=most)
 
@@ -263,10 +289,11 @@ def similar_pages(
 
 @dataclass(frozen=True)
 class _Found:
-    """A hit, its object, and the texts of the hits around it by position."""
+    """A hit, the title and address of its object, and the texts of the hits around it."""
 
     hit: Hit
-    source: Any
+    title: str
+    url: str
     texts: dict[int | None, str]
 
     def is_beside(self, hit: Hit) -> bool:
@@ -283,8 +310,8 @@ class _Found:
             text="\n\n".join(self.texts[place] for place in sorted(self.texts, key=_place)),
             score=_score(hit),
             source=Source(
-                title=getattr(self.source, "title", None) or str(self.source),
-                url=_url(self.source, hit.anchor),
+                title=self.title,
+                url=self.url,
                 model=hit.model,
                 object_id=hit.object_id,
             ),
@@ -359,14 +386,6 @@ def _score(hit: Hit) -> float:
     return round(float(hit.score), 4)
 
 
-def _url(source: Any, anchor: str) -> str:
-    address: Callable[[], str | None] | None = getattr(source, "get_url", None) or getattr(
-        source, "get_absolute_url", None
-    )
-    url = (address() if address is not None else None) or ""
-    return f"{url}#{anchor}" if url and anchor else url
-
-
 def _chosen(wanted: Sequence[str | SearchableIndex]) -> list[SearchableIndex]:
     """The wanted indexes; by default the site's own or, without one, all others."""
     if wanted and not any(isinstance(index, str) for index in wanted):
@@ -394,7 +413,8 @@ def locales_for(language: str | None) -> frozenset[int] | None:
     codes = dict(Locale.objects.values_list("pk", "language_code"))
     if len(codes) < 2:
         return None
-    exact = {pk for pk, code in codes.items() if code == language}
+    language = language.replace("_", "-").lower()
+    exact = {pk for pk, code in codes.items() if code.lower() == language}
     primary = language.split("-")[0]
-    alike = {pk for pk, code in codes.items() if code.split("-")[0] == primary}
+    alike = {pk for pk, code in codes.items() if code.lower().split("-")[0] == primary}
     return frozenset(exact or alike) or None

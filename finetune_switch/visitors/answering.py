@@ -11,6 +11,7 @@ from wagtail.models import Site
 
 from finetune_switch import conf
 from finetune_switch.access import Asker
+from finetune_switch.access.sites import site_language
 from finetune_switch.answers import Answer, AskedQuestion, stream_answer
 from finetune_switch.answers.events import Event, event_data
 from finetune_switch.answers.followups import clean_turns
@@ -192,7 +193,7 @@ def visitor_data(event: Event) -> dict[str, Any]:
 
 
 def page_language(code: str = "") -> str:
-    """The language code of a page, or the active one if it is empty.
+    """The site's language that is nearest to that of a page, or to the active one.
 
     Raises :class:`~finetune_switch.exceptions.InvalidQuestion` if the site does not have it.
     """
@@ -203,7 +204,7 @@ def page_language(code: str = "") -> str:
         raise InvalidQuestion(
             _("This site has no content in the language “%s”.") % code[:20]
         ) from error
-    return code or get_language()
+    return site_language(code or get_language())
 
 
 def parts_of(text: str, passages: Sequence[Passage]) -> Iterator[AnswerPart]:

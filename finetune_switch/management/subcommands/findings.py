@@ -9,13 +9,22 @@ from django.apps import apps
 from django.db.models import Count, Min
 
 from finetune_switch import adapters
+from finetune_switch.access import Asker
+from finetune_switch.access.addresses import Addresses, title_of
+from finetune_switch.access.faults import collecting
+from finetune_switch.access.source_access import SourceAccess
 from finetune_switch.backends.embeddings import get_embedder
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import overview, upkeep
+from finetune_switch.index.sources import BATCH, Sources
 from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, PendingUpdate
 from finetune_switch.models.index import active_space
+from finetune_switch.passages import Source
 
 ADAPTER = "finetune_switch.vector_index"
+# Documents whose objects are looked up, and objects that are named in a message.
+MOST_EXAMINED = 10_000
+MOST_NAMED = 5
 INDEX_COMMAND = "manage.py finetune_switch index"
 
 
@@ -46,8 +55,10 @@ def examine_index(*, ask: bool) -> Iterator[Finding]:
             "index", True, f"The site's own index has not been built. Run {INDEX_COMMAND}."
         )
     yield from _examine_embeddings(space, ask=ask)
+    yield from _examine_fields()
     yield from _examine_last_build()
     if space is not None:
+        yield from _examine_sources(space)
         yield from _examine_changes()
 
 
@@ -80,6 +91,43 @@ def _examine_embeddings(space: EmbeddingSpace | None, *, ask: bool) -> Iterator[
             told.add(str(error))
         else:
             yield Finding("embeddings", True, f"{name} answers.")
+
+
+def _examine_fields() -> Iterator[Finding]:
+    """Name fields with text that are not indexed. A site may want that."""
+    for missing in overview.missing_texts(model for model, _count in Sources().types()):
+        lines = [field.line or f'"{field.setting}",' for field in missing.fields]
+        where = "search_fields" if missing.fields[0].line else "INCLUDE_FIELDS"
+        yield Finding(
+            "index",
+            True,
+            f"Not indexed: text of {missing.model._meta.label}. To add it to {where}, or to end "
+            f"this message by EXCLUDE_FIELDS: {' '.join(lines)}",
+        )
+
+
+def _examine_sources(space: EmbeddingSpace) -> Iterator[Finding]:
+    """Count indexed objects that fail to say their title or address."""
+    rows = Document.objects.filter(space=space).order_by("pk").values_list("model", "object_id")
+    keys = list(rows[:MOST_EXAMINED])
+    access, addresses = SourceAccess(Asker(is_superuser=True, is_authenticated=True)), Addresses()
+    with collecting() as faults:
+        for start in range(0, len(keys), BATCH):
+            batch = [Source("", "", *key) for key in keys[start : start + BATCH]]
+            access.look_up(batch, None)
+            for source in batch:
+                if (found := access.get(source, None)) is not None and title_of(found) is not None:
+                    addresses.of(found)
+    if faults:
+        named = "; ".join(
+            f"{model} {pk} {fault}" for (model, pk), fault in list(faults.items())[:MOST_NAMED]
+        )
+        yield Finding(
+            "index",
+            False,
+            f"{_count(len(faults), 'indexed object')} with errors: {named}",
+            "Fix the methods of these objects. The site's log has the tracebacks.",
+        )
 
 
 def _examine_last_build() -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -17,6 +18,7 @@ from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import BackendError, IndexBusy
 from finetune_switch.index.building import run_build, update_objects
 from finetune_switch.index.builds import start_build
+from finetune_switch.index.overview import MissingText, missing_texts
 from finetune_switch.index.sources import Sources
 from finetune_switch.index.stores import get_store
 from finetune_switch.index.writing import chunks_of, text_of
@@ -150,6 +152,7 @@ class IndexCommand(Subcommand):
     def _dry_run(self, options: dict[str, Any]) -> int:
         sources, embedder = Sources(), get_embedder()
         types: dict[str, int] = {}
+        missing = missing_texts(model for model, _count in sources.types())
         private = chunks = tokens = 0
         for batch in sources.batches():
             for item in batch:
@@ -174,6 +177,16 @@ class IndexCommand(Subcommand):
                     "tokens": tokens,
                     "destination": destination,
                     "cost": cost,
+                    "left_out": [
+                        {
+                            "model": text.model._meta.label,
+                            "field": field.name,
+                            "line": field.line,
+                            "setting": field.setting,
+                        }
+                        for text in missing
+                        for field in text.fields
+                    ],
                 }
             )
             return 0
@@ -190,4 +203,17 @@ class IndexCommand(Subcommand):
         elif cost is None:
             self.stdout.write("         litellm has no price for this model.")
         self.stdout.write("Text that is already indexed is not sent again.")
+        self._write_missing(missing)
         return 0
+
+    def _write_missing(self, missing: Iterable[MissingText]) -> None:
+        for text in missing:
+            label = text.model._meta.label
+            self.stdout.write(f"\n{text.label} ({label}) have fields with text that are left out.")
+            if lines := [field.line for field in text.fields if field.line]:
+                self.stdout.write("Add these lines to the search_fields of the model:")
+                self.stdout.write("\n".join(f"    {line}" for line in lines))
+                self.stdout.write('or these to FINETUNE_SWITCH["INDEX"]["INCLUDE_FIELDS"]:')
+            else:
+                self.stdout.write('Add these lines to FINETUNE_SWITCH["INDEX"]["INCLUDE_FIELDS"]:')
+            self.stdout.write("\n".join(f'    "{field.setting}",' for field in text.fields))

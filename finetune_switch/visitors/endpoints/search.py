@@ -162,6 +162,7 @@ def _find(request: HttpRequest, question: str, switch: Switch) -> FoundPages:
         question,
         asker=Asker.from_request(request),
         locale=get_language(),
+        request=request,
     )
     retrieval = retrieval_for_switch()
     pages = retrieval.results(request.GET.get("page"))
