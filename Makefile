@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed
 # Dozens of processes run the same code: all but the first find it compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
+# Workers share the processors: several threads for a matrix would only wait for each other.
+export OPENBLAS_NUM_THREADS := 1
+
 .DEFAULT_GOAL := help
 
 .PHONY: help demo run test lint check-style check-types check-imports check-settings unit servers sqlite timed bench load lock build clean test-all screenshots messages

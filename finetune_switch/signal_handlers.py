@@ -3,11 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 from django.apps import AppConfig, apps
 from django.core.signals import request_started
 from django.db.backends.signals import connection_created
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.db.models.signals import (
     ModelSignal,
     post_delete,
@@ -17,19 +18,29 @@ from django.db.models.signals import (
     pre_save,
 )
 from django.dispatch import Signal
-from wagtail.models import PageViewRestriction, Site, get_page_models
-from wagtail.signals import post_page_move
+from wagtail.models import (
+    AbstractPage,
+    Collection,
+    CollectionViewRestriction,
+    PageLogEntry,
+    PageViewRestriction,
+    Site,
+    get_page_models,
+)
+from wagtail.signals import copy_for_translation_done, post_page_move
 
 from . import adapters
 from .access.visibility import page_model
 from .backends.registration import synchronise_backends
 from .index import upkeep
+from .index.exclusions import follow_copy, follow_logged_copy
 from .index.shown_models import shown_models
 from .index.signals import index_activated
 from .index.sources import indexed_models
 from .models import Exclusion, PreparedAnswer
 from .prepared.similarity import embed_before_save, renew_vectors
 
+RESTRICTIONS = (PageViewRestriction, CollectionViewRestriction)
 RECONNECT_UID = "finetune_switch.reconnect_indexed_models"
 
 
@@ -60,9 +71,21 @@ def mark_after_save(
         upkeep.mark_saved(instance, update_fields)
 
 
-def mark_before_delete(sender: type[Model], instance: Model, **kwargs: Any) -> None:
+# The querysets whose deletion has been marked. Each of their objects sends a signal.
+_deletions: WeakSet[QuerySet[Any]] = WeakSet()
+
+
+def mark_before_delete(
+    sender: type[Model], instance: Model, origin: Any = None, **kwargs: Any
+) -> None:
     # Wagtail's index of references forgets a deleted object.
-    upkeep.mark_users(instance)
+    if not isinstance(instance, AbstractPage):
+        upkeep.mark_users(instance)
+    elif not isinstance(origin, QuerySet) or not issubclass(origin.model, AbstractPage):
+        upkeep.mark_deleted_pages(page_model()._default_manager.filter(pk=instance.pk))
+    elif origin not in _deletions:
+        _deletions.add(origin)
+        upkeep.mark_deleted_pages(origin)
 
 
 def mark_after_delete(sender: type[Model], instance: Model, **kwargs: Any) -> None:
@@ -73,8 +96,24 @@ def mark_after_move(sender: Any, instance: Any, **kwargs: Any) -> None:
     upkeep.mark_page(instance.pk, subtree=True)
 
 
-def forget_exclusion(sender: type[Model], instance: Model, **kwargs: Any) -> None:
-    Exclusion.objects.filter(page_id=instance.pk).delete()
+def exclude_alias(
+    sender: type[Model], instance: Any, created: bool = False, raw: bool = False, **kwargs: Any
+) -> None:
+    if created and not raw and instance.alias_of_id is not None:
+        follow_copy(instance.alias_of_id, instance)
+
+
+def exclude_translation(sender: Any, source_obj: Any, target_obj: Any, **kwargs: Any) -> None:
+    if isinstance(target_obj, AbstractPage):
+        follow_copy(source_obj.pk, target_obj)
+
+
+def exclude_copy(
+    sender: type[Model], instance: Any, created: bool = False, raw: bool = False, **kwargs: Any
+) -> None:
+    # Page.copy() sends no signal of its own, but writes to the log.
+    if created and not raw and instance.action == "wagtail.copy":
+        follow_logged_copy(instance)
 
 
 def embed_examples_before_save(
@@ -112,9 +151,10 @@ def _connect_models(indexed: frozenset[type[Model]]) -> None:
     page = page_model()
     shown = shown_models(indexed)
     # Deleting a page also sends the signals of its base class; saving it does not.
-    _connect(post_save, mark_after_save, [*get_page_models(), *shown, Site, PageViewRestriction])
+    others = [Site, Collection, *RESTRICTIONS]
+    _connect(post_save, mark_after_save, [*get_page_models(), *shown, *others])
     _connect(pre_delete, mark_before_delete, [page, *shown])
-    _connect(post_delete, mark_after_delete, [page, *shown, Site, PageViewRestriction])
+    _connect(post_delete, mark_after_delete, [*shown, Site, *RESTRICTIONS])
 
 
 def _connect(signal: ModelSignal, handler: Callable[..., None], models: Iterable[Any]) -> None:
@@ -132,7 +172,11 @@ def register_signal_handlers() -> None:
         signal.connect(reconnect_indexed_models, dispatch_uid=RECONNECT_UID)
     _connect(post_save, mark_after_save, [Exclusion])
     _connect(post_delete, mark_after_delete, [Exclusion])
-    _connect(post_delete, forget_exclusion, [page_model()])
+    _connect(post_save, exclude_alias, get_page_models())
+    _connect(post_save, exclude_copy, [PageLogEntry])
+    copy_for_translation_done.connect(
+        exclude_translation, dispatch_uid="finetune_switch.exclude_translation"
+    )
     _connect(pre_save, embed_examples_before_save, [PreparedAnswer])
     index_activated.connect(
         renew_vectors_of_prepared_answers,

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from wagtail.models import AbstractPage
 
 from finetune_switch.access.visibility import page_model
 from finetune_switch.backends.embeddings import get_embedder
@@ -22,10 +24,11 @@ from finetune_switch.models import Document, EmbeddingSpace, IndexBuild, Pending
 from finetune_switch.models.index import active_space
 
 from .builds import claim
-from .content import objects_that_use
+from .content import users_of
 from .heartbeat import heartbeat
+from .missed import mark_missed
 from .signals import index_activated
-from .sources import BATCH, Key, Sources
+from .sources import BATCH, Key, Sources, batched, find_model
 from .stores import get_store
 from .texts import get_text_ranking
 from .writing import Counts, DocumentWriter
@@ -107,14 +110,9 @@ def update_objects(keys: Iterable[Key]) -> Counts:
     keys = list(keys)
     for space in EmbeddingSpace.objects.all():
         writer = DocumentWriter(space, get_embedder(space))
-        for batch in _batches(keys):
+        for batch in batched(keys, BATCH):
             counts += writer.update(batch)
     return counts
-
-
-def _batches(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
-    for start in range(0, len(keys), BATCH):
-        yield keys[start : start + BATCH]
 
 
 class _ClosedByOther(Exception):
@@ -168,9 +166,11 @@ class _Run:
             seen.update(batch)
             yield batch
         rows = Document.objects.filter(space=space).values_list("model", "object_id")
-        yield from _batches([key for key in rows.iterator() if key not in seen])
+        yield from batched([key for key in rows.iterator() if key not in seen], BATCH)
 
     def process_changes(self) -> None:
+        for space in EmbeddingSpace.objects.filter(is_active=True):
+            mark_missed(space)
         pending = list(PendingUpdate.objects.order_by("marked_at"))
         self.build.total = len(pending)
         last: BackendError | None = None
@@ -226,11 +226,22 @@ def _delete_processed(pending: Iterable[PendingUpdate]) -> None:
 
 
 def _keys_of(update: PendingUpdate) -> Iterator[Key]:
-    """Yield the object, objects that show it, and its present and former descendants."""
-    yield update.model, update.object_id
-    yield from objects_that_use(update.model, update.object_id)
-    if not update.subtree:
-        return
+    """Yield the object, its present and former descendants, and objects that show any of them.
+
+    The privacy and the address of a page change with those of its ancestors, and so does what
+    other pages may say of it.
+    """
+    keys = [(update.model, update.object_id)]
+    if update.subtree:
+        keys += _descendants(update)
+    pages = [pk for model, pk in keys if (found := find_model(model)) and _is_page(found)]
+    aliases = page_model()._default_manager.filter(alias_of__in=pages).specific(defer=True)
+    yield from keys
+    yield from users_of(keys)
+    yield from ((row._meta.label_lower, str(row.pk)) for row in aliases)
+
+
+def _descendants(update: PendingUpdate) -> Iterator[Key]:
     documents = Document.objects.filter(model=update.model, object_id=update.object_id)
     paths = set(documents.exclude(path="").values_list("path", flat=True))
     page = page_model()._default_manager.filter(pk=update.object_id).first()
@@ -241,6 +252,10 @@ def _keys_of(update: PendingUpdate) -> Iterator[Key]:
     for path in paths:
         descendants = Document.objects.filter(path__startswith=path)
         yield from descendants.values_list("model", "object_id").distinct()
+
+
+def _is_page(model: type[Model]) -> bool:
+    return issubclass(model, AbstractPage)
 
 
 def _activate(space: EmbeddingSpace) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 from django.apps import apps
@@ -25,16 +25,19 @@ from wagtail.search.index import RelatedFields, SearchField
 
 from finetune_switch.access import Asker
 from finetune_switch.access.faults import FATAL, report
-from finetune_switch.access.visibility import page_model, pages_open_to
+from finetune_switch.access.visibility import group_ids, page_model, pages_open_to
 
 from .blocks import stream_texts
 from .fields import LabelledField, indexed_fields, is_inline, label_of
 from .markup import clean, html_to_text, join, tidy, write_out
 from .mentions import fill_in, mention_object, name_of
-from .sources import Key, find_model
+from .sources import Key, batched, find_model
 from .tables import MAX_LINE
 
 logger = logging.getLogger("finetune_switch.index")
+
+# Databases limit the number of query parameters.
+BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -97,28 +100,23 @@ def content_of(
     return Content(title, tuple(sections))
 
 
-def objects_that_use(model: str, pk: Any) -> Iterator[Key]:
-    """Yield the keys of objects whose text may contain this one's.
+def objects_that_use(model: str, pk: Any) -> list[Key]:
+    """The keys of objects whose text may contain this one's."""
+    return users_of([(model, str(pk))])
+
+
+def users_of(keys: Iterable[Key]) -> list[Key]:
+    """The keys of objects whose texts may contain those of these objects.
 
     They are found in Wagtail's reference index, which has no entries of deleted objects, and by
     ``search_fields`` for relations that it does not have.
     """
-    target = find_model(model)
-    if target is None:
-        # The app was removed from the settings.
-        return
-    base = (target._meta.get_parent_list() or [target])[-1]
-    kind = ContentType.objects.get_for_model(base, for_concrete_model=False)
-    rows = ReferenceIndex.objects.filter(to_content_type=kind, to_object_id=str(pk))
     found: set[tuple[type[models.Model], str]] = set()
-    for type_id, object_id in rows.values_list("content_type_id", "object_id").distinct():
-        if (source := ContentType.objects.get_for_id(type_id).model_class()) is not None:
-            found.add((source, object_id))
-    for source in apps.get_models():
-        for path, related in relations_of(source):
-            if issubclass(target, related):
-                pks = source._default_manager.filter(**{path: pk}).values_list("pk", flat=True)
-                found.update((source, str(key)) for key in pks)
+    for label, ids in group_ids(keys).items():
+        # An app may have been removed from the settings.
+        if (target := find_model(label)) is not None:
+            for some in batched(sorted(ids), BATCH):
+                found |= _referring(target, some) | _related_to(target, some)
     pages = {key for source, key in found if issubclass(source, AbstractPage)}
     types = page_model()._default_manager.filter(pk__in=pages)
     specific = {
@@ -130,7 +128,40 @@ def objects_that_use(model: str, pk: Any) -> Iterator[Key]:
         for source, key in found
         if not issubclass(source, AbstractPage)
     }
-    yield from sorted(specific | others)
+    return sorted(specific | others)
+
+
+def _referring(
+    target: type[models.Model], ids: Sequence[str]
+) -> set[tuple[type[models.Model], str]]:
+    base = (target._meta.get_parent_list() or [target])[-1]
+    kind = ContentType.objects.get_for_model(base, for_concrete_model=False)
+    rows = ReferenceIndex.objects.filter(to_content_type=kind, to_object_id__in=ids)
+    found = set()
+    for type_id, object_id in rows.values_list("content_type_id", "object_id").distinct():
+        if (source := ContentType.objects.get_for_id(type_id).model_class()) is not None:
+            found.add((source, object_id))
+    return found
+
+
+def _related_to(
+    target: type[models.Model], ids: Sequence[str]
+) -> set[tuple[type[models.Model], str]]:
+    found: set[tuple[type[models.Model], str]] = set()
+    for source, path, related in _all_relations():
+        if issubclass(target, related):
+            rows = source._default_manager.filter(**{f"{path}__in": ids})
+            found.update((source, str(key)) for key in rows.values_list("pk", flat=True))
+    return found
+
+
+@cache
+def _all_relations() -> list[tuple[type[models.Model], str, type[models.Model]]]:
+    return [
+        (source, path, related)
+        for source in apps.get_models()
+        for path, related in relations_of(source)
+    ]
 
 
 def relations_of(model: type[models.Model]) -> Iterator[tuple[str, type[models.Model]]]:

@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 from wagtail.admin.panels import Panel
 from wagtail.log_actions import log
-from wagtail.models import AbstractPage, get_page_models
+from wagtail.models import AbstractPage, PageLogEntry, get_page_models
 
 from finetune_switch.access.visibility import page_model
 from finetune_switch.admin.log_actions import LEAVE_OUT_ACTION
@@ -108,6 +108,33 @@ def save_ticks(request: HttpRequest, page: AbstractPage) -> None:
             subtree=form.cleaned_data["subtree"],
             user=request.user,
         )
+
+
+def follow_copy(source_id: int, copy: AbstractPage, *, user: Any = None) -> None:
+    """Exclude a copy, a translation or an alias of an excluded page as well."""
+    row = Exclusion.objects.filter(page_id=source_id).first()
+    if row is not None:
+        set_exclusion(copy, left_out=True, subtree=row.subtree, user=user)
+
+
+def follow_logged_copy(entry: PageLogEntry) -> None:
+    """Exclude a copy that Wagtail's log tells of, if its original is excluded.
+
+    The entry names the parent of the original: that is its excluded child with the same title.
+    """
+    parent_id = ((entry.data or {}).get("source") or {}).get("id")
+    copy = page_model()._default_manager.filter(pk=entry.page_id).first()
+    parent = page_model()._default_manager.filter(pk=parent_id).first()
+    if copy is None or parent is None:
+        return
+    excluded = Exclusion.objects.values("page_id")
+    originals = (
+        page_model()
+        ._default_manager.child_of(parent)
+        .filter(title=copy.title, content_type=copy.content_type_id, pk__in=excluded)
+    )
+    for original in originals.exclude(pk=copy.pk)[:1]:
+        follow_copy(original.pk, copy, user=entry.user)
 
 
 def copy_ticks(request: HttpRequest, page: AbstractPage, new_page: AbstractPage) -> None:

@@ -14,6 +14,7 @@ from wagtail.models import AbstractPage
 from wagtail.rich_text import features
 
 from finetune_switch.access import Asker
+from finetune_switch.access.collections import is_private_document, without_private_documents
 from finetune_switch.access.visibility import page_model, pages_open_to, valid_keys
 
 # Code points that are not characters; markup.clean() removes them from texts.
@@ -39,6 +40,8 @@ def mention_object(instance: Model) -> str:
     if isinstance(instance, AbstractPage):
         return mention("page", instance.pk)
     if getattr(instance, "live", True) is False or getattr(instance, "decorative", False) is True:
+        return ""
+    if is_private_document(instance):
         return ""
     return getattr(instance, "contextual_alt_text", None) or name_of(instance)[1]
 
@@ -90,4 +93,7 @@ def _titles(kind: str, pks: Collection[str]) -> dict[str, str]:
         return {}
     model: type[Model] = handler.get_model()
     rows = model._default_manager.filter(pk__in=valid_keys(model, pks))
+    if kind == "document":
+        # Readers of the text may have no permission to open them.
+        rows = without_private_documents(rows)
     return {str(pk): title for pk, title in rows.values_list("pk", "title")}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
@@ -59,6 +59,14 @@ class Indexed:
     def place(self) -> dict[str, Any]:
         """The columns of its document that do not depend on the text."""
         return {name: getattr(self, name) for name in PLACE}
+
+
+T = TypeVar("T")
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 class Sources:

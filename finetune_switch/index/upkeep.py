@@ -7,23 +7,32 @@ the task backend has no worker, ``manage.py finetune_switch index --changed`` pr
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, router, transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django_tasks import task_backends
 from modelcluster.fields import ParentalKey
-from wagtail.models import AbstractPage, PageViewRestriction, Site
+from wagtail.documents import get_document_model
+from wagtail.models import (
+    AbstractPage,
+    Collection,
+    CollectionViewRestriction,
+    PageViewRestriction,
+    Site,
+)
 
 from finetune_switch.access.visibility import page_model
 from finetune_switch.models import Exclusion, PendingUpdate
 
-from .content import objects_that_use
+from .content import BATCH, objects_that_use, users_of
+from .sources import Key
 
 logger = logging.getLogger("finetune_switch.index")
 
@@ -62,38 +71,48 @@ def runs_inside_the_request() -> bool:
 
 
 def mark(model: str, object_id: Any, *, subtree: bool = False) -> None:
-    """Save a PendingUpdate for an object, and enqueue its task.
+    """Save a PendingUpdate for an object, and enqueue its task."""
+    mark_all([(model, str(object_id))], subtree=subtree)
+
+
+def mark_all(keys: Iterable[Key], *, subtree: bool = False) -> None:
+    """Save a PendingUpdate for each of these objects, and enqueue their tasks.
 
     Database errors are logged, not raised: an editor's save must not fail because of the index.
     """
-    if _paused.get():
+    keys = list(dict.fromkeys(keys))
+    if _paused.get() or not keys:
         return
     using = router.db_for_write(PendingUpdate)
-    row = PendingUpdate(
-        model=model, object_id=str(object_id), subtree=subtree, marked_at=timezone.now()
-    )
+    now = timezone.now()
+    rows = [
+        PendingUpdate(model=model, object_id=object_id, subtree=subtree, marked_at=now)
+        for model, object_id in keys
+    ]
     try:
         with transaction.atomic(using):
             PendingUpdate.objects.using(using).bulk_create(
-                [row],
+                rows,
+                batch_size=BATCH,
                 update_conflicts=True,
                 unique_fields=["model", "object_id"],
                 update_fields=["marked_at", "attempts", "error", *(["subtree"] if subtree else [])],
             )
     except DatabaseError:
-        logger.exception("A change of %s %s could not be marked for the index.", model, object_id)
+        logger.exception("Changes of %d objects could not be marked for the index.", len(keys))
         return
     if not runs_inside_the_request():
-        transaction.on_commit(partial(_enqueue, model, str(object_id)), using=using, robust=True)
+        transaction.on_commit(partial(_enqueue, keys), using=using, robust=True)
 
 
-def _enqueue(model: str, object_id: str) -> None:
+def _enqueue(keys: Iterable[Key]) -> None:
     from .tasks import update_index
 
-    update_index.enqueue(model, object_id)
+    for model, object_id in keys:
+        update_index.enqueue(model, object_id)
 
 
-def mark_saved(instance: Model, update_fields: Collection[str] | None = None) -> None:
+def mark_saved(instance: Model, update_fields: Iterable[str] | None = None) -> None:
     """Mark a saved object, or its parent if it is an inline child."""
     if update_fields is not None and INTERNAL_FIELDS.issuperset(update_fields):
         return
@@ -110,6 +129,10 @@ def mark_changed(instance: Model) -> None:
     """Mark the objects whose documents depend on a changed or deleted object."""
     if isinstance(instance, PageViewRestriction | Exclusion):
         mark_page(instance.page_id, subtree=True)
+    elif isinstance(instance, CollectionViewRestriction):
+        mark_collection(instance.collection)
+    elif isinstance(instance, Collection):
+        mark_collection(instance)
     elif isinstance(instance, Site):
         # A new root page may change the site of every page.
         mark_everything()
@@ -119,8 +142,26 @@ def mark_changed(instance: Model) -> None:
 
 def mark_users(instance: Model) -> None:
     """Mark the objects whose text contains this one's. Call it before deletion."""
-    for model, object_id in objects_that_use(label_of(instance), instance.pk):
-        mark(model, object_id)
+    mark_all(objects_that_use(label_of(instance), instance.pk))
+
+
+def mark_deleted_pages(pages: QuerySet[Any]) -> None:
+    """Mark pages that are about to be deleted, and what shows them. A few queries for all."""
+    rows = dict(pages.values_list("pk", "content_type_id"))
+    keys = [
+        (".".join(ContentType.objects.get_for_id(type_id).natural_key()), str(pk))
+        for pk, type_id in rows.items()
+    ]
+    mark_all([*keys, *users_of(keys)])
+    Exclusion.objects.filter(page_id__in=list(rows)).delete()
+
+
+def mark_collection(collection: Collection) -> None:
+    """Mark what shows the documents of a collection, or of one beneath it."""
+    documents = get_document_model()
+    found = documents._default_manager.filter(collection__path__startswith=collection.path)
+    label = documents._meta.label_lower
+    mark_all(users_of([(label, str(pk)) for pk in found.values_list("pk", flat=True)]))
 
 
 def mark_page(page_id: int, *, subtree: bool = False) -> None:

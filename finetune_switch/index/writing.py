@@ -112,6 +112,13 @@ class DocumentWriter:
         counts.failed += len(keys)
         return counts
 
+    def different(self, keys: Iterable[Key]) -> list[Key]:
+        """Those of these keys whose texts or places are not as in their documents."""
+        keys = list(keys)
+        stored = self._stored(keys)
+        changes = [self._compare(item, stored.get(item.key)) for item in Sources().find(keys)]
+        return [change.item.key for change in changes if change.is_needed]
+
     def remove(self, documents: Iterable[int]) -> int:
         """Remove the documents with these primary keys; returns how many there were."""
         with transaction.atomic(self.using):

@@ -18,6 +18,7 @@ from finetune_switch.connections import get_connection
 from finetune_switch.exceptions import BackendError, IndexBusy
 from finetune_switch.index.building import run_build, update_objects
 from finetune_switch.index.builds import start_build
+from finetune_switch.index.missed import mark_different
 from finetune_switch.index.overview import MissingText, missing_texts
 from finetune_switch.index.sources import Sources
 from finetune_switch.index.stores import get_store
@@ -39,6 +40,12 @@ class IndexCommand(Subcommand):
             "--changed",
             action="store_true",
             help="Index only pages that changed since they were indexed.",
+        )
+        parser.add_argument(
+            "--verify",
+            action="store_true",
+            help="Compare all texts with the index, without embedding, and index what differs. "
+            "Finds changes without a date, such as those of queryset.update().",
         )
         parser.add_argument("--page", type=int, metavar="ID", help="Index only this page.")
         parser.add_argument(
@@ -65,6 +72,8 @@ class IndexCommand(Subcommand):
                 return self._one_index(options)
             if options["page"] is not None:
                 return self._one_page(options)
+            if options["verify"]:
+                return self._verify(options)
             return self._build(options)
         except BackendError as error:
             raise CommandError(f"{error} {error.remedy}".strip(), returncode=1) from error
@@ -90,6 +99,15 @@ class IndexCommand(Subcommand):
             if failed:
                 self.stderr.write(self.style.ERROR(build.error))
         return 1 if failed else 0
+
+    def _verify(self, options: dict[str, Any]) -> int:
+        space = active_space()
+        if space is None:
+            raise CommandError("Nothing is indexed yet. Run “index” first.", returncode=1)
+        different = mark_different(space)
+        if not options["json"]:
+            self.stdout.write(f"{different} differ from the index.")
+        return self._build({**options, "changed": True})
 
     def _one_page(self, options: dict[str, Any]) -> int:
         page = page_model()._default_manager.filter(pk=options["page"]).first()
