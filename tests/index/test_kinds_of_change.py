@@ -27,6 +27,12 @@ from tests.index_helpers import build, counts, titles
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def immediate(settings):
+    """Wagtail's index of references is kept by a task."""
+    settings.TASKS = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
+
+
 def base(page):
     """The page as an instance of Wagtail's own class."""
     return Page.objects.get(pk=page.pk)
