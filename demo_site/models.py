@@ -57,7 +57,11 @@ class HomePage(IntroducedPage):
         index.SearchField("strapline"),
         index.SearchField("body"),
     ]
-    embedding_fields = [*IntroducedPage.embedding_fields, EmbeddingField("body")]
+    embedding_fields = [
+        *IntroducedPage.embedding_fields,
+        EmbeddingField("strapline"),
+        EmbeddingField("body"),
+    ]
 
     class Meta:
         verbose_name = _("home page")

@@ -79,6 +79,7 @@ class IndexSource(Protocol):
 _backend_sources: list[BackendSource] = []
 _index_sources: list[IndexSource] = []
 _model_sources: list[Callable[[], Iterable[type[Model]]]] = []
+_field_sources: list[Callable[[type[Model]], Sequence[str] | None]] = []
 
 
 def register_backends(source: BackendSource) -> None:
@@ -95,6 +96,17 @@ def register_indexed_models(models: Callable[[], Iterable[type[Model]]]) -> None
     The callable is called on each use, since models may be registered later.
     """
     _model_sources.append(models)
+
+
+def register_indexed_fields(names: Callable[[type[Model]], Sequence[str] | None]) -> None:
+    """Index these fields of a model instead of its ``search_fields``; ``None`` for others."""
+    _field_sources.append(names)
+
+
+def adapter_fields(model: type[Model]) -> Sequence[str] | None:
+    """The names of the fields that an adapter indexes of a model; ``None`` without a decision."""
+    found = (source(model) for source in _field_sources)
+    return next((names for names in found if names is not None), None)
 
 
 def has_model_sources() -> bool:

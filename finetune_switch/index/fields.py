@@ -14,7 +14,7 @@ from treebeard.models import Node
 from wagtail.fields import StreamField
 from wagtail.search.index import Indexed, RelatedFields, SearchField
 
-from finetune_switch import conf
+from finetune_switch import adapters, conf
 
 FIGURES = (
     models.DateField,
@@ -127,7 +127,9 @@ def label_of(model: type[models.Model], name: str) -> str:
 
 
 def declared_fields(model: type[models.Model]) -> list[Any]:
-    """The ``SearchField`` and ``RelatedFields`` in ``search_fields``."""
+    """The ``SearchField`` and ``RelatedFields`` in ``search_fields``, or those of an adapter."""
+    if (names := adapters.adapter_fields(model)) is not None:
+        return [SearchField(name) for name in names]
     return [
         field for field in _search_fields(model) if isinstance(field, SearchField | RelatedFields)
     ]

@@ -17,10 +17,11 @@ class VectorIndexAdapterConfig(AppConfig):
 
         try:
             from .declared import DeclaredBackends
-            from .indexes import RegisteredIndexes, models_in_our_index
+            from .indexes import RegisteredIndexes, declared_field_names, models_in_our_index
         except ImportError as error:
             self.import_error = error
             return
         adapters.register_backends(DeclaredBackends())
         adapters.register_indexes(RegisteredIndexes())
         adapters.register_indexed_models(models_in_our_index)
+        adapters.register_indexed_fields(declared_field_names)

@@ -14,7 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from wagtail.models import AbstractPage
 from wagtail_vector_index.storage import registry
-from wagtail_vector_index.storage.models import Embedding
+from wagtail_vector_index.storage.models import EmbeddableFieldsMixin, Embedding
 from wagtail_vector_index.storage.numpy.provider import NumpyIndexMixin
 
 from finetune_switch.adapters import Scope, SearchableIndex
@@ -117,6 +117,23 @@ def models_in_our_index() -> list[type[Model]]:
         for queryset in getattr(index, "querysets", ())
         if not issubclass(queryset.model, AbstractPage)
     ]
+
+
+def declared_field_names(model: type[Model]) -> list[str] | None:
+    """The ``embedding_fields`` of a model whose index we store; ``None`` for other models.
+
+    What is not declared is not embedded.
+    """
+    declared: list[Any] = getattr(model, "embedding_fields", [])
+    if not issubclass(model, EmbeddableFieldsMixin) or not declared:
+        return None
+    is_ours = any(
+        issubclass(model, queryset.model)
+        for _alias, index in registry
+        if isinstance(index, SiteIndexMixin)
+        for queryset in getattr(index, "querysets", ())
+    )
+    return [field.field_name for field in declared] if is_ours else None
 
 
 def _cosine(vector: Sequence[float], others: Sequence[Sequence[float]]) -> np.ndarray:
