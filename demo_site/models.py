@@ -114,8 +114,8 @@ class ProsePage(IntroducedPage):
     ]
     embedding_fields = [
         *IntroducedPage.embedding_fields,
-        EmbeddingField("particulars"),
         EmbeddingField("body"),
+        EmbeddingField("particulars"),
     ]
 
     class Meta:

@@ -73,6 +73,7 @@ def missing_fields(model: type[models.Model]) -> list[MissingField]:
     known = {field.field_name for field in indexed_fields(model)}
     known |= _names_in_code(model, known) | {"title", "name"}
     label, is_indexed = model._meta.label, issubclass(model, Indexed)
+    is_declared = adapters.adapter_fields(model) is not None
     found: list[MissingField] = []
     for field in model._meta.get_fields():
         name = field.name
@@ -84,9 +85,12 @@ def missing_fields(model: type[models.Model]) -> list[MissingField]:
             rows = ", ".join(f'index.SearchField("{row}")' for row in _row_fields(related))
             line = f'index.RelatedFields("{name}", [{rows}]),' if _has_text(related) else ""
         elif field.concrete and is_text(field) and not getattr(field, "choices", None):
-            line = f'index.SearchField("{name}"),'
+            kind = "EmbeddingField" if is_declared else "index.SearchField"
+            line = f'{kind}("{name}"),'
         if line:
-            found.append(MissingField(name, line if is_indexed else "", f"{label}.{name}"))
+            # Rows cannot be named in the fields of an adapter.
+            is_usable = is_indexed and not (is_declared and line.startswith("index."))
+            found.append(MissingField(name, line if is_usable else "", f"{label}.{name}"))
     return found
 
 

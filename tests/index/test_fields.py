@@ -190,6 +190,7 @@ class TestReports:
         make_page("Tide mill", "Grinds.")
         fields = [*Page.search_fields, index.SearchField("body")]
         monkeypatch.setattr(ArticlePage, "search_fields", fields)
+        monkeypatch.setattr(ArticlePage, "embedding_fields", [])
 
     def test_dry_run(self) -> None:
         out = manage("index", "--dry-run").out

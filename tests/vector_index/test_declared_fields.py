@@ -8,6 +8,7 @@ from wagtail.search import index
 from wagtail_vector_index.storage.models import EmbeddingField
 
 from demo_site.models import ArticlePage
+from finetune_switch.index.fields import missing_fields
 from finetune_switch.models import Chunk
 from tests.index_helpers import build
 
@@ -51,3 +52,8 @@ def test_without_a_declaration_the_search_fields_count(page, monkeypatch):
     build()
     assert "1871" in text_of(page)
     assert "Ada Pender" in text_of(page)
+
+
+def test_a_missing_field_is_named_as_it_is_declared(monkeypatch):
+    monkeypatch.setattr(ArticlePage, "embedding_fields", [TITLE, EmbeddingField("introduction")])
+    assert [one.line for one in missing_fields(ArticlePage)] == ['EmbeddingField("body"),']
