@@ -113,19 +113,22 @@ class SiteIndex:
         """The chunks of both rankings, in their order. Chunks removed since are left out."""
         ids = list(dict.fromkeys([*by_vector, *coverage]))
         chunks = Chunk.objects.filter(pk__in=ids).values_list(
-            "pk", "text", "anchor", "vector", "document__model", "document__object_id", "position"
+            "pk", "text", "anchor", "document__model", "document__object_id", "position"
         )
         rows = {row[0]: row[1:] for row in chunks}
+        # Most chunks have been compared already, and vectors are large.
+        others = Chunk.objects.filter(pk__in=[pk for pk in ids if pk not in by_vector])
+        stored = dict(others.values_list("pk", "vector")) if len(ids) > len(by_vector) else {}
         hits = []
         for pk in ids:
             if pk not in rows:
                 continue
-            text, anchor, stored, model, object_id, position = rows[pk]
+            text, anchor, model, object_id, position = rows[pk]
             score = by_vector.get(pk)
             if score is None:
                 # Chunks of an index that is being built may have no vector yet.
-                is_known = vector is not None and len(stored)
-                score = float(np.frombuffer(stored, "<f4") @ vector) if is_known else 0.0
+                values = np.frombuffer(stored.get(pk, b""), "<f4")
+                score = float(values @ vector) if vector is not None and len(values) else 0.0
             covered = coverage.get(pk, 0.0)
             found_by = (
                 *([VECTOR] if pk in by_vector else []),
