@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,6 +20,17 @@ from finetune_switch.index.markup import html_to_text
 from tests.index_helpers import texts_of
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def set_search_fields(monkeypatch: Any) -> Callable[..., None]:
+    """Function to give a model other ``search_fields``, which ``embedding_fields`` would hide."""
+
+    def set_fields(model: type[models.Model], fields: list[index.BaseField]) -> None:
+        monkeypatch.setattr(model, "embedding_fields", [])
+        monkeypatch.setattr(model, "search_fields", fields)
+
+    return set_fields
 
 
 class TestPages:
@@ -47,10 +59,10 @@ class TestPages:
         assert texts_of(content_of(person)) == ["Hello.", "Ropes.", "Ada: Rigger."]
 
     def test_autocomplete_and_filter_fields_are_ignored(
-        self, make_page: Any, monkeypatch: Any
+        self, make_page: Any, set_search_fields: Any
     ) -> None:
         fields = [index.AutocompleteField("introduction"), index.FilterField("slug")]
-        monkeypatch.setattr(ArticlePage, "search_fields", fields)
+        set_search_fields(ArticlePage, fields)
         assert texts_of(content_of(make_page("Tide mill", "The mill grinds."))) == []
 
     def test_digest(self, make_page: Any) -> None:
@@ -64,7 +76,9 @@ class TestPages:
         assert len(digests) == 4
         assert content_of(page).digest == content_of(page).digest
 
-    def test_language_of_the_request_is_ignored(self, site: Any, monkeypatch: Any) -> None:
+    def test_language_of_the_request_is_ignored(
+        self, site: Any, monkeypatch: Any, set_search_fields: Any
+    ) -> None:
         """The language is that of the page, not that of the editor."""
         import datetime
 
@@ -74,32 +88,34 @@ class TestPages:
         monkeypatch.setattr(
             HomePage, "opened", lambda self: date_format(datetime.date(1901, 5, 3)), raising=False
         )
-        monkeypatch.setattr(HomePage, "search_fields", [index.SearchField("opened")])
+        set_search_fields(HomePage, [index.SearchField("opened")])
         home = site.root_page.specific
         with translation.override("fr"):
             assert texts_of(content_of(home)) == ["3 May 1901"]
 
 
 class TestFields:
-    def test_broken_field_is_skipped(self, make_page: Any, monkeypatch: Any, caplog: Any) -> None:
+    def test_broken_field_is_skipped(
+        self, make_page: Any, monkeypatch: Any, set_search_fields: Any, caplog: Any
+    ) -> None:
         def broken(self: Any) -> str:
             raise RuntimeError("no tide table")
 
         monkeypatch.setattr(ArticlePage, "tides", broken, raising=False)
-        monkeypatch.setattr(
-            ArticlePage, "search_fields", [index.SearchField("tides"), *ArticlePage.search_fields]
-        )
+        set_search_fields(ArticlePage, [index.SearchField("tides"), *ArticlePage.search_fields])
         page = make_page("Tide mill", "The mill grinds.")
         assert texts_of(content_of(page)) == ["The mill grinds."]
         assert "tides" in caplog.text
         assert str(page.pk) in caplog.text
 
-    def test_database_errors_are_raised(self, make_page: Any, monkeypatch: Any) -> None:
+    def test_database_errors_are_raised(
+        self, make_page: Any, monkeypatch: Any, set_search_fields: Any
+    ) -> None:
         def gone(self: Any) -> str:
             raise OperationalError("server closed the connection")
 
         monkeypatch.setattr(ArticlePage, "tides", gone, raising=False)
-        monkeypatch.setattr(ArticlePage, "search_fields", [index.SearchField("tides")])
+        set_search_fields(ArticlePage, [index.SearchField("tides")])
         page = make_page("Tide mill", "The mill grinds.")
         with pytest.raises(OperationalError):
             content_of(page)
@@ -123,10 +139,10 @@ class TestFields:
         ],
     )
     def test_values_of_methods(
-        self, make_page: Any, monkeypatch: Any, value: Any, text: str | None
+        self, make_page: Any, monkeypatch: Any, set_search_fields: Any, value: Any, text: str | None
     ) -> None:
         monkeypatch.setattr(ArticlePage, "extra", lambda self: value, raising=False)
-        monkeypatch.setattr(ArticlePage, "search_fields", [index.SearchField("extra")])
+        set_search_fields(ArticlePage, [index.SearchField("extra")])
         assert texts_of(content_of(make_page("T", "x"))) == ([] if text is None else [text])
 
     def test_megabyte(self, make_page: Any) -> None:
