@@ -123,7 +123,8 @@ def test_visitor_is_told_the_pages_and_then_the_checked_answer(server, make_back
     )  # fmt: skip
     assert stream.arrivals[0].data["passages"]
     assert stream.text == "Welcome. Please look this up on the page itself. [1] Come by"
-    assert b"7777" not in stream.body
+    # A score among the sources may have these digits.
+    assert not any("7777" in str(arrival.data) for arrival in stream.arrivals[1:])
 
 
 def test_empty_question_is_refused_before_the_stream_begins(server):
