@@ -4,6 +4,8 @@ For each embedding model of the package, sets of pages are loaded into a databas
 indexed. Each question is put to the vectors alone, to the words alone, and to both as retrieval
 does. ``--data DIR`` measures ``DIR/<name>.<language>.jsonl`` (entries with ``id``, ``title``,
 ``text``) by ``DIR/<name>.<language>.questions.jsonl`` (``question``, ``answers``: ids) as well.
+
+The answers without a model are graded too (see ``answers``).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from . import answers
 from .measuring import markdown, tell
 from .site import ROOT, demo_database
 
@@ -284,7 +287,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, metavar="DIR", help="further sets of questions")
     parser.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md")
     options = parser.parse_args(arguments)
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    scores: dict[tuple[str, str], answers.Score] = {}
+    asked = answers.read_questions(answers.DEMO)
     with demo_database(postgresql=options.postgres) as engine:
         for one in (demo_set(), *(read_data(options.data) if options.data else ())):
             clear()
@@ -292,7 +297,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for embedding in EMBEDDINGS if one.language == "en" else (MULTILINGUAL,):
                 tell(f"quality: {one.name}, {embedding}")
                 rows += measure_set(one, embedding)
-    text = f"{table(rows)}\n\n{engine}.\n"
+                if one.name == "demo":
+                    replies = answers.ask_demo(asked)
+                    scores["demo", embedding] = answers.Score.of(zip(asked, replies, strict=True))
+    tell("quality: answers of a foreign site")
+    asked = answers.read_questions(answers.FOREIGN_PROJECT / "answers.toml")
+    replies = answers.ask_foreign_site([one.text for one in asked])
+    scores["foreign site", ENGLISH] = answers.Score.of(zip(asked, replies, strict=True))
+    answered = answers.table(answers.rows_of(scores, ENGLISH))
+    text = f"{table(rows)}\n\nAnswers without a model:\n\n{answered}\n\n{engine}.\n"
     print(text)
     if options.write:
         page = PAGE.read_text("utf-8")

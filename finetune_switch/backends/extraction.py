@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from finetune_switch.text.decisive import calendar_words
+from finetune_switch.text.expected import expected_in_answer
 from finetune_switch.text.quotable import Kind, Quotable, blocks_of
 from finetune_switch.text.words import content_words, language_name, terms, words
 
@@ -19,12 +21,16 @@ MAX_QUOTES = 3
 MAX_ROWS = 10
 MAX_LIST_CHARACTERS = 1500
 # Texts that are embedded for a question, at most: each takes a few milliseconds.
-MAX_EMBEDDED = 48
+MAX_EMBEDDED = 24
 MAX_CHARACTERS = 300
 # The share of the title and heading in the vector of a text, as in the index.
 CONTEXT_SHARE = 0.3
+QUESTION_SHARE = 0.6
 COVERAGE_WEIGHT = 0.5
 LACK_WEIGHT = 0.2
+# For a row or an item, if the question has a word that no passage has: it may be about another.
+UNKNOWN = 0.2
+SHORT_KINDS = {Kind.ROW, Kind.ITEM}
 # For a text that has what the question asks for, such as an amount, and for one that has not.
 EXPECTED, MISSING = 0.05, -0.2
 # One sentence is better than two, unless both are needed.
@@ -40,68 +46,20 @@ REQUEST_WORDS = frozenset(
     {"get", "know", "need", "please", "tell", "want", "much", "many", "like", "can", "time"}
 )
 
-_PERSON = r"(?-i:\b[A-ZÀ-Þ][\w’']+ [A-ZÀ-Þ][\w’']+)|\b(?:he|she|er|sie)\b"
-_DAY = (
-    r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\b(?:mon|diens|donners|frei|sams|sonn)tags?\b"
-    r"|\bmittwochs?\b"
-)
-_MONTH = (
-    r"\b\d{1,2}\.? (?:jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)"
-    r"|\b(?:january|february|march|april|june|july|august|september|october|november|december"
-    r"|januar|februar|märz|juni|juli|oktober|dezember)\b"
-)
-_NUMBER_WORD = (
-    r"\b(?:once|twice|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred"
-    r"|ein|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf)\b"
-)
-# What a question asks for, and what a text has that answers it.
-_EXPECTATIONS = tuple(
-    (re.compile(cue, re.I), re.compile(wanted, re.I))
-    for cue, wanted in (
-        (
-            r"\bhow much (?:is|are|does|do|will|would)\b|\bprices?\b|\bcosts?\b|\bfees?\b|\bfare\b"
-            r"|\brates?\b|\bkoste[nt]?\b|\bpreise?\b|\bgebühr",
-            r"[£$€¥]\s?\d|\d\s?(?:[£$€¥]|euro?|pounds?|pence|dollars?|p\b)|\bfree\b|\bpenny\b"
-            r"|kostenlos|gratis|kostenfrei",
-        ),
-        (r"\b(?:what|which|in which|welche[ms]?) (?:year|jahr)\b", r"\b(?:1\d|20)\d\d\b"),
-        (
-            r"\bwhen (?:do|does|is|are|can|will|must|should|may)\b|\bby when\b|\bwhat times?\b"
-            r"|\bopening (?:times|hours)\b|\bwann\b|\böffnungszeiten\b|\buhrzeit\b"
-            r"|\b(?:which|what) (?:days?|evenings?|months?|date)\b",
-            rf"\d ?(?:am|pm|uhr|h)\b|\d[.:]\d\d\b|\bnoon\b|midnight|\bdaily\b|\bevery\b|\balways\b"
-            rf"|{_DAY}|{_MONTH}|{_NUMBER_WORD}|täglich|mittag",
-        ),
-        (r"\bwhen (?:was|were|did)\b", rf"\b(?:1\d|20)\d\d\b|{_DAY}|{_MONTH}"),
-        (
-            r"\bhow often\b|\bwie oft\b",
-            rf"{_NUMBER_WORD}|\btimes\b|\bevery\b|\bdaily\b|\ba (?:day|week|month|year)\b|mal\b",
-        ),
-        (
-            r"\bhow (?:many|long|old|far|tall|high|deep|big|often)\b|\bages?\b|\bwie ?viele?\b"
-            r"|\bwie (?:lange?|alt|weit|hoch|tief|groß|oft)\b",
-            rf"\d|{_NUMBER_WORD}",
-        ),
-        (r"\bwho\b|\bwhose\b|\bwer\b|\bwem\b|\bwen\b", _PERSON),
-        (
-            r"\bwhy\b|\bwarum\b|\bweshalb\b",
-            r"\bbecause\b|\breason|\bso that\b|\bsince\b|\bas\b|:|weil|damit|deshalb",
-        ),
-        (r"\b(?:tele)?phone\b|\btelefon", r"\d[\d\s()/-]{5,}"),
-        (r"\be-?mail\b", "@"),
-    )
-)
 _ASKS_FOR_ALL = re.compile(
     r"^\s*(?:how (?:do|can|to|should)|which|what (?:are|do|can|should|kinds?|sorts?)|list|steps|"
     r"welche|wie (?:kann|mache|soll)|was (?:brauche|muss))\b|\b(?:ingredients|zutaten|steps)\b",
     re.I,
 )
+_ASKS_FOR_NAME = re.compile(r"\b(?:who|whom|whose|called|named?|wer|wem|wen|heißt)\b", re.I)
 _CONTACT = re.compile(r"\S@\S|\b0\d[\d ()-]{6,}")
 _ASKS_FOR_CONTACT = re.compile(
     r"phone|telefon|call|ring|contact|e-?mail|reach|kontakt|anrufen|erreichen|book|buchen|write|who\b",
     re.I,
 )
 _KIND = re.compile(r"\b(?:which|what|welche[rsmn]?) (\w{3,})")
+# "Tuesday to Sunday", "1 April – 31 October"
+_RANGE = re.compile(r"\b(?:to|till|until|through|bis)\b|[-–]", re.I)
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 
 
@@ -119,10 +77,11 @@ def extract(question: str, quotables: Sequence[Quotable], language: str) -> list
     of the question. Texts are embedded in this process, whatever model the index has.
     """
     asked = _Question(question, language)
+    of_passages = _terms_of_passages(quotables, asked.name)
     fitting = [
         one
         for one in (*quotables, *_together(quotables))
-        if not one.text.endswith("?") and asked.agrees(one)
+        if not one.text.endswith("?") and asked.agrees(one, of_passages[one.passage])
     ]
     if not asked.terms or not fitting:
         return []
@@ -138,6 +97,16 @@ def extract(question: str, quotables: Sequence[Quotable], language: str) -> list
     ):
         return [whole]
     return _sentences(ranked)
+
+
+def _terms_of_passages(quotables: Sequence[Quotable], language: str) -> dict[int, frozenset[str]]:
+    texts: dict[int, list[str]] = {}
+    for one in quotables:
+        texts.setdefault(one.passage, []).append(f"{one.context}\n{one.text}")
+    return {
+        number: frozenset(terms(words("\n".join(found)), language))
+        for number, found in texts.items()
+    }
 
 
 def _together(quotables: Sequence[Quotable]) -> Iterator[Quotable]:
@@ -159,7 +128,12 @@ class _Question:
         self.terms = frozenset(terms(asked, self.name))
         self.every_term = frozenset(terms(words(text), self.name))
         self.years = frozenset(_YEAR.findall(text))
-        self.expected = [wanted for cue, wanted in _EXPECTATIONS if cue.search(text)]
+        self.calendar = calendar_words(self.name)
+        self.days = {self.calendar[word] for word in words(text) if word in self.calendar}
+        expected = expected_in_answer(text)
+        self.expected = expected.values()
+        self.subjects = self.terms.difference(terms(words(" ".join(expected)), self.name))
+        self.asks_for_name = bool(_ASKS_FOR_NAME.search(text))
         self.asks_for_contact = bool(_ASKS_FOR_CONTACT.search(text))
         self.asks_for_all = bool(_ASKS_FOR_ALL.search(text))
         # "Which bus …?" is answered by a text about a bus.
@@ -176,12 +150,23 @@ class _Question:
         found = terms(words(f"{one.context}\n{one.lead_in}\n{one.text}"), self.name)
         return self.terms.intersection(found)
 
-    def agrees(self, one: Quotable) -> bool:
-        """Whether names and years of the question stand in the text or above it."""
+    def agrees(self, one: Quotable, passage: frozenset[str]) -> bool:
+        """Whether names and years of the question stand in the text or above it.
+
+        A sentence without names is about those in its passage, of which these are the terms.
+        """
         whole = f"{one.context}\n{one.lead_in}\n{one.text}"
         if self.years and (other := set(_YEAR.findall(whole))) and not other & self.years:
             return False
-        return self.names <= set(terms(words(whole), self.name))
+        found = words(whole)
+        days = {self.calendar[word] for word in found if word in self.calendar}
+        if self.days and days and not self.days & days and not _RANGE.search(whole):
+            return False
+        if self.names <= set(terms(found, self.name)):
+            return True
+        is_prose = one.kind in (Kind.SENTENCE, Kind.PAIR)
+        names_another = not self.asks_for_name and _names(one.text, self.name)
+        return is_prose and self.names <= passage and not names_another
 
     def expectation(self, one: Quotable) -> float:
         """What a text gains or loses by having, or not having, what the question asks for."""
@@ -199,6 +184,8 @@ class _Question:
         if is_sentence and one.text[-1].isalnum() and found <= 0:
             # A caption or a fragment.
             found += MISSING / 2
+        if self.years and not self.years & set(_YEAR.findall(f"{one.context}\n{one.text}")):
+            found += MISSING
         if _CONTACT.search(one.text):
             found += CONTACT if self.asks_for_contact else MISSING
         return found
@@ -235,6 +222,7 @@ def _rank(
     # Of the words that stand anywhere in the passages: what else there is about them is better.
     known = sum(weights[term] for term in frequency) or 1.0
     lacks = [1 - sum(weights[term] for term in found) / known for found in covered]
+    is_unknown = bool(asked.subjects - frequency.keys())
     order = sorted(range(len(fitting)), key=lambda at: -shares[at])[:MAX_EMBEDDED]
     similarities = _similarities(asked.text, [fitting[at] for at in order], embedder)
     scored = [
@@ -243,6 +231,7 @@ def _rank(
             similarity
             + COVERAGE_WEIGHT * shares[at] ** 2
             - LACK_WEIGHT * lacks[at]
+            - (UNKNOWN if fitting[at].kind in SHORT_KINDS and is_unknown else 0.0)
             + asked.expectation(fitting[at]),
             covered[at],
         )
@@ -264,7 +253,9 @@ def _similarities(
     found = []
     for one, vector in zip(chosen, vectors[1:], strict=False):
         if one.context:
-            vector = (1 - CONTEXT_SHARE) * vector + CONTEXT_SHARE * of_context[one.context]
+            # The answer to a frequent question says nothing without the question.
+            share = QUESTION_SHARE if one.heading.endswith("?") else CONTEXT_SHARE
+            vector = (1 - share) * vector + share * of_context[one.context]
         found.append(float(vectors[0] @ vector / np.linalg.norm(vector)))
     return found
 

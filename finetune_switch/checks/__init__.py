@@ -17,8 +17,7 @@ from .index import check_index_models, check_store
 from .options import check_options
 
 VECTOR_INDEX = "wagtail-vector-index"
-VECTOR_INDEX_VERSION = "0.10"
-VECTOR_INDEX_REMEDY = f'pip install --no-deps "{VECTOR_INDEX}=={VECTOR_INDEX_VERSION}.*"'
+VECTOR_INDEX_REMEDY = f'pip install --no-deps "{VECTOR_INDEX}==0.10.*"'
 
 WORKERLESS = ("ImmediateBackend", "DummyBackend")
 # Each process has its own cache, or nothing is cached.
@@ -43,7 +42,7 @@ def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     if not (uses_it or adapter):
         return []
     try:
-        installed = version(VECTOR_INDEX)
+        version(VECTOR_INDEX)
     except PackageNotFoundError:
         return [
             checks.Error(
@@ -53,15 +52,6 @@ def check_vector_index(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
             )
         ]
     found: list[checks.CheckMessage] = []
-    if installed.split(".")[:2] != VECTOR_INDEX_VERSION.split("."):
-        found.append(
-            checks.Warning(
-                f"{VECTOR_INDEX} {installed} is installed, but the adapter supports only "
-                f"{VECTOR_INDEX_VERSION}.",
-                hint=f"Install the supported version: {VECTOR_INDEX_REMEDY}",
-                id="finetune_switch.W001",
-            )
-        )
     if adapter and uses_it:
         found += _check_adapter_import()
     if uses_it and not adapter:
@@ -93,6 +83,7 @@ def _check_adapter_import() -> list[checks.CheckMessage]:
     is_ours_to_name = missing and not missing.startswith("wagtail_vector_index")
     return [
         checks.Error(
+            # Its unreleased versions move modules without another version number.
             f"{VECTOR_INDEX} is installed, but its adapter cannot be imported: {error}.",
             # It is installed with --no-deps, so its own dependencies may be missing.
             hint=f"Install what is missing: pip install {missing}"

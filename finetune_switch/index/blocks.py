@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -42,14 +43,27 @@ def stream_texts(
 ) -> Iterator[tuple[str, str]]:
     """Yield the text and the anchor of each block with text.
 
-    ``left_out`` has names of excluded blocks, at any depth. Blocks that raise an exception are
-    logged and skipped.
+    Lines that follow each other, such as the steps of a recipe, are one text. ``left_out`` has
+    names of excluded blocks, at any depth. Blocks that raise an exception are logged and skipped.
     """
-    for child in value:
-        if child.block_type in left_out:
-            continue
+    shown = (child for child in value if child.block_type not in left_out)
+    for _block_type, run in groupby(shown, key=lambda child: child.block_type):
+        children = list(run)
+        found = list(_texts_of(children, left_out, block_anchor))
+        if len(found) > 1 and isinstance(children[0].block, blocks.CharBlock):
+            yield "\n".join(" ".join(text.split()) for text, _anchor in found), found[0][1]
+        else:
+            yield from found
+
+
+def _texts_of(
+    children: Iterable[Any], left_out: Collection[str], block_anchor: str
+) -> Iterator[tuple[str, str]]:
+    for child in children:
         try:
             text = block_text(child.block, child.value, left_out)
+            if "\n" in text and isinstance(child.block, blocks.ListBlock):
+                text = f"{child.block.label}:\n{text}"
             if text:
                 yield text, anchor_of(child, block_anchor)
         except (InterfaceError, OperationalError):

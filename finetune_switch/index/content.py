@@ -28,7 +28,7 @@ from finetune_switch.access.faults import FATAL, report
 from finetune_switch.access.visibility import group_ids, page_model, pages_open_to
 
 from .blocks import stream_texts
-from .fields import LabelledField, indexed_fields, is_inline, label_of
+from .fields import indexed_fields, is_inline, label_of
 from .markup import clean, html_to_text, join, tidy, write_out
 from .mentions import fill_in, mention_object, name_of
 from .sources import Key, batched, find_model
@@ -38,6 +38,9 @@ logger = logging.getLogger("finetune_switch.index")
 
 # Databases limit the number of query parameters.
 BATCH = 500
+# A longer text says by itself what it is about.
+MAX_LABELLED = 120
+ENDINGS = (".", "!", "?", "…", ":", "。", "！", "？")
 
 
 @dataclass(frozen=True)
@@ -245,8 +248,9 @@ class _FieldReader:
         *,
         title_field: str | None = None,
         left_out: Collection[str] = (),
+        labels: bool = True,
     ) -> Iterator[list[Section]]:
-        """Yield the sections of each field."""
+        """Yield the sections of each field, of which short ones begin with its label."""
         for field in fields:
             name = field.field_name
             names = self.excluded_blocks(type(obj), name)
@@ -256,7 +260,7 @@ class _FieldReader:
                 if isinstance(field, RelatedFields):
                     yield self._related(obj, field, names)
                 elif isinstance(field, SearchField):
-                    yield self._own(obj, field, names)
+                    yield self._own(obj, field, names, labels)
             except (InterfaceError, OperationalError):
                 raise
             except Exception:
@@ -269,7 +273,7 @@ class _FieldReader:
                 )
 
     def _own(
-        self, obj: models.Model, search_field: Any, left_out: Collection[str]
+        self, obj: models.Model, search_field: Any, left_out: Collection[str], labels: bool
     ) -> list[Section]:
         try:
             field = obj._meta.get_field(search_field.field_name)
@@ -288,9 +292,7 @@ class _FieldReader:
         if getattr(field, "choices", None):
             display = getattr(obj, f"get_{field.name}_display", None)
         text = _to_text(search_field.get_value(obj) if display is None else display())
-        if text and isinstance(search_field, LabelledField):
-            text = f"{label_of(type(obj), field.name)}: {text}"
-        return [Section(text)]
+        return [Section(_labelled(label_of(type(obj), field.name), text) if labels else text)]
 
     def _related(self, obj: models.Model, field: Any, left_out: Collection[str]) -> list[Section]:
         """A section for each related object."""
@@ -303,10 +305,15 @@ class _FieldReader:
             rows = [self._row(row, field.fields, left_out) for row in shown]
             heading = capfirst(field.field_name.replace("_", " "))
             return [Section(f"{heading}\n\n{join(rows)}")] if any(rows) else []
-        return [Section(self._text(related, field.fields, left_out)) for related in shown]
+        label = label_of(type(obj), field.field_name)
+        texts = [tidy(self._text(related, field.fields, left_out)) for related in shown]
+        together = ", ".join(filter(None, texts))
+        if (labelled := _labelled(label, together)) != together:
+            return [Section(labelled)]
+        return [Section(text) for text in texts]
 
     def _text(self, obj: models.Model, fields: Iterable[Any], left_out: Collection[str]) -> str:
-        found = self.read(obj, fields, left_out=left_out)
+        found = self.read(obj, fields, left_out=left_out, labels=False)
         return join(section.text for sections in found for section in sections)
 
     def _row(self, row: models.Model, fields: Iterable[Any], left_out: Collection[str]) -> str:
@@ -324,6 +331,15 @@ class _FieldReader:
             elif text:
                 short.append(f"{label}: {text}" if label else text)
         return join([", ".join(filter(None, short)), *long])
+
+
+def _labelled(label: str, text: str) -> str:
+    """``Price: £5.60``, ``Address: 14 Quarry Lane, Aldersea``; other texts as they are."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = ", ".join(part.rstrip(",") for part in lines)
+    is_short = 0 < len(line) <= MAX_LABELLED and not line.endswith(ENDINGS)
+    is_fact = len(line.split()) <= 3 or any(map(str.isdigit, line)) or "@" in line
+    return f"{label}: {line}" if label and is_short and is_fact else text
 
 
 def _open_to_all(found: Sequence[models.Model]) -> list[models.Model]:

@@ -31,10 +31,6 @@ STYLING = frozenset(
 _STYLING_CHOICES = STYLING | {"layout", "size", "style", "template", "theme", "variant", "width"}
 
 
-class LabelledField(SearchField):
-    """A figure of ``INCLUDE_FIELDS``, which says nothing without its label."""
-
-
 @dataclass(frozen=True)
 class MissingField:
     """A field with text, or a relation to rows with text, that is not indexed.
@@ -146,7 +142,7 @@ def _search_fields(model: Any) -> list[Any]:
 def _included(field: Any) -> SearchField | RelatedFields:
     related: Any = field.related_model if field.is_relation else None
     if not isinstance(related, type(models.Model)):
-        return (LabelledField if isinstance(field, FIGURES) else SearchField)(field.name)
+        return SearchField(field.name)
     names = _row_fields(related) or [
         f.name for f in related._meta.concrete_fields if f.name in ("title", "name")
     ]

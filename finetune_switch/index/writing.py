@@ -82,7 +82,7 @@ class DocumentWriter:
         self.space = space
         self.embedder = embedder
         self.words_only = words_only
-        self.using = space._state.db or router.db_for_write(Document)
+        self.using = router.db_for_write(Document)
         self.store = get_store(self.using)
         self.texts = get_text_ranking(self.using)
 

@@ -64,7 +64,7 @@ def same_words(question: str, other: str, language: str) -> bool:
 
 def _decisive(text: str, language: str) -> set[str]:
     found = _among(text, _RELATIONS, language) | {f"#{n}" for n in _NUMBER.findall(text)}
-    calendar = _calendar(language)
+    calendar = calendar_words(language)
     return found | {calendar[word] for word in words(text) if word in calendar}
 
 
@@ -93,7 +93,7 @@ def _groups(listed: str) -> dict[str, str]:
 
 
 @cache
-def _calendar(language: str) -> dict[str, str]:
+def calendar_words(language: str) -> dict[str, str]:
     """Names of weekdays and months, with their plural, in a language that Django knows."""
     from .words import LANGUAGES
 

@@ -14,6 +14,10 @@ MAX_HEADING = 80
 MAX_ITEM = 400
 
 _ROW = re.compile(r" \| |^[^:.!?\n]{1,40}: [^\n]+?[,;] [^:.!?,\n]{1,40}: ")
+# "Price: £5.60": what a page says in a field of its own.
+_FACT = re.compile(r"^[^:.!?\n]{1,40}: \S[^\n]*(?<![.!?])$")
+# Abbreviations that the splitter takes for the end of a sentence.
+_ABBREVIATED = re.compile(r"\b(?:tel|ext|fax|mob|approx|ca|nr|vol|fig|art|abs)\.$", re.I)
 _BULLET = re.compile(r"^(?:[-*•–]|\d{1,2}[.)])\s+")
 
 
@@ -60,11 +64,11 @@ def split_passage(number: int, title: str, text: str, language: str) -> list[Quo
     for place, block in enumerate(blocks):
         lines = [line.strip() for line in block.split("\n") if line.strip()]
         while len(lines) > 1 and _is_heading(lines[0]) and not _ROW.search(lines[1]):
-            if len(lines) > 2 and _are_alike(lines):
+            if _are_alike(lines):
                 break
             heading, lead_in = lines.pop(0), ""
         is_last = place == len(blocks) - 1
-        if len(lines) == 1 and _is_heading(lines[0]) and not is_last:
+        if len(lines) == 1 and not is_last and _is_heading(lines[0]) and not _FACT.match(lines[0]):
             heading, lead_in = lines[0], ""
             continue
         if len(lines) > 1 and lines[0].endswith(":"):
@@ -96,7 +100,15 @@ def sentences(text: str, language: str) -> list[str]:
     from sentencex import segment
 
     code = re.split("[-_]", language)[0] or "en"
-    return [one for part in segment(code, text) if (one := part.strip())]
+    found: list[str] = []
+    for part in filter(None, map(str.strip, segment(code, text))):
+        # "tel. 01632 960 488", "approx. two hours"
+        is_rest = found and _ABBREVIATED.search(found[-1]) and not part[0].isupper()
+        if is_rest:
+            found[-1] = f"{found[-1]} {part}"
+        else:
+            found.append(part)
+    return found
 
 
 def _is_heading(line: str) -> bool:
@@ -110,7 +122,7 @@ def _are_alike(lines: list[str]) -> bool:
 
 def _kind_of(lines: list[str]) -> Kind:
     rows = sum(bool(_ROW.search(line)) for line in lines)
-    if rows and rows * 2 >= len(lines):
+    if (rows and rows * 2 >= len(lines)) or (len(lines) == 1 and _FACT.match(lines[0])):
         return Kind.ROW
     return Kind.ITEM if len(lines) > 1 else Kind.SENTENCE
 

@@ -1,7 +1,8 @@
 """The site's own index as a storage provider of wagtail-vector-index.
 
 wagtail-vector-index imports this module while models are being loaded, so modules that need models
-are imported in the methods.
+are imported in the methods. So are those that need names which its versions have in other places: a
+system check then says which version is supported.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wagtail_vector_index.storage.base import Document, StorageProvider
+from wagtail_vector_index.storage.base import StorageProvider
 
 if TYPE_CHECKING:
+    from wagtail_vector_index.storage.base import Document
+
     from .queries import SiteQueryResponse
 
 

@@ -148,12 +148,58 @@ class TestAgreement:
             "The coble Provider was built by Hester Quayle in 1868. [1]"
         )
 
+    def test_days(self):
+        hours = "Harbour Street shop\n\nDay: Saturday, Opens: 9:00, Closes: 13:00"
+        assert "9:00" in answer("When does the shop open on Saturday?", hours)
+        said = answer("When does the shop open on Wednesday?", hours)
+        assert said == "Sorry, our pages do not say."
+
+    def test_a_sentence_is_about_what_its_passage_names(self):
+        wedding = "Weddings in the Boat Hall\n\nUp to 90 guests can sit down. Music ends at eleven."
+        assert "90 guests" in answer("How many guests can sit down in the Boat Hall?", wedding)
+        other = f"{wedding}\n\nUpstairs\n\nUp to 40 guests can sit down in the Sail Loft."
+        assert "40" not in answer("How many guests can sit down in the Boat Hall?", other)
+
+
+class TestFacts:
+    """A line with a label, as the index writes the short fields of a page."""
+
+    SHOP = (
+        "In the market hall.\n\nTelephone: 01632 960404\n\nPrice of a stall: £12\n\nWe take cards."
+    )
+
+    def test_they_are_no_headings(self):
+        found = split_passage(1, "Thornby", self.SHOP, "en")
+        assert [one.text for one in found if one.kind is Kind.ROW] == [
+            "Telephone: 01632 960404",
+            "Price of a stall: £12",
+        ]
+        assert not any(one.heading for one in found)
+
+    def test_they_answer(self):
+        assert answer("What is the telephone number?", self.SHOP) == ("Telephone: 01632 960404 [1]")
+        assert answer("What is the price of a stall?", self.SHOP) == "Price of a stall: £12 [1]"
+
+    def test_a_list_of_two_short_items_has_no_heading(self):
+        found = split_passage(1, "Mousse", "200 g chocolate\n180 ml water\n\nMelt it.", "en")
+        assert [one.text for one in found] == ["200 g chocolate", "180 ml water", "Melt it."]
+        assert not any(one.heading for one in found)
+
+
+def test_the_answer_to_a_frequent_question():
+    faq = "Have you got lockers?\n\nTwelve, by the desk, big enough for a rucksack."
+    assert answer("Are there lockers for my rucksack?", faq, HOURS) == (
+        "Twelve, by the desk, big enough for a rucksack. [1]"
+    )
+
 
 class TestSplitting:
     @pytest.mark.parametrize(
         ("language", "text", "expected"),
         [
             ("en", "He left the U.S. in 1907. Dr. M. Smith wrote it down.", 2),
+            ("en", "Order from Dr. A. Okafor, tel. 01632 960 488. She answers soon.", 2),
+            ("en", "It has approx. 20 seats. Dogs are welcome.", 2),
             ("de", "Ab 9.30 Uhr ist z. B. das Café offen. Dr. Müller kommt später.", 2),
             ("zh", "九点开放。周日休息。", 2),
             ("ja", "開館時間は9時です。月曜は休みです。", 2),

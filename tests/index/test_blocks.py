@@ -115,6 +115,37 @@ class TestBlocks:
             "a@example.org",
         ]
 
+    @isolate_apps("tests")
+    def test_lines_that_follow_each_other(self) -> None:
+        """The steps of a recipe stay together, and a list keeps its name."""
+
+        class Recipe(models.Model):  # noqa: DJ008
+            name = models.CharField(max_length=9)
+            body = StreamField(
+                [
+                    ("ingredients", blocks.ListBlock(blocks.CharBlock())),
+                    ("step", blocks.CharBlock()),
+                    ("paragraph", blocks.TextBlock()),
+                ]
+            )
+
+            class Meta:
+                app_label = "tests"
+
+        body = [
+            ("ingredients", ["200 g sugar", "150 g nuts"]),
+            ("step", "Melt the sugar."),
+            ("step", "Stir in the nuts."),
+            ("paragraph", "One."),
+            ("paragraph", "Two."),
+        ]
+        assert texts_of(content_of(Recipe(name="Brittle", body=body))) == [
+            "Ingredients:\n200 g sugar\n150 g nuts",
+            "Melt the sugar.\nStir in the nuts.",
+            "One.",
+            "Two.",
+        ]
+
     def test_tables(self) -> None:
         table = {"data": [["", "Adult"], ["Monday", "5"], [None, None]], "table_caption": "Prices"}
         assert said(TableBlock(), table) == "Prices\n\nMonday, Adult: 5"
@@ -150,9 +181,9 @@ class TestBlocks:
             raise KeyError("rows")
 
         monkeypatch.setattr("demo_site.blocks.PriceListBlock.get_searchable_content", broken)
-        page = make_page("Prices", "x")
+        page = make_page("Prices", "Before.")
         page.body = [("prices", {"title": "Tickets", "rows": []}), ("heading", "After")]
-        assert texts_of(content_of(page)) == ["x", "After"]
+        assert texts_of(content_of(page)) == ["Before.", "After"]
         assert "prices" in caplog.text
 
 

