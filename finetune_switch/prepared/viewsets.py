@@ -38,6 +38,8 @@ class PreparedAnswerViewSet(ModelViewSet):
             edit_handler=prepared_edit_handler.bind_to_model(self.model),
         )
         return [
+            # The first pattern is the address in the menu.
+            *super().get_urlpatterns(),
             path("similarity/", prepared.SimilarityView.as_view(), name="similarity"),
             path(
                 "history/<int:pk>/revisions/<int:revision_id>/revert/",
@@ -50,5 +52,4 @@ class PreparedAnswerViewSet(ModelViewSet):
                 compare,
                 name="revisions_compare",
             ),
-            *super().get_urlpatterns(),
         ]

@@ -80,10 +80,11 @@ class ChatBackendViewSet(ModelViewSet):
 
     def get_urlpatterns(self) -> list[URLPattern]:
         return [
+            # The first pattern is the address in the menu.
+            *super().get_urlpatterns(),
             path("models/", ModelsView.as_view(), name="models"),
             path("<int:pk>/check/", CheckView.as_view(), name="check"),
             path("<int:pk>/base/", AddBaseModelView.as_view(), name="add_base"),
             path("<int:pk>/modelfile/", ModelfileView.as_view(), name="modelfile"),
             path("<int:pk>/prompts/", PromptsView.as_view(), name="prompts"),
-            *super().get_urlpatterns(),
         ]

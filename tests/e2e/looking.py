@@ -53,6 +53,11 @@ def too_wide(page: Page) -> list[str]:
     return page.evaluate(
         """() => [
           ...[document.documentElement].filter((el) => el.scrollWidth > innerWidth),
+          // A field that stands out of its card.
+          ...[...document.querySelectorAll('main :is(textarea, select, input:not([type=submit]))')]
+            .filter((el) => el.getBoundingClientRect().width > 1)
+            .filter((el) => el.getBoundingClientRect().right
+              > el.parentElement.getBoundingClientRect().right + 1),
           ...[...document.querySelectorAll('main .nice-padding *, .finetune-home *')]
             .filter((el) => el.getBoundingClientRect().width > 0)
             .filter((el) => !el.closest('.w-sr-only, [class*=sr-only]'))
