@@ -1,7 +1,6 @@
 """Find the prepared answer to a question."""
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,13 +18,12 @@ from finetune_switch.models.prepared import split_lines
 from finetune_switch.passages import Passage, Source
 from finetune_switch.search.retrieval import locales_for
 from finetune_switch.text.citations import parse_citations
-from finetune_switch.text.words import words
+from finetune_switch.text.words import plain
 
 from .similarity import Row, similarity
 
 Kind = PreparedAnswer.Kind
 
-_ACCENTS = re.compile("[\u0300-\u036f]")
 # Thai, Lao, Burmese, Japanese and Chinese are written without spaces between words.
 _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]")
 
@@ -99,12 +97,6 @@ def _stands_in(text: str, phrase: str) -> bool:
     if _WITHOUT_SPACES.search(phrase):
         return phrase.replace(" ", "") in text.replace(" ", "")
     return f" {phrase} " in f" {text} "
-
-
-def plain(text: str) -> str:
-    """The lower-case words of a text, joined by spaces, without accents or punctuation."""
-    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
-    return " ".join(words(bare))
 
 
 def _in_language(rows: list[Row], locale: str) -> list[Row]:

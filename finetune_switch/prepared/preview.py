@@ -7,8 +7,9 @@ from django.utils.translation import gettext as _
 
 from finetune_switch.exceptions import EmbeddingError
 from finetune_switch.models import Exchange, Origin, PreparedAnswer, Question
+from finetune_switch.text.words import plain
 
-from .matching import has_phrase, plain
+from .matching import has_phrase
 from .similarity import similarities
 
 # Of each kind. The vectors of both fit into the cache that keeps them.
@@ -48,9 +49,8 @@ def preview(prepared: PreparedAnswer, *, with_visitors: bool) -> Preview:
     questions of visitors on its site and in its language. ``problem`` says why similarity is
     missing, if it is.
     """
-    own = {plain(question) for question in prepared.questions}
     every = [*(_visitors(prepared) if with_visitors else ()), *_saved()]
-    asked = [text for text in _each_once(every) if plain(text) not in own]
+    asked = _each_once(every)
     phrases, problem = prepared.phrases, ""
     scores = [-1.0] * len(asked)
     if asked and prepared.questions:

@@ -164,3 +164,9 @@ def _make_stemmer(language: str) -> Any:
     import snowballstemmer
 
     return snowballstemmer.stemmer(language) if language in snowballstemmer.algorithms() else None
+
+
+def plain(text: str) -> str:
+    """The lower-case words of a text, joined by spaces, without accents or punctuation."""
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    return " ".join(words(bare))

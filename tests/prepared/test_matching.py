@@ -12,7 +12,8 @@ from wagtail.models import Locale, PageViewRestriction, Site
 
 from finetune_switch.access import Asker
 from finetune_switch.models import Exchange, Outcome, PreparedAnswer, Switch
-from finetune_switch.prepared.matching import find_prepared, has_phrase, plain
+from finetune_switch.prepared.matching import find_prepared, has_phrase
+from finetune_switch.text.words import plain
 from tests.helpers import make_backend
 from tests.index_helpers import build
 

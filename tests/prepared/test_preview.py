@@ -67,3 +67,14 @@ class TestVectors:
         before, after = (preview(draft, with_visitors=True) for _time in range(2))
         assert before == after
         assert before.not_given
+
+
+@pytest.mark.parametrize(
+    "example", ["When do you open?", "when do you OPEN", " When do you open ?"]
+)
+def test_the_question_itself_is_counted(site, connections, example):
+    make_exchange("When do you open?", site)
+    draft = PreparedAnswer(examples=example, threshold=0.9, locale=Locale.get_default())
+    shown = preview(draft, with_visitors=True)
+    assert (shown.given_count, shown.asked_count) == (1, 1)
+    assert shown.given[0].text == "When do you open?"
