@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -95,33 +95,31 @@ def _check_adapter_import() -> list[checks.CheckMessage]:
 
 
 def check_sqlite(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    found: list[checks.CheckMessage] = []
+    return [
+        checks.Warning(
+            f'The SQLite database "{alias}" may raise "database is locked" when several '
+            "questions are asked at the same time.",
+            hint=f'Set in DATABASES["{alias}"]["OPTIONS"]: {", ".join(missing)}.',
+            id="finetune_switch.W003",
+        )
+        for alias, missing in missing_sqlite_options()
+    ]
+
+
+def missing_sqlite_options() -> Iterator[tuple[str, list[str]]]:
+    """Yield the alias of each SQLite database that lacks options, and these options."""
     for alias, database in settings.DATABASES.items():
         if not str(database.get("ENGINE", "")).endswith("sqlite3"):
             continue
         options = database.get("OPTIONS") or {}
-        missing = [
-            what
-            for what, is_set in (
-                ('"transaction_mode": "IMMEDIATE"', options.get("transaction_mode") == "IMMEDIATE"),
-                ('"timeout": 20', float(options.get("timeout") or 0) >= 20),
-                (
-                    '"init_command": "PRAGMA journal_mode=WAL;"',
-                    "journal_mode=wal" in str(options.get("init_command", "")).lower(),
-                ),
-            )
-            if not is_set
-        ]
-        if missing:
-            found.append(
-                checks.Warning(
-                    f'The SQLite database "{alias}" may raise "database is locked" when several '
-                    "questions are asked at the same time.",
-                    hint=f'Set in DATABASES["{alias}"]["OPTIONS"]: {", ".join(missing)}.',
-                    id="finetune_switch.W003",
-                )
-            )
-    return found
+        needed = {
+            '"transaction_mode": "IMMEDIATE"': options.get("transaction_mode") == "IMMEDIATE",
+            '"timeout": 20': float(options.get("timeout") or 0) >= 20,
+            '"init_command": "PRAGMA journal_mode=WAL;"': "journal_mode=wal"
+            in str(options.get("init_command", "")).lower(),
+        }
+        if missing := [option for option, is_set in needed.items() if not is_set]:
+            yield alias, missing
 
 
 def check_middleware(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:

@@ -338,6 +338,25 @@ class TestInit:
         assert all(set(entry) == {"where", "lines"} for entry in ran.json)
         assert len(ran.json) == 3
 
+    def test_what_the_checks_say(self, site, settings, monkeypatch):
+        """It agrees with ``check`` and ``doctor``."""
+        lacking = [("main", ['"timeout": 20', '"transaction_mode": "IMMEDIATE"'])]
+        for module in ("checks", "management.subcommands.installing"):
+            name = f"finetune_switch.{module}.missing_sqlite_options"
+            monkeypatch.setattr(name, lambda: iter(lacking))
+        ran = manage("init")
+        assert ran.code == 1
+        assert "tests/settings.py" in ran.out
+        assert '# settings: DATABASES["main"]["OPTIONS"]\n"timeout": 20,\n' in ran.out
+        assert manage("doctor", "--offline").out.count("timeout") == 1
+
+    def test_a_warning_without_lines(self, site, settings):
+        settings.FINETUNE_SWITCH = {**settings.FINETUNE_SWITCH, "RETENTION": 3}
+        ran = manage("init")
+        assert ran.code == 1
+        assert "RETENTION_DAYS" in ran.out
+        assert "The settings are complete." not in ran.out
+
     def test_the_lines_are_python_that_works(self, site, settings):
         import environ
 

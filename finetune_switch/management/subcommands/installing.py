@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
+from django.conf import ENVIRONMENT_VARIABLE, settings
 from django.core import checks
 from django.core.cache import cache
 from django.db import connections
@@ -19,6 +22,7 @@ from wagtail.models import Site
 from finetune_switch import conf
 from finetune_switch.backends.preflight import run_check
 from finetune_switch.backends.stream_readers import unread_providers
+from finetune_switch.checks import missing_sqlite_options
 from finetune_switch.connections import connections as model_servers
 from finetune_switch.exceptions import BackendError
 from finetune_switch.index import upkeep
@@ -42,29 +46,65 @@ class Init(Subcommand):
 
     def handle(self, options: dict[str, Any]) -> int:
         lines = list(missing_lines())
+        others = list(_further_findings(lines))
         if options["json"]:
             self.write_json([{"where": where, "lines": text} for where, text in lines])
-        elif not lines:
+            return 1 if lines or others else 0
+        if not lines and not others:
             self.stdout.write(self.style.SUCCESS("The settings are complete."))
-        else:
-            for where, text in lines:
-                self.stdout.write(self.style.MIGRATE_HEADING(f"# {where}"))
-                self.stdout.write(f"{text}\n")
+        elif lines:
+            self.stdout.write(f"Add to {_settings_file()}:\n\n")
+        for where, text in lines:
+            self.stdout.write(self.style.MIGRATE_HEADING(f"# {where}"))
+            self.stdout.write(f"{text}\n")
+        for message in others:
+            self.stdout.write(f"{message.msg} {message.hint or ''}".strip())
+        if lines:
             self.stdout.write("Then run manage.py migrate and manage.py finetune_switch doctor.")
-        if not options["json"]:
-            for note in embedding_notes():
-                self.stdout.write(note)
-        return 1 if lines else 0
+        for note in embedding_notes():
+            self.stdout.write(note)
+        return 1 if lines or others else 0
+
+
+def _settings_file() -> str:
+    """The path of the settings module, relative to the current folder if it is below it."""
+    name = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    path = getattr(sys.modules.get(name), "__file__", None)
+    if not path:
+        return "the settings"
+    here = Path.cwd()
+    return str(Path(path).relative_to(here) if Path(path).is_relative_to(here) else path)
+
+
+def _messages() -> list[checks.CheckMessage]:
+    """What ``manage.py check`` says of the plugin."""
+    found = checks.run_checks(tags=["finetune_switch"])
+    return [message for message in found if not message.is_silenced()]
+
+
+def _further_findings(lines: Iterable[tuple[str, str]]) -> Iterator[checks.CheckMessage]:
+    """The messages that ask for none of these lines."""
+    named = [_options_in(text) for _where, text in lines]
+    for message in _messages():
+        if not any(all(one in (message.hint or "") for one in options) for options in named):
+            yield message
+
+
+def _options_in(lines: str) -> list[str]:
+    return [line.strip().strip('",') for line in lines.splitlines()]
 
 
 def missing_lines() -> Iterator[tuple[str, str]]:
-    """The missing lines, each with the place where it belongs."""
+    """The missing lines, in the order of a settings file, each with the place where it belongs."""
     if not apps.is_installed("wagtail.contrib.settings"):
         yield "settings: INSTALLED_APPS", '"wagtail.contrib.settings",'
     if apps.is_installed("wagtail_vector_index") and not apps.is_installed(ADAPTER):
         yield "settings: INSTALLED_APPS, after finetune_switch", f'"{ADAPTER}",'
     if MIDDLEWARE not in settings.MIDDLEWARE:
         yield "settings: MIDDLEWARE, at the end", f'"{MIDDLEWARE}",'
+    for alias, options in missing_sqlite_options():
+        lines = "\n".join(f"{option}," for option in options)
+        yield f'settings: DATABASES["{alias}"]["OPTIONS"]', lines
     if not conf.connection_aliases():
         yield "settings (import environ; env = environ.Env())", _CONNECTION_LINES
     if apps.is_installed("wagtail_vector_index") and not _query_follows_the_switch():
@@ -180,13 +220,13 @@ def _examine_install() -> Iterator[Finding]:
 
 
 def _examine_settings() -> Iterator[Finding]:
-    messages = [m for m in checks.run_checks(tags=["finetune_switch"]) if not m.is_silenced()]
+    messages = _messages()
     for message in messages:
         yield Finding("settings", False, message.msg, message.hint or message.msg)
     hints = " ".join(message.hint or "" for message in messages)
     for where, lines in missing_lines():
         # A check may have reported it already.
-        if lines.strip('",') not in hints:
+        if not all(option in hints for option in _options_in(lines)):
             place = where.removeprefix("settings: ")
             yield Finding(
                 "settings", False, f"A line is missing from {place}.", f"{place}:\n{lines}"
