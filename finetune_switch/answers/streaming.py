@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -19,7 +20,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from .api import Answer, AsyncAnswer
 from .events import Event, WaitingEvent, event_data
 from .question import AskedQuestion
-from .threads import release_connections
+from .threads import in_database_thread, release_connections
 
 # Under WSGI, only a failed write shows that the reader left. The first write after that succeeds
 # and the second one fails, so two heartbeats have to fit into a second.
@@ -52,6 +53,7 @@ def stream_answer(
     *,
     show: Show = event_data,
     on_close: Callable[[], None] | None = None,
+    finishes: Callable[[], bool] = lambda: False,
     **options: Any,
 ) -> AnswerStream:
     """A response that streams the answer to a question.
@@ -59,15 +61,17 @@ def stream_answer(
     ``options`` are fields of :class:`.question.AskedQuestion`, which include those of
     :func:`.api.answer`. ``show`` returns the data of an event for JSON. ``on_close`` is called at
     the end of the stream, however it ended. Raises
-    :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent. If the reader
-    leaves, the model is stopped on its server.
+    :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent.
+
+    If the reader leaves, the model is stopped on its server, unless ``finishes()`` is true: then
+    the answer is finished in the background of this process.
     """
     asked = AskedQuestion(question, **{"request": request, **options})
     if isinstance(request, ASGIRequest):
-        content: Any = _aencode(AsyncAnswer(asked), show)
+        content: Any = _aencode(AsyncAnswer(asked), show, finishes)
         _release_connections_of_view()
     else:
-        content = _encode(Answer(asked), show)
+        content = _encode(Answer(asked), show, finishes)
     response = AnswerStream(content, content_type="text/event-stream; charset=utf-8")
     response.on_close = on_close
     response["Cache-Control"] = "private, no-store"
@@ -83,17 +87,34 @@ def encode_event(event: Event, show: Show = event_data) -> bytes:
     return f"event: {event.name}\ndata: {data}\n\n".encode()
 
 
-def _encode(pending: Answer, show: Show) -> Generator[bytes, None, None]:
+def _encode(
+    pending: Answer, show: Show, finishes: Callable[[], bool]
+) -> Generator[bytes, None, None]:
     yield _COMMENT
-    with closing(
-        pending.iterate(
-            heartbeat=WSGI_HEARTBEAT_SECONDS,
-            # Nothing else on this thread needs them after the response.
-            before_waiting=release_connections,
-        )
-    ) as events:
+    events = pending.iterate(
+        heartbeat=WSGI_HEARTBEAT_SECONDS,
+        # Nothing else on this thread needs them after the response.
+        before_waiting=release_connections,
+    )
+    is_handed_over = False
+    try:
         for event in events:
             yield encode_event(event, show)
+    except GeneratorExit:
+        if is_handed_over := finishes():
+            threading.Thread(target=_exhaust, args=(events,), daemon=True).start()
+        raise
+    finally:
+        if not is_handed_over:
+            events.close()
+
+
+def _exhaust(events: Generator[Event, None, None]) -> None:
+    try:
+        for _event in events:
+            pass
+    finally:
+        release_connections()
 
 
 def _release_connections_of_view() -> None:
@@ -108,7 +129,9 @@ def _release_connections_of_view() -> None:
         release_connections()
 
 
-async def _aencode(pending: AsyncAnswer, show: Show) -> AsyncGenerator[bytes, None]:
+async def _aencode(
+    pending: AsyncAnswer, show: Show, finishes: Callable[[], bool]
+) -> AsyncGenerator[bytes, None]:
     # Connections of middleware that ran after the view, and of asynchronous views.
     await sync_to_async(release_connections)()
     yield _COMMENT
@@ -137,8 +160,26 @@ async def _aencode(pending: AsyncAnswer, show: Show) -> AsyncGenerator[bytes, No
     finally:
         heartbeat.stop()
         if not writing.done():
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            ending = asyncio.create_task(_finish_or_cancel(writing, finishes))
+            # The loop itself keeps no strong reference to a task.
+            _endings.add(ending)
+            ending.add_done_callback(_endings.discard)
+            await asyncio.shield(ending)
+
+
+_endings: set[asyncio.Task[bool]] = set()
+_finishing: set[asyncio.Task[None]] = set()
+
+
+async def _finish_or_cancel(writing: asyncio.Task[None], finishes: Callable[[], bool]) -> bool:
+    """Leave the task running if the answer is to be finished. Returns whether it is."""
+    if is_finished := await in_database_thread(finishes):
+        _finishing.add(writing)
+        writing.add_done_callback(_finishing.discard)
+    else:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+    return is_finished
 
 
 def _rest_of(written: asyncio.Queue[bytes]) -> Iterator[bytes]:

@@ -32,6 +32,8 @@ from finetune_switch.passages import Passage
 from finetune_switch.search import retrieve_for
 from finetune_switch.text.citations import without_citations
 
+from .reading import ANSWERED
+
 FEWEST, MOST = 2, len(LETTERS)
 
 
@@ -176,6 +178,17 @@ def is_settled(columns: Iterable[Column]) -> bool:
         else column.backend is None
         for column in columns
     )
+
+
+def answered(columns: Iterable[Column]) -> list[Column]:
+    """The columns with a whole answer. One that failed or was broken off cannot be judged."""
+    columns = list(columns)
+    exchanges = exchanges_of(columns)
+    return [
+        column
+        for column in columns
+        if column.exchange_id in exchanges and exchanges[column.exchange_id].outcome in ANSWERED
+    ]
 
 
 def may_reveal(comparison: Comparison, user: Any) -> bool:

@@ -14,6 +14,8 @@ from finetune_switch.search.readers import Reader
 T = TypeVar("T")
 
 FAILURES = (Outcome.FAILED, Outcome.INTERRUPTED)
+# Only such an answer can be judged, and counts.
+ANSWERED = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class SeenAnswer:
     name: str
     exchange: Exchange | None
     grades: Sequence[Grade]
+
+    @property
+    def is_answered(self) -> bool:
+        return self.exchange is not None and self.exchange.outcome in ANSWERED
 
     @property
     def has_failed(self) -> bool:

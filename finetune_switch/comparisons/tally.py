@@ -10,12 +10,10 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet, prefetch_related_objects
 
 from finetune_switch.judging.statistics import wilson_interval
-from finetune_switch.models import Comparison, Exchange, Grade, Outcome, Preference
+from finetune_switch.models import Comparison, Exchange, Grade, Preference
 from finetune_switch.search.readers import batched
 
 from .reading import ComparisonReader, Seen, SeenAnswer
-
-ANSWERED = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 
 
 @dataclass
@@ -66,7 +64,7 @@ class BackendTally:
         self.tones.update(word.tone for word in answer.grades if word.tone)
 
     def measure(self, exchange: Exchange | None) -> None:
-        if exchange is None or exchange.outcome not in ANSWERED:
+        if exchange is None:
             return
         if exchange.first_token_seconds is not None:
             # Without the time to load the model, as on the page of a comparison.
@@ -172,12 +170,15 @@ class _Counting:
             self.comparisons += 1
             question = one.comparison.saved_question
             topics = [tag.name for tag in question.tags.all()] if question else []
+            answers = [answer for answer in one.answers if answer.is_answered]
             for answer in one.answers:
+                self._of(self.backends, answer)
+            for answer in answers:
                 self._of(self.backends, answer).add(answer)
                 self._of(self.backends, answer).measure(answer.exchange)
                 for topic in topics if any(word.value for word in answer.grades) else ():
                     self._of(self.topics[topic], answer).add(answer)
-            for one_answer, other in combinations(one.answers, 2):
+            for one_answer, other in combinations(answers, 2):
                 self._pair(one_answer, other, one.preferences)
 
     def _of(self, rows: dict[Any, BackendTally], answer: SeenAnswer) -> BackendTally:

@@ -14,6 +14,7 @@ from .views.detail import (
     PreferView,
     RevealView,
     SaveQuestionView,
+    StopView,
     StreamView,
 )
 from .views.listing import ComparisonDeleteView, ComparisonIndexView, SuggestionsView
@@ -37,6 +38,7 @@ class CompareViewSet(ViewSet):
             path("<uuid:pk>/reveal/", RevealView.as_view(), name="reveal"),
             path(column, ColumnView.as_view(), name="column"),
             path(f"{column}stream/", StreamView.as_view(), name="stream"),
+            path(f"{column}stop/", StopView.as_view(), name="stop"),
             path(f"{column}again/", AgainView.as_view(), name="again"),
             path(f"{column}grade/", GradeView.as_view(), name="grade"),
         ]

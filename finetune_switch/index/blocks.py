@@ -62,7 +62,7 @@ def _texts_of(
     for child in children:
         try:
             text = block_text(child.block, child.value, left_out)
-            if "\n" in text and isinstance(child.block, blocks.ListBlock):
+            if "\n" in text and _is_list_of_lines(child.block):
                 text = f"{child.block.label}:\n{text}"
             if text:
                 yield text, anchor_of(child, block_anchor)
@@ -75,6 +75,10 @@ def _texts_of(
                 child.id,
                 exc_info=True,
             )
+
+
+def _is_list_of_lines(block: Any) -> bool:
+    return isinstance(block, blocks.ListBlock) and isinstance(block.child_block, blocks.CharBlock)
 
 
 def anchor_of(child: Any, block_anchor: str) -> str:

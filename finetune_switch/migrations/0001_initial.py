@@ -204,6 +204,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('position', models.PositiveSmallIntegerField()),
                 ('label', models.CharField(max_length=255)),
+                ('is_stopped', models.BooleanField(default=False, editable=False)),
                 ('backend', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='columns', to='finetune_switch.chatbackend')),
                 ('comparison', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='columns', to='finetune_switch.comparison')),
                 ('exchange', models.ForeignKey(db_constraint=False, default=uuid.uuid4, on_delete=django.db.models.deletion.DO_NOTHING, related_name='columns', to='finetune_switch.exchange')),

@@ -92,6 +92,8 @@ class Column(models.Model):
         default=uuid.uuid4,
         related_name="columns",
     )
+    # Without it, an answer whose reader leaves is finished in the background.
+    is_stopped = models.BooleanField(default=False, editable=False)
 
     class Meta:
         verbose_name = gettext_lazy("column")
@@ -116,7 +118,7 @@ class Column(models.Model):
         fresh = uuid.uuid4()
         mine: Any = type(self).objects
         chosen = mine.filter(pk=self.pk, exchange_id=instead_of)
-        if not chosen.update(exchange_id=fresh):
+        if not chosen.update(exchange_id=fresh, is_stopped=False):
             self.refresh_from_db(fields=["exchange"])
             return False
         self.exchange_id = fresh

@@ -284,3 +284,15 @@ def test_filters_apply(compare, judges, models):
         grade(compare(*names), "A", judges[0], "correct")
     found = Comparison.objects.filter(columns__backend=models["base"])
     assert grades(count(judges[0], found).backends) == {"Base": [0] * 4, "Hosted": [1, 0, 0, 0]}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.FAILED, Outcome.INTERRUPTED])
+def test_what_was_broken_off_does_not_count(compare, judges, outcome):
+    comparison = compare()
+    broken = column_of(comparison, "B")
+    grade(comparison, "B", judges[0], "correct")
+    prefer(comparison, "B", judges[0])
+    Exchange.objects.filter(pk=broken.exchange_id).update(outcome=outcome)
+    counted = count(judges[0])
+    assert sum(row.graded for row in counted.backends) == 0
+    assert not any(pair.wins or pair.losses for pair in counted.pairs)

@@ -12,10 +12,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from wagtail.models import Page, PageViewRestriction
 
-from finetune_switch.models import Exchange, Grade, Preference
+from finetune_switch.models import Exchange, Grade, Outcome, Preference
 
 from .asking import LONG_ANSWER, models_asked
 from .comparing import FORM, PARTIAL, QUESTION, Comparer, answer_in, column_of, stream_path, text_of
+from .processes import wait_for
 from .reading import sign_in
 
 KINDS = ("gunicorn", "runserver", "uvicorn")
@@ -165,6 +166,30 @@ def test_two_windows_at_once_ask_once(comparer, make_backend, pair, standin):
     assert models_asked(standin) == [slow.model_name]
     assert sorted(stream.names[-1] for stream in streams) == ["done", "failed"]
     assert answer_in(comparer.column(column)) == LONG_ANSWER
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_reader_who_leaves(comparer, make_backend, is_stopped):
+    """The answer is finished in the background, unless somebody pressed "Stop"."""
+    slow = make_backend(behaviour={"answer": LONG_ANSWER, "tokens_per_second": 12})
+    column = column_of(comparer.ask([slow, make_backend()]), slow)
+    reader = comparer.begin(column)
+    reader.read_until(b"event: text", 3)
+    if is_stopped:
+        assert comparer.post(column.comparison, f"{column.position}/stop").status_code == 204
+    reader.leave()
+
+    def ended():
+        return Exchange.objects.exclude(outcome=Outcome.OPEN).filter(pk=column.exchange_id).first()
+
+    exchange = wait_for(ended, seconds=20)
+    if is_stopped:
+        assert exchange.outcome == Outcome.CANCELLED
+        assert exchange.answer != LONG_ANSWER
+        assert not comparer.column(column).select("[data-key]")
+    else:
+        assert (exchange.outcome, exchange.answer) == (Outcome.COMPLETE, LONG_ANSWER)
+        assert answer_in(comparer.column(column)) == LONG_ANSWER
 
 
 def test_column_that_fails_leaves_the_others_going_on(comparer, make_backend, pair):

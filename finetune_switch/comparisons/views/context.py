@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from finetune_switch.admin import permissions
 from finetune_switch.admin.presenting import details
-from finetune_switch.comparisons.comparing import exchanges_of, is_settled, may_reveal
+from finetune_switch.comparisons.comparing import answered, exchanges_of, is_settled, may_reveal
 from finetune_switch.comparisons.reading import ComparisonReader, grouped
 from finetune_switch.models import Column, Comparison, Exchange, Grade, Outcome, Preference, Switch
 
@@ -171,7 +171,7 @@ def verdict_shown(
     may_switch = knows_names and site is not None and permissions.may_switch(user, site)
     return {
         "choices": [*choices[:middle], *both, *choices[middle:]],
-        "is_settled": is_settled(columns),
+        "possible": _possible_choices(columns, [value for value, _label in both]),
         "preference": own,
         "chosen": (own.column.letter if own.column else own.outcome) if own else "",
         "others": [one for one in preferences if one.judge_id != user.pk] if speaks else [],
@@ -188,6 +188,14 @@ def verdict_shown(
             if may_switch and column.backend and column.backend != switch.active
         ],
     }
+
+
+def _possible_choices(columns: Sequence[Column], both: Sequence[str]) -> list[str]:
+    """None before all answers have ended, and then only those of whole answers."""
+    if not is_settled(columns):
+        return []
+    letters = [column.letter for column in answered(columns)]
+    return [*letters, *(both if len(letters) > 1 else ())]
 
 
 def wins(columns: Sequence[Column], reader: ComparisonReader) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from finetune_switch.admin.presenting import create_page_url, passages_shown
 from finetune_switch.answers import stream_answer
 from finetune_switch.answers.events import Event, TextEvent
 from finetune_switch.comparisons.comparing import (
+    answered,
     asker_of,
     is_settled,
     may_read,
@@ -153,7 +154,19 @@ class StreamView(ComparisonMixin, View):
             instructions=comparison.instructions,
             origin=Origin.COMPARE,
             exchange_id=column.exchange_id,
+            finishes=Column.objects.filter(pk=column.pk, is_stopped=False).exists,
         )
+
+
+class StopView(ComparisonMixin, View):
+    """Say that a column's answer is to end when its reader leaves it. The page then leaves it."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        self.must_read()
+        Column.objects.filter(pk=self.column.pk).update(is_stopped=True)
+        return HttpResponse(status=204)
 
 
 def without_names(event: Event) -> dict[str, Any]:
@@ -245,11 +258,15 @@ class PreferView(PartView):
         column = None
         if choice in (Preference.Outcome.BOTH_GOOD, Preference.Outcome.BOTH_BAD):
             outcome = choice
+            if len(answered(comparison.columns.all())) < 2:
+                return 409
         else:
             columns = {column.letter: column for column in comparison.columns.all()}
             outcome, column = Preference.Outcome.COLUMN, columns.get(choice)
             if column is None:
                 return 400
+            if column.pk not in {one.pk for one in answered(columns.values())}:
+                return 409
         # A preference reveals all names, also those of columns that are still being answered.
         if not is_settled(comparison.columns.select_related("backend")):
             return 409

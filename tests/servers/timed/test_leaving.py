@@ -66,7 +66,7 @@ def test_servers_answer_on_after_readers_have_left(server, make_backend, standin
     assert standin.active_streams == 0
 
 
-def test_who_leaves_a_comparison_stops_the_model(comparer, make_backend, pair, standin):
+def test_who_stops_a_column_stops_the_model(comparer, make_backend, pair, standin):
     slow = make_backend(behaviour={"answer": LONG_ANSWER, "tokens_per_second": 10})
     comparison = comparer.ask([slow, pair[0]])
     column = column_of(comparison, slow)
@@ -75,6 +75,7 @@ def test_who_leaves_a_comparison_stops_the_model(comparer, make_backend, pair, s
     reader.read_until(b"event: text", 3)
     assert "being asked in another window" in text_of(comparer.column(column))
 
+    assert comparer.post(comparison, f"{column.position}/stop").status_code == 204
     left_at = reader.leave()
 
     gone = standin.wait_for(lambda: standin.disconnects, timeout=3)[0]

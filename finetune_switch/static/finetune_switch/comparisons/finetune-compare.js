@@ -118,8 +118,9 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     else if (this.state === 'answering') this.finish();
   }
 
+  /** Leaves the answer, which is finished in the background. */
   disconnect() {
-    this.stop();
+    this.abort?.abort();
   }
 
   get isAnswering() {
@@ -179,8 +180,18 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     this.statusTarget.textContent = sentence;
   }
 
-  stop() {
-    this.abort?.abort();
+  /** The server is told first: it would finish an answer whose reader just leaves. */
+  async stop() {
+    const { abort } = this;
+    if (!abort) return;
+    try {
+      await fetch(`${this.urlValue}stop/`, {
+        method: 'POST',
+        headers: { ...PARTIAL, 'X-CSRFToken': this.tokenValue },
+      });
+    } finally {
+      abort.abort();
+    }
   }
 
   /** Shows the outcome, and announces it once to screen readers. */
@@ -276,8 +287,10 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
     this.stopTarget.hidden = !isAnswering;
     // No verdict before all answers have ended.
     const isOpen = isAnswering || this.element.querySelector('[data-open]') !== null;
+    const whole = this.columns.filter((column) => column.state === 'answered').map((column) => column.letterValue);
     this.verdictTarget.querySelectorAll('[name="choice"]').forEach((button) => {
-      button.disabled = isOpen;
+      const isColumn = this.columns.some((column) => column.letterValue === button.value);
+      button.disabled = isOpen || (isColumn ? !whole.includes(button.value) : whole.length < 2);
     });
     this.markDifferences();
   }
