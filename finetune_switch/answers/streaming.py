@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -27,6 +28,8 @@ from .threads import in_database_thread, release_connections
 WSGI_HEARTBEAT_SECONDS = 0.35
 # Under ASGI, the server reports it. The heartbeat keeps proxies from closing idle connections.
 ASGI_HEARTBEAT_SECONDS = 15.0
+# How often an answer that nobody reads asks whether it is to be finished.
+LOOK_SECONDS = 1.0
 
 _COMMENT = b": \n\n"
 _END = b""
@@ -53,7 +56,7 @@ def stream_answer(
     *,
     show: Show = event_data,
     on_close: Callable[[], None] | None = None,
-    finishes: Callable[[], bool] = lambda: False,
+    finishes: Callable[[], bool] | None = None,
     **options: Any,
 ) -> AnswerStream:
     """A response that streams the answer to a question.
@@ -63,8 +66,8 @@ def stream_answer(
     the end of the stream, however it ended. Raises
     :class:`~finetune_switch.exceptions.InvalidQuestion` before anything is sent.
 
-    If the reader leaves, the model is stopped on its server, unless ``finishes()`` is true: then
-    the answer is finished in the background of this process.
+    If the reader leaves, the model is stopped on its server. With ``finishes``, the answer is
+    finished in the background of this process as long as it returns true.
     """
     asked = AskedQuestion(question, **{"request": request, **options})
     if isinstance(request, ASGIRequest):
@@ -88,7 +91,7 @@ def encode_event(event: Event, show: Show = event_data) -> bytes:
 
 
 def _encode(
-    pending: Answer, show: Show, finishes: Callable[[], bool]
+    pending: Answer, show: Show, finishes: Callable[[], bool] | None
 ) -> Generator[bytes, None, None]:
     yield _COMMENT
     events = pending.iterate(
@@ -101,19 +104,25 @@ def _encode(
         for event in events:
             yield encode_event(event, show)
     except GeneratorExit:
-        if is_handed_over := finishes():
-            threading.Thread(target=_exhaust, args=(events,), daemon=True).start()
+        if is_handed_over := finishes is not None and finishes():
+            threading.Thread(target=_exhaust, args=(events, finishes), daemon=True).start()
         raise
     finally:
         if not is_handed_over:
             events.close()
 
 
-def _exhaust(events: Generator[Event, None, None]) -> None:
+def _exhaust(events: Generator[Event, None, None], finishes: Callable[[], bool]) -> None:
+    looked_at = time.monotonic()
     try:
+        # A heartbeat is an event as well.
         for _event in events:
-            pass
+            if time.monotonic() - looked_at > LOOK_SECONDS:
+                if not finishes():
+                    break
+                looked_at = time.monotonic()
     finally:
+        events.close()
         release_connections()
 
 
@@ -130,7 +139,7 @@ def _release_connections_of_view() -> None:
 
 
 async def _aencode(
-    pending: AsyncAnswer, show: Show, finishes: Callable[[], bool]
+    pending: AsyncAnswer, show: Show, finishes: Callable[[], bool] | None
 ) -> AsyncGenerator[bytes, None]:
     # Connections of middleware that ran after the view, and of asynchronous views.
     await sync_to_async(release_connections)()
@@ -160,26 +169,33 @@ async def _aencode(
     finally:
         heartbeat.stop()
         if not writing.done():
-            ending = asyncio.create_task(_finish_or_cancel(writing, finishes))
-            # The loop itself keeps no strong reference to a task.
-            _endings.add(ending)
-            ending.add_done_callback(_endings.discard)
-            await asyncio.shield(ending)
+            await asyncio.shield(_keep(asyncio.create_task(_end(writing, finishes))))
 
 
-_endings: set[asyncio.Task[bool]] = set()
-_finishing: set[asyncio.Task[None]] = set()
+_kept: set[asyncio.Task[None]] = set()
 
 
-async def _finish_or_cancel(writing: asyncio.Task[None], finishes: Callable[[], bool]) -> bool:
-    """Leave the task running if the answer is to be finished. Returns whether it is."""
-    if is_finished := await in_database_thread(finishes):
-        _finishing.add(writing)
-        writing.add_done_callback(_finishing.discard)
+def _keep(task: asyncio.Task[None]) -> asyncio.Task[None]:
+    """The event loop itself keeps no strong reference to a task."""
+    _kept.add(task)
+    task.add_done_callback(_kept.discard)
+    return task
+
+
+async def _end(writing: asyncio.Task[None], finishes: Callable[[], bool] | None) -> None:
+    """Cancel a task whose reader left, or leave it running for as long as it may."""
+    if finishes is not None and await in_database_thread(finishes):
+        _keep(writing)
+        _keep(asyncio.create_task(_watch(writing, finishes)))
     else:
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
-    return is_finished
+
+
+async def _watch(writing: asyncio.Task[None], finishes: Callable[[], bool]) -> None:
+    while not (await asyncio.wait({writing}, timeout=LOOK_SECONDS))[0]:
+        if not await in_database_thread(finishes):
+            writing.cancel()
 
 
 def _rest_of(written: asyncio.Queue[bytes]) -> Iterator[bytes]:

@@ -135,6 +135,7 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     if (this.isAnswering) return;
     const abort = new AbortController();
     this.abort = abort;
+    this.isStopping = false;
     this.stopTarget.hidden = false;
     if (this.hasStateTarget && this.stateTarget.contains(document.activeElement)) this.stopTarget.focus();
     this.wait(this.answeringValue);
@@ -180,17 +181,23 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
     this.statusTarget.textContent = sentence;
   }
 
-  /** The server is told first: it would finish an answer whose reader just leaves. */
+  /** The server is told first: it finishes an answer whose reader just leaves. */
   async stop() {
     const { abort } = this;
     if (!abort) return;
+    this.isStopping = true;
+    await this.tellStop();
+    abort.abort();
+  }
+
+  async tellStop() {
     try {
       await fetch(`${this.urlValue}stop/`, {
         method: 'POST',
         headers: { ...PARTIAL, 'X-CSRFToken': this.tokenValue },
       });
-    } finally {
-      abort.abort();
+    } catch (error) {
+      // The next look at the answer tells it again.
     }
   }
 
@@ -218,9 +225,11 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
         const html = await response.text();
         const fresh = new DOMParser().parseFromString(html, 'text/html');
         if (fresh.querySelector('[data-state]').dataset.state !== 'answering') {
+          this.isStopping = false;
           this.show(html);
           return true;
         }
+        if (this.isStopping) await this.tellStop();
       } catch (error) {
         this.stopTarget.hidden = true;
         this.lostTarget.hidden = false;
@@ -287,10 +296,15 @@ class FinetuneCompareController extends window.StimulusModule.Controller {
     this.stopTarget.hidden = !isAnswering;
     // No verdict before all answers have ended.
     const isOpen = isAnswering || this.element.querySelector('[data-open]') !== null;
-    const whole = this.columns.filter((column) => column.state === 'answered').map((column) => column.letterValue);
+    // Only whole answers can be judged. Read from the page: the columns may not be connected yet.
+    const letterOf = (column) => column.dataset.finetuneColumnLetterValue;
+    const letters = this.columnTargets.map(letterOf);
+    const whole = this.columnTargets
+      .filter((column) => column.querySelector('[data-state="answered"]'))
+      .map(letterOf);
     this.verdictTarget.querySelectorAll('[name="choice"]').forEach((button) => {
-      const isColumn = this.columns.some((column) => column.letterValue === button.value);
-      button.disabled = isOpen || (isColumn ? !whole.includes(button.value) : whole.length < 2);
+      const isPossible = letters.includes(button.value) ? whole.includes(button.value) : whole.length > 1;
+      button.disabled = isOpen || !isPossible;
     });
     this.markDifferences();
   }
