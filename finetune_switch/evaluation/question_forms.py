@@ -56,6 +56,9 @@ class QuestionForm(WagtailAdminModelForm):
                 help_text=_("The pages that hold the answer."),
                 kept=self.instance.page_ids,
             )
+        if "expects" in self.fields:
+            # Left out, it keeps its default.
+            self.fields["expects"].required = False
         if "sets" in self.fields:
             self.fields["sets"].widget = forms.CheckboxSelectMultiple()
             self.fields["sets"].widget.choices = self.fields["sets"].choices
@@ -67,6 +70,14 @@ class QuestionForm(WagtailAdminModelForm):
             return clean_question(self.cleaned_data["text"])
         except InvalidQuestion as error:
             raise ValidationError(str(error)) from error
+
+
+class QuestionSetForm(WagtailAdminModelForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "purpose" in self.fields:
+            # Left out, it keeps its default.
+            self.fields["purpose"].required = False
 
 
 class QuestionsPanel(Panel):
@@ -97,6 +108,7 @@ question_edit_handler = ObjectList(
     [
         FieldPanel("text", widget=forms.Textarea(attrs={"rows": 3})),
         FieldPanel("reference_answer", widget=forms.Textarea(attrs={"rows": 6})),
+        FieldPanel("expects"),
         FieldPanel("page_ids"),
         FieldPanel("sets"),
         FieldPanel("tags"),
@@ -108,7 +120,8 @@ question_set_edit_handler = ObjectList(
     [
         FieldPanel("name"),
         FieldPanel("description", widget=forms.Textarea(attrs={"rows": 3})),
+        FieldPanel("purpose"),
         QuestionsPanel(heading=gettext_lazy("Questions")),
     ],
-    base_form_class=WagtailAdminModelForm,
+    base_form_class=QuestionSetForm,
 )

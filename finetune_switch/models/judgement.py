@@ -114,6 +114,8 @@ class Grade(Judgement):
     )
     note = models.TextField(gettext_lazy("note"), blank=True)
     correction = models.TextField(gettext_lazy("correction"), blank=True)
+    # How long the judge looked at the answer, where that was measured.
+    seconds = models.FloatField(null=True, editable=False)
 
     class Meta:
         verbose_name = gettext_lazy("grade")
