@@ -142,8 +142,8 @@ class Results:
         return sum(row.failed for row in self.figures)
 
     @property
-    def graded(self) -> int:
-        return sum(row.graded for row in self.figures)
+    def answered(self) -> int:
+        return sum(row.answered for row in self.figures)
 
     @property
     def ungraded(self) -> int:
