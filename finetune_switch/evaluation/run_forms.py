@@ -21,6 +21,7 @@ class RunForm(forms.Form):
     question_set = forms.ModelChoiceField(
         label=gettext_lazy("Question set"),
         queryset=QuestionSet.objects.filter(purpose=QuestionSet.Purpose.TESTING),
+        widget=forms.Select(attrs={"class": "finetune-select"}),
         error_messages={"required": gettext_lazy("Choose a question set.")},
     )
     backends = forms.ModelMultipleChoiceField(
@@ -34,6 +35,7 @@ class RunForm(forms.Form):
         label=gettext_lazy("Baseline"),
         queryset=ChatBackend.objects.none(),
         required=False,
+        widget=forms.Select(attrs={"class": "finetune-select"}),
         empty_label=gettext_lazy("the first of them"),
         help_text=gettext_lazy("The one to be judged against, such as the one on the site now."),
     )

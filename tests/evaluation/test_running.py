@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from finetune_switch.evaluation import running
@@ -392,7 +393,13 @@ class TestLimits:
 @pytest.mark.django_db(transaction=True)
 class TestThreads:
     def test_lanes_are_asked_side_by_side_and_each_row_once(self, run, standin):
-        others = [threading.Thread(target=execute, args=[Run.objects.get()]) for _ in range(2)]
+        def work(run):
+            try:
+                execute(run)
+            finally:
+                connections.close_all()
+
+        others = [threading.Thread(target=work, args=[Run.objects.get()]) for _ in range(2)]
         started = time.monotonic()
         for other in others:
             other.start()
