@@ -12,7 +12,9 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from finetune_switch.models import Exchange, Grade, Outcome, Run, RunItem
+from finetune_switch.models import Exchange, Grade, Run, RunItem
+
+from .rules import judge_by_rules, read_rules
 
 # Somebody who leaves an answer open for longer gives it back.
 RESERVED_FOR = timedelta(minutes=10)
@@ -26,6 +28,8 @@ def to_grade(run: Run, user: Any) -> QuerySet[RunItem]:
         ~Q(value=""), exchange=OuterRef("exchange_id"), judge=user, is_current=True
     )
     needs_grade = Q(graded_by__lt=run.graders) | Q(is_disputed=True)
+    if run.rules_decide:
+        needs_grade &= Q(grade="") | Q(graded_by__gt=0)
     free = Q(reserved_by=None) | Q(reserved_by=user) | Q(reserved_at__lt=now - RESERVED_FOR)
     return (
         run.items.filter(needs_grade & free, ~Exists(own), status=RunItem.Status.DONE)
@@ -64,14 +68,31 @@ def undo_grade(item: RunItem, user: Any) -> None:
 def settle_grade(item: RunItem) -> None:
     """Write down on the row what its graders agree on."""
     row = RunItem.objects.select_for_update().get(pk=item.pk)
-    grades = Grade.objects.filter(exchange=row.exchange_id, is_current=True)
+    every = list(Grade.objects.filter(exchange=row.exchange_id, is_current=True))
+    grades = [grade for grade in every if grade.source == Grade.Source.PERSON]
     values = [grade.value for grade in grades if grade.value]
     tones = [grade.tone for grade in grades if grade.tone]
     row.grade = majority(values)
     row.tone = majority(tones)
     row.graded_by = len(values)
     row.is_disputed = bool(values) and not row.grade
+    if not values and row.run.rules_decide:
+        proposed = [grade.value for grade in every if grade.source == Grade.Source.RULE]
+        row.grade = proposed[0] if proposed else ""
     row.save(update_fields=["grade", "tone", "graded_by", "is_disputed"])
+
+
+def grade_by_rules(item: RunItem) -> None:
+    """Propose the grade that the question's rules give. Replaces an earlier proposal."""
+    if not item.question.rules or item.exchange_id is None:
+        return
+    exchange = Exchange.objects.get(pk=item.exchange_id)
+    value, note = judge_by_rules(read_rules(item.question.rules), exchange)
+    Grade.objects.filter(exchange=exchange, source=Grade.Source.RULE).delete()
+    Grade.objects.create(
+        exchange=exchange, source=Grade.Source.RULE, value=value, note=note, was_blind=True
+    )
+    settle_grade(item)
 
 
 def majority(values: list[str]) -> str:
@@ -116,6 +137,7 @@ def pairs_of_graders(run: Run) -> list[tuple[Grade, Grade]]:
     """The first two current grades of each answer that has two, oldest first."""
     grades = (
         Grade.objects.filter(~Q(value=""), exchange__run_items__run=run, is_current=True)
+        .filter(source=Grade.Source.PERSON)
         .filter(exchange__run_items__graded_by__gt=1)
         .order_by(F("exchange"), "judged_at", "pk")
     )
@@ -123,7 +145,3 @@ def pairs_of_graders(run: Run) -> list[tuple[Grade, Grade]]:
     for grade in grades:
         by_exchange.setdefault(grade.exchange_id, []).append(grade)
     return [(rows[0], rows[1]) for rows in by_exchange.values() if len(rows) > 1]
-
-
-def is_answer(exchange: Exchange | None) -> bool:
-    return exchange is not None and exchange.outcome in (Outcome.COMPLETE, Outcome.NO_ANSWER)

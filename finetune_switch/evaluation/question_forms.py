@@ -18,6 +18,8 @@ from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import QuestionSet
 from finetune_switch.models.exchange import clean_question
 
+from .rules import InvalidRule, read_rules
+
 MOST_SHOWN = 50
 
 
@@ -65,6 +67,14 @@ class QuestionForm(WagtailAdminModelForm):
         if "tags" in self.fields:
             self.fields["tags"].widget = NamedTagWidget()
 
+    def clean_rules(self) -> str:
+        text = self.cleaned_data["rules"].replace("\r\n", "\n").strip()
+        try:
+            read_rules(text)
+        except InvalidRule as error:
+            raise ValidationError(str(error)) from error
+        return text
+
     def clean_text(self) -> str:
         try:
             return clean_question(self.cleaned_data["text"])
@@ -109,6 +119,7 @@ question_edit_handler = ObjectList(
         FieldPanel("text", widget=forms.Textarea(attrs={"rows": 3})),
         FieldPanel("reference_answer", widget=forms.Textarea(attrs={"rows": 6})),
         FieldPanel("expects"),
+        FieldPanel("rules", widget=forms.Textarea(attrs={"rows": 3})),
         FieldPanel("page_ids"),
         FieldPanel("sets"),
         FieldPanel("tags"),

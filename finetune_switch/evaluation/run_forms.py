@@ -68,6 +68,11 @@ class RunForm(forms.Form):
         initial=1,
         help_text=gettext_lazy("Where two disagree, a third decides."),
     )
+    rules_decide = forms.BooleanField(
+        label=gettext_lazy("Rules decide alone"),
+        required=False,
+        help_text=gettext_lazy("Where a question has rules, nobody has to grade its answers."),
+    )
     site = forms.ModelChoiceField(
         label=gettext_lazy("Site"), queryset=Site.objects.all(), empty_label=None
     )

@@ -36,6 +36,8 @@ from finetune_switch.models import (
 )
 from finetune_switch.search import retrieve_for
 
+from .grading import grade_by_rules
+
 logger = logging.getLogger("finetune_switch.evaluation")
 
 # How many questions are asked at once on one connection. Ollama answers one after another.
@@ -210,6 +212,8 @@ def ask(run: Run, item: RunItem, is_stopped: Callable[[], bool] = lambda: False)
         item.release()
         raise
     if item.settle():
+        if item.status == RunItem.Status.DONE:
+            grade_by_rules(item)
         return
     if asked.failure is not None:
         # The question could not even be recorded.

@@ -50,6 +50,8 @@ def start_run(
     user: Any = None,
     setups: Sequence[Setup] = (Setup(),),
     repeat_percent: int = 0,
+    graders: int = 1,
+    rules_decide: bool = False,
     baseline: ChatBackend | None = None,
 ) -> Run:
     """Create a queued run with a row for each question, backend and condition. Asks no model.
@@ -69,6 +71,8 @@ def start_run(
             locale=site_language(locale) if locale else "",
             started_by=user,
             repeat_percent=repeat_percent,
+            graders=graders,
+            rules_decide=rules_decide,
         )
         contenders = Contender.objects.bulk_create(
             Contender(
@@ -141,6 +145,7 @@ def _frozen(run: Run, position: int, question: Question) -> RunQuestion:
         text=question.text,
         reference_answer=question.reference_answer,
         expects=question.expects,
+        rules=question.rules,
         page_ids=question.page_ids,
         tags=sorted(tag.name for tag in question.tags.all()),
     )

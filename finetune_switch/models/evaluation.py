@@ -59,6 +59,15 @@ class Question(models.Model):
             "“I don't know”."
         ),
     )
+    rules = models.TextField(
+        gettext_lazy("rules"),
+        blank=True,
+        help_text=gettext_lazy(
+            "One on each line, such as “contains: £24”, “lacks: £12”, “matches: ^Yes”, "
+            "“number: 24 ± 0.5”, “cites: 7” (the id of a page) or “don't know”. Rules propose a "
+            "grade; people decide."
+        ),
+    )
     page_ids = models.JSONField(gettext_lazy("pages"), default=list, blank=True)
     sets = models.ManyToManyField(
         QuestionSet,

@@ -56,6 +56,8 @@ class Run(models.Model):
     )
     pairs = models.JSONField(default=list)
     repeat_percent = models.PositiveSmallIntegerField(default=0)
+    # Whether the grade that rules propose counts where nobody has given one.
+    rules_decide = models.BooleanField(gettext_lazy("rules decide alone"), default=False)
     graders = models.PositiveSmallIntegerField(gettext_lazy("graders"), default=1)
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -158,6 +160,7 @@ class RunQuestion(models.Model):
     expects = models.CharField(
         max_length=20, choices=Question.Expects.choices, default=Question.Expects.ANSWER
     )
+    rules = models.TextField(blank=True)
     page_ids = models.JSONField(default=list)
     tags = models.JSONField(default=list)
     passages = models.JSONField(default=list)

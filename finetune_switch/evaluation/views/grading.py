@@ -66,6 +66,11 @@ class GradingMixin(RunMixin):
             "closed": closed,
             "question": item.question if item else None,
             "exchange": item.exchange if item else None,
+            "proposal": Grade.objects.filter(
+                exchange=item.exchange_id, source=Grade.Source.RULE, is_current=True
+            ).first()
+            if item
+            else None,
             "passages": passages_shown(item.question.frozen_passages, user) if item else [],
             "values": [
                 (number, value, label)

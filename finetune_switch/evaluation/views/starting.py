@@ -92,10 +92,10 @@ class StartView(PermissionFunctionMixin, AdminPageMixin, FormView):
                     user=self.request.user,
                     setups=form.setups,
                     repeat_percent=percent,
+                    graders=asked["graders"],
+                    rules_decide=asked["rules_decide"],
                     baseline=asked["baseline"],
                 )
-                run.graders = asked["graders"]
-                run.save(update_fields=["graders"])
                 log(run, "wagtail.create", user=self.request.user)
         except InvalidRun as error:
             form.add_error(None, str(error))

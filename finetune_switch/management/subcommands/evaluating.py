@@ -43,6 +43,11 @@ class Evaluate(Subcommand):
             "--repeat", type=int, default=0, metavar="PERCENT", help="Ask this share twice."
         )
         parser.add_argument(
+            "--rules-decide",
+            action="store_true",
+            help="Grades by the questions' rules count without a person.",
+        )
+        parser.add_argument(
             "--run", type=int, metavar="ID", help="Continue this run, or show it if it is finished."
         )
         parser.add_argument(
@@ -108,6 +113,7 @@ class Evaluate(Subcommand):
                 locale=site.root_page.locale.language_code,
                 setups=[Setup(c) for c in options["condition"]] or [Setup()],
                 repeat_percent=options["repeat"],
+                rules_decide=options["rules_decide"],
             )
         except InvalidRun as error:
             raise CommandError(str(error), returncode=2) from error
