@@ -60,12 +60,13 @@ def answer(
     ``indexes`` to those of the site's switch.
 
     ``passages`` replace retrieved ones, and ``messages`` replace the prompt. ``schema`` is the JSON
-    schema of the reply, which servers may ignore; :func:`.structured.ask_for` checks it. ``retrieval=False``
-    asks the model without passages. ``turns`` are the earlier turns of the conversation, oldest
-    first; if the rewritten question finds other passages, a second ``SourcesEvent`` replaces the
-    first. ``conversation`` is the recorded id that the questions of a conversation share.
-    ``fact_lock`` withholds sentences with facts that are in no passage. ``prepared`` gives a
-    prepared answer if one matches. The rules for visitors apply to the ``origin`` ``SITE``.
+    schema of the reply, which servers may ignore; :func:`.structured.ask_for` checks it.
+    ``retrieval=False`` asks the model without passages. ``turns`` are the earlier turns of the
+    conversation, oldest first; if the rewritten question finds other passages, a second
+    ``SourcesEvent`` replaces the first. ``conversation`` is the recorded id that the questions of a
+    conversation share. ``fact_lock`` withholds sentences with facts that are in no passage.
+    ``prepared`` gives a prepared answer if one matches. The rules for visitors apply to the
+    ``origin`` ``SITE``.
 
     ``Answer(AskedQuestion(…))`` accepts further options.
 

@@ -1,4 +1,4 @@
-"""Replies of a given form: JSON that a schema describes, checked here whatever the server claims."""
+"""Replies of a given form: JSON that a schema describes, and that is checked here."""
 
 from __future__ import annotations
 

@@ -64,9 +64,7 @@ def _read(line: str) -> Rule:
     rule = Rule(kind.strip().casefold(), value.strip())
     if not colon or rule.kind not in KINDS or not rule.value:
         raise InvalidRule(
-            _(
-                "“%(line)s” is no rule. Begin with one of %(kinds)s and a colon, or write “%(phrase)s”."
-            )
+            _("“%(line)s” is no rule. Begin with %(kinds)s and a colon, or write “%(phrase)s”.")
             % {"line": line, "kinds": ", ".join(KINDS), "phrase": DONT_KNOW}
         )
     try:

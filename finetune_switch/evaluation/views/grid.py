@@ -61,7 +61,7 @@ def grid_rows(run: Run, questions: Sequence[RunQuestion], reader: RunReader) -> 
     contenders = list(run.contenders.order_by("position"))
     items: dict[int, dict[int, RunItem]] = defaultdict(dict)
     rows = RunItem.objects.filter(question__in=questions, repetition=0)
-    for item in rows.select_related("exchange").defer("exchange__passages"):
+    for item in rows.select_related("contender"):
         items[item.question_id][item.contender_id] = item
     readable = reader.may_read(questions)
     return [
