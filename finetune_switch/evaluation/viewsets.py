@@ -8,7 +8,7 @@ from finetune_switch.admin.menu_items import shown_to
 from finetune_switch.models import Question, QuestionSet
 
 from .question_forms import question_edit_handler, question_set_edit_handler
-from .views import answers, grading, questions, runs, starting
+from .views import answers, grading, questions, report, runs, starting
 
 
 class QuestionViewSet(ModelViewSet):
@@ -61,6 +61,7 @@ class RunViewSet(ViewSet):
             path("<int:pk>/cancel/", runs.CancelView.as_view(), name="cancel"),
             path("<int:pk>/again/", runs.AgainView.as_view(), name="again"),
             path("<int:pk>/delete/", runs.RunDeleteView.as_view(), name="delete"),
+            path("<int:pk>/report/", report.ReportView.as_view(), name="report"),
             path("<int:pk>/export/", answers.ExportView.as_view(), name="export"),
             path("<int:pk>/grade/", grading.GradeView.as_view(), name="grade"),
             path("<int:pk>/grade/card/", grading.GradeCardView.as_view(), name="grade_card"),

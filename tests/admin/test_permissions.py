@@ -207,6 +207,7 @@ VIEWS = {
     "its state": ("get", "runs:progress", "run", RUN_READERS, {}),
     "one of its questions": ("get", "runs:question", "run's question", RUN_READERS, {}),
     "its answers": ("get", "runs:export", "run", RUN_READERS, {"export": "csv"}),
+    "its report": ("get", "runs:report", "run", RUN_READERS, {}),
     "pause it": ("post", "runs:pause", "open run", RUN_STARTERS, {}),
     "resume it": ("post", "runs:resume", "open run", RUN_STARTERS, {}),
     "cancel it": ("post", "runs:cancel", "open run", RUN_STARTERS, {}),

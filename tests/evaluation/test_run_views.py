@@ -335,6 +335,33 @@ class TestAccess:
         assert not Grade.objects.exists()
 
 
+class TestReport:
+    def test_says_what_was_asked_and_how_it_ended(self, admin, run):
+        grade_run(run, admin.user, "cw", "wc")
+        text = admin.get("runs:report", run.pk).text
+        assert "2 questions were put to: The hosted model, Our fine-tune." in text
+        assert "graded, without names, by" in text
+        assert "2 questions decide nothing." in text
+        assert "Answer of 0 to When?" in text
+
+    def test_names_stay_hidden_from_who_still_grades(self, log_in, run):
+        grader = log_in("run_grader")
+        item = run.items.select_related("exchange").first()
+        grade_item(item, grader.user, "correct")
+        text = grader.get("runs:report", run.pk).text
+        assert "You still have to grade answers" in text
+        assert "Answer of 0" not in text
+
+    def test_closed_pages_close_its_examples(self, log_in, admin, site, hosted, tuned, make_page):
+        secret = make_page("Wages", "What everybody earns.")
+        run = finished_run(make_set("Who?"), [hosted, tuned], site=site, pages=[secret])
+        grade_run(run, admin.user, "c", "w")
+        reader = log_in("run_viewer")
+        assert "Answer of 0" in reader.get("runs:report", run.pk).text
+        bar(secret)
+        assert "Answer of" not in reader.get("runs:report", run.pk).text
+
+
 class TestExport:
     def test_csv_is_safe(self, admin, run):
         Exchange.objects.update(answer="=1+1")

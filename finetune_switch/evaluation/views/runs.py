@@ -148,6 +148,11 @@ class RunView(RunPageMixin, TemplateView):
     template_name = "finetune_switch/evaluation/run.html"
     header_icon = "finetune-switch"
 
+    @cached_property
+    def header_buttons(self) -> list[HeaderButton]:
+        url = reverse("finetune_runs:report", args=[self.run.pk])
+        return [HeaderButton(_("Report"), url=url, icon_name="doc-full")]
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         run, user = self.run, self.request.user
         results = results_of(run)
