@@ -121,7 +121,7 @@ class Verdict:
             if asked < MANY_QUESTIONS // 2:
                 return few_questions(asked)
             return _("Too close to call: %s; any difference is probably small.") % needed(more)
-        return f"{few_questions(asked)} {_('It takes %s.') % needed(more)}"
+        return " ".join([few_questions(asked), _("It takes %s.") % needed(more)])
 
     def _counts(self) -> str:
         return f"{self._wrong_counts()}. {self._right_counts()}."

@@ -135,6 +135,20 @@ class TestLooks:
         lead.go(f"finetune/evaluations/{run.pk}/{path}")
         assert look(lead.page) == []
 
+    def test_on_a_telephone_the_answer_comes_first(self, lead, run):
+        lead.page.set_viewport_size({"width": 375, "height": 812})
+        for path in ("grade/", "0/"):
+            lead.go(f"finetune/evaluations/{run.pk}/{path}")
+            answer = lead.page.locator(".finetune-answer").first
+            expect(answer).to_be_visible()
+            reference = lead.page.get_by_text("Reference answer", exact=True)
+            assert answer.bounding_box()["y"] < reference.bounding_box()["y"]
+
+    def test_on_a_telephone_the_set_can_be_read(self, lead, asked):
+        lead.page.set_viewport_size({"width": 375, "height": 812})
+        lead.go("finetune/evaluations/new/")
+        assert lead.page.get_by_label("Question set").bounding_box()["width"] > 250
+
     def test_the_list(self, lead, run):
         lead.go("finetune/evaluations/")
         assert look(lead.page) == []
