@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin.viewsets.base import ViewSetGroup
 
 from .comparisons.viewsets import CompareViewSet, ComparisonsViewSet
-from .evaluation.viewsets import QuestionSetViewSet, QuestionViewSet
+from .evaluation.viewsets import QuestionSetViewSet, QuestionViewSet, RunViewSet
 from .index.viewsets import IndexViewSet
 from .prepared.viewsets import PreparedAnswerViewSet
 from .switching.viewsets import ChatBackendViewSet, SwitchViewSet
@@ -24,6 +24,7 @@ class FinetuneSwitchGroup(ViewSetGroup):
         SwitchViewSet,
         QuestionViewSet,
         QuestionSetViewSet,
+        RunViewSet,
         PreparedAnswerViewSet,
         ChatBackendViewSet,
         IndexViewSet,

@@ -50,6 +50,12 @@ ROLES: dict[str, tuple[str, ...]] = {
     "preparer": ("access_admin", "add_preparedanswer"),
     "prepared_changer": ("access_admin", "change_preparedanswer"),
     "prepared_deleter": ("access_admin", "delete_preparedanswer"),
+    # May start evaluations, and grade none.
+    "run_starter": ("access_admin", "add_run"),
+    # May grade answers, and start nothing.
+    "run_grader": ("access_admin", "grade_run"),
+    "run_viewer": ("access_admin", "view_run"),
+    "run_deleter": ("access_admin", "view_run", "delete_run"),
     "set_keeper": ("access_admin", "add_questionset", "change_questionset", "delete_questionset"),
     **{role: ("access_admin", name) for role, name in BACKEND_PERMISSIONS.items()},
     "superuser": (),

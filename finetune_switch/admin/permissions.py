@@ -22,6 +22,10 @@ DELETE_COMPARISON = f"{APP}.delete_comparison"
 VIEW_EXCHANGE = f"{APP}.view_exchange"
 ADD_QUESTION = f"{APP}.add_question"
 CHANGE_QUESTION = f"{APP}.change_question"
+START_RUN = f"{APP}.add_run"
+VIEW_RUN = f"{APP}.view_run"
+GRADE_RUN = f"{APP}.grade_run"
+DELETE_RUN = f"{APP}.delete_run"
 ADD_PREPARED = f"{APP}.add_preparedanswer"
 CHANGE_PREPARED = f"{APP}.change_preparedanswer"
 
@@ -42,6 +46,10 @@ GRANTABLE = (
     "add_questionset",
     "change_questionset",
     "delete_questionset",
+    "add_run",
+    "view_run",
+    "grade_run",
+    "delete_run",
     "add_preparedanswer",
     "change_preparedanswer",
     "delete_preparedanswer",
@@ -110,6 +118,23 @@ def may_see_comparisons(user: Any) -> bool:
 
 def may_delete_comparisons(user: Any) -> bool:
     return may_see_comparisons(user) and bool(user.has_perm(DELETE_COMPARISON))
+
+
+def may_start_runs(user: Any) -> bool:
+    """Whether a user may start evaluations, which may cost money, and pause or cancel them."""
+    return bool(user.has_perm(START_RUN))
+
+
+def may_grade_runs(user: Any) -> bool:
+    return bool(user.has_perm(GRADE_RUN))
+
+
+def may_see_runs(user: Any) -> bool:
+    return may_start_runs(user) or may_grade_runs(user) or bool(user.has_perm(VIEW_RUN))
+
+
+def may_delete_runs(user: Any) -> bool:
+    return may_see_runs(user) and bool(user.has_perm(DELETE_RUN))
 
 
 def may_prepare_answers(user: Any) -> bool:

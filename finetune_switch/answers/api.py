@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -46,6 +46,7 @@ def answer(
     passages: Sequence[Passage] | None = None,
     retrieval: bool = True,
     messages: Sequence[Message] | None = None,
+    schema: Mapping[str, Any] | None = None,
     turns: Sequence[Turn] = (),
     conversation: uuid.UUID | None = None,
     fact_lock: bool = False,
@@ -58,12 +59,14 @@ def answer(
     site; ``asker`` to an anonymous visitor; ``locale`` to the active language; ``backend`` and
     ``indexes`` to those of the site's switch.
 
-    ``passages`` replace retrieved ones, and ``messages`` replace the prompt. ``retrieval=False``
-    asks the model without passages. ``turns`` are the earlier turns of the conversation, oldest
-    first; if the rewritten question finds other passages, a second ``SourcesEvent`` replaces the
-    first. ``conversation`` is the recorded id that the questions of a conversation share.
-    ``fact_lock`` withholds sentences with facts that are in no passage. ``prepared`` gives a
-    prepared answer if one matches. The rules for visitors apply to the ``origin`` ``SITE``.
+    ``passages`` replace retrieved ones, and ``messages`` replace the prompt. ``schema`` is the JSON
+    schema of the reply, which servers may ignore; :func:`.structured.ask_for` checks it.
+    ``retrieval=False`` asks the model without passages. ``turns`` are the earlier turns of the
+    conversation, oldest first; if the rewritten question finds other passages, a second
+    ``SourcesEvent`` replaces the first. ``conversation`` is the recorded id that the questions of a
+    conversation share. ``fact_lock`` withholds sentences with facts that are in no passage.
+    ``prepared`` gives a prepared answer if one matches. The rules for visitors apply to the
+    ``origin`` ``SITE``.
 
     ``Answer(AskedQuestion(…))`` accepts further options.
 
@@ -82,6 +85,7 @@ def answer(
             passages=passages,
             retrieval=retrieval,
             messages=messages,
+            schema=schema,
             turns=turns,
             conversation=conversation,
             fact_lock=fact_lock,
@@ -103,6 +107,7 @@ def aanswer(
     passages: Sequence[Passage] | None = None,
     retrieval: bool = True,
     messages: Sequence[Message] | None = None,
+    schema: Mapping[str, Any] | None = None,
     turns: Sequence[Turn] = (),
     conversation: uuid.UUID | None = None,
     fact_lock: bool = False,
@@ -122,6 +127,7 @@ def aanswer(
             passages=passages,
             retrieval=retrieval,
             messages=messages,
+            schema=schema,
             turns=turns,
             conversation=conversation,
             fact_lock=fact_lock,

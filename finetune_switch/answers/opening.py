@@ -6,7 +6,8 @@ This code is synchronous and uses the database; ``api`` chooses its thread. Betw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -108,6 +109,8 @@ def _find_reply(question: AskedQuestion, switch: Switch, standalone: str) -> Pre
 
 def _prepare(question: AskedQuestion, opened: OpenExchange) -> None:
     backend = get_backend(opened.row)
+    if question.schema is not None:
+        backend = _with_schema(backend, question.schema, str(opened.row))
     if question.messages is not None:
         opened.use_backend(backend, Prompt(list(question.messages), [], 0))
         return
@@ -118,6 +121,19 @@ def _prepare(question: AskedQuestion, opened: OpenExchange) -> None:
     passages = _find_passages(question, opened.switch, standalone)
     prompt = _make_prompt(opened, backend, passages, standalone)
     opened.use_backend(backend, prompt, standalone=standalone, rewriting=rewriting)
+
+
+def _with_schema(
+    backend: BaseChatBackend, schema: Mapping[str, Any], label: str
+) -> BaseChatBackend:
+    bound = backend.with_schema(schema)
+    if bound is None:
+        raise BackendError(
+            _("“%s” can't be asked for a structured reply.") % label,
+            code="no_schema",
+            remedy=_("Choose a backend with a model on a connection."),
+        )
+    return bound
 
 
 def _find_passages(question: AskedQuestion, switch: Switch, standalone: str) -> Sequence[Passage]:

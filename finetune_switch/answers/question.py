@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -49,6 +49,8 @@ class AskedQuestion:
     instructions: str = ""
     """Replaces the backend's instructions."""
     messages: Sequence[Message] | None = None
+    schema: Mapping[str, Any] | None = None
+    """The JSON schema of the reply. The server may ignore it: see :func:`.structured.ask_for`."""
     fact_lock: bool = False
     prepared: bool = False
     exchange_id: uuid.UUID | None = None

@@ -132,6 +132,14 @@ class BaseChatBackend:
         """
         return None
 
+    def with_schema(self, schema: Mapping[str, Any]) -> BaseChatBackend | None:
+        """The same model, told to reply with JSON of this schema.
+
+        Servers may ignore it, so the reply has to be checked. ``None`` without a model, or if it
+        cannot be told.
+        """
+        return None
+
     def count_tokens(self, text: str) -> int:
         """An estimate: a token of English text has about four characters."""
         return len(text) // 4 + 1

@@ -6,7 +6,7 @@ success, and a stream that is not closed leaves the model generating.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -115,6 +115,19 @@ class LiteLLMChatBackend(BaseChatBackend):
             replace(self.config, parameters=parameters, deadlines=deadlines, attempts=1)
         )
 
+    def with_schema(self, schema: Mapping[str, Any]) -> LiteLLMChatBackend:
+        parameters = dict(self.config.parameters)
+        for name in ("stop", "reasoning"):
+            parameters.pop(name, None)
+        # Some hosted models reject a temperature.
+        if self.connection.is_ollama or "temperature" in parameters:
+            parameters["temperature"] = 0
+        parameters["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "reply", "strict": True, "schema": dict(schema)},
+        }
+        return type(self)(replace(self.config, parameters=parameters))
+
     def count_tokens(self, text: str) -> int:
         """Count by OpenAI's tokenizer. Counts of other models differ by some percent."""
         return import_litellm().token_counter(model="", text=text)
@@ -166,8 +179,10 @@ def _provider_parameters(provider: str, parameters: Any) -> dict[str, Any]:
     given = dict(parameters)
     reasoning = given.pop("reasoning", None)
     if provider == "ollama_chat":
-        # Ollama's thinking models think by default, and the visitor would have to wait.
-        given["think"] = False if reasoning in (None, "off") else reasoning
+        # Ollama's thinking models think by default, and the visitor would have to wait. With
+        # "think", some families ignore a schema (ollama#15260).
+        if "response_format" not in given:
+            given["think"] = False if reasoning in (None, "off") else reasoning
         if "keep_alive" in given:
             given["keep_alive"] = _keep_alive(given["keep_alive"])
     elif reasoning is not None:

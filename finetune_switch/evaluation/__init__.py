@@ -1,1 +1,1 @@
-"""Questions worth asking again, and sets of them."""
+"""Question sets, runs over several backends, graded answers and verdicts."""

@@ -18,6 +18,8 @@ from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import QuestionSet
 from finetune_switch.models.exchange import clean_question
 
+from .rules import InvalidRule, read_rules
+
 MOST_SHOWN = 50
 
 
@@ -56,17 +58,36 @@ class QuestionForm(WagtailAdminModelForm):
                 help_text=_("The pages that hold the answer."),
                 kept=self.instance.page_ids,
             )
+        if "expects" in self.fields:
+            # Left out, it keeps its default.
+            self.fields["expects"].required = False
         if "sets" in self.fields:
             self.fields["sets"].widget = forms.CheckboxSelectMultiple()
             self.fields["sets"].widget.choices = self.fields["sets"].choices
         if "tags" in self.fields:
             self.fields["tags"].widget = NamedTagWidget()
 
+    def clean_rules(self) -> str:
+        text = self.cleaned_data["rules"].replace("\r\n", "\n").strip()
+        try:
+            read_rules(text)
+        except InvalidRule as error:
+            raise ValidationError(str(error)) from error
+        return text
+
     def clean_text(self) -> str:
         try:
             return clean_question(self.cleaned_data["text"])
         except InvalidQuestion as error:
             raise ValidationError(str(error)) from error
+
+
+class QuestionSetForm(WagtailAdminModelForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "purpose" in self.fields:
+            # Left out, it keeps its default.
+            self.fields["purpose"].required = False
 
 
 class QuestionsPanel(Panel):
@@ -97,6 +118,8 @@ question_edit_handler = ObjectList(
     [
         FieldPanel("text", widget=forms.Textarea(attrs={"rows": 3})),
         FieldPanel("reference_answer", widget=forms.Textarea(attrs={"rows": 6})),
+        FieldPanel("expects"),
+        FieldPanel("rules", widget=forms.Textarea(attrs={"rows": 3})),
         FieldPanel("page_ids"),
         FieldPanel("sets"),
         FieldPanel("tags"),
@@ -108,7 +131,8 @@ question_set_edit_handler = ObjectList(
     [
         FieldPanel("name"),
         FieldPanel("description", widget=forms.Textarea(attrs={"rows": 3})),
+        FieldPanel("purpose"),
         QuestionsPanel(heading=gettext_lazy("Questions")),
     ],
-    base_form_class=WagtailAdminModelForm,
+    base_form_class=QuestionSetForm,
 )

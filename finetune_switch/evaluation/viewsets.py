@@ -1,10 +1,14 @@
+from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy
+from wagtail.admin.viewsets.base import ViewSet
 from wagtail.admin.viewsets.model import ModelViewSet
 
+from finetune_switch.admin import permissions
+from finetune_switch.admin.menu_items import shown_to
 from finetune_switch.models import Question, QuestionSet
 
 from .question_forms import question_edit_handler, question_set_edit_handler
-from .views import questions
+from .views import answers, grading, questions, report, runs, starting
 
 
 class QuestionViewSet(ModelViewSet):
@@ -35,3 +39,32 @@ class QuestionSetViewSet(ModelViewSet):
     index_view_class = questions.QuestionSetIndexView
     edit_view_class = questions.QuestionSetEditView
     search_fields = ["name", "description"]
+
+
+class RunViewSet(ViewSet):
+    name = "finetune_runs"
+    url_prefix = "finetune/evaluations"
+    menu_label = gettext_lazy("Evaluations")
+    menu_icon = icon = "tasks"
+    menu_item_class = shown_to(permissions.may_see_runs)
+
+    def get_urlpatterns(self) -> list[URLPattern]:
+        rows = runs.RunIndexView
+        return [
+            path("", rows.as_view(), name="index"),
+            path("results/", rows.as_view(results_only=True), name="index_results"),
+            path("new/", starting.StartView.as_view(), name="start"),
+            path("<int:pk>/", runs.RunView.as_view(), name="run"),
+            path("<int:pk>/progress/", runs.ProgressView.as_view(), name="progress"),
+            path("<int:pk>/pause/", runs.PauseView.as_view(), name="pause"),
+            path("<int:pk>/resume/", runs.ResumeView.as_view(), name="resume"),
+            path("<int:pk>/cancel/", runs.CancelView.as_view(), name="cancel"),
+            path("<int:pk>/again/", runs.AgainView.as_view(), name="again"),
+            path("<int:pk>/delete/", runs.RunDeleteView.as_view(), name="delete"),
+            path("<int:pk>/report/", report.ReportView.as_view(), name="report"),
+            path("<int:pk>/export/", answers.ExportView.as_view(), name="export"),
+            path("<int:pk>/grade/", grading.GradeView.as_view(), name="grade"),
+            path("<int:pk>/grade/card/", grading.GradeCardView.as_view(), name="grade_card"),
+            path("<int:pk>/grade/give/", grading.GiveGradeView.as_view(), name="give_grade"),
+            path("<int:pk>/<int:position>/", answers.QuestionView.as_view(), name="question"),
+        ]

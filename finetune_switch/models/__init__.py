@@ -14,4 +14,5 @@ from .index import (
 )
 from .judgement import Grade, Preference, Reveal
 from .prepared import PreparedAnswer
+from .run import Contender, Run, RunItem, RunQuestion
 from .switch import Switch

@@ -102,10 +102,18 @@ class Grade(Judgement):
         NEARLY = "nearly", gettext_lazy("Nearly")
         NO = "no", gettext_lazy("No")
 
+    class Source(models.TextChoices):
+        PERSON = "person", gettext_lazy("A person")
+        RULE = "rule", gettext_lazy("Rules")
+
     SUBJECT_FIELD = "exchange"
     OPINION_FIELDS = ("value", "tone", "note", "correction")
 
     exchange = models.ForeignKey(Exchange, on_delete=models.CASCADE, related_name="grades")
+    # Grades that nobody has given are proposals.
+    source = models.CharField(
+        max_length=10, choices=Source.choices, default=Source.PERSON, editable=False
+    )
     value = models.CharField(
         gettext_lazy("grade"), max_length=20, choices=Value.choices, blank=True
     )
@@ -114,6 +122,8 @@ class Grade(Judgement):
     )
     note = models.TextField(gettext_lazy("note"), blank=True)
     correction = models.TextField(gettext_lazy("correction"), blank=True)
+    # How long the judge looked at the answer, where that was measured.
+    seconds = models.FloatField(null=True, editable=False)
 
     class Meta:
         verbose_name = gettext_lazy("grade")

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.test import Client
 from wagtail.models import Locale, ModelLogEntry
 
+from finetune_switch.evaluation.starting import start_run
 from finetune_switch.models import (
     ChatBackend,
     Column,
@@ -22,10 +23,13 @@ from finetune_switch.models import (
     Question,
     QuestionSet,
     Reveal,
+    Run,
+    RunItem,
     Switch,
     SystemPrompt,
 )
 from tests.comparison_helpers import make_comparison, prefer
+from tests.evaluation_helpers import finished_run, make_set
 from tests.pages import address
 from tests.roles import BACKEND_PERMISSIONS, ROLES, make_user
 from tests.visitor_helpers import unanswered
@@ -47,6 +51,11 @@ QUESTION_DELETERS = {"question_deleter", "superuser"}
 QUESTIONERS = QUESTION_ADDERS | QUESTION_CHANGERS | QUESTION_DELETERS
 SET_KEEPERS = {"set_keeper", "superuser"}
 VISITOR_READERS = {"visitor_reader", "superuser"}
+
+RUN_STARTERS = {"run_starter", "superuser"}
+RUN_GRADERS = {"run_grader", "superuser"}
+RUN_DELETERS = {"run_deleter", "superuser"}
+RUN_READERS = {"run_viewer", *RUN_STARTERS, *RUN_GRADERS, *RUN_DELETERS}
 
 PREPARERS = {"preparer", "superuser"}
 PREPARED_CHANGERS = {"prepared_changer", "superuser"}
@@ -176,6 +185,44 @@ VIEWS = {
     "form of a set": ("get", "question_sets:edit", "set", SET_KEEPERS, {}),
     "edit a set": ("post", "question_sets:edit", "set", SET_KEEPERS, {"name": "New"}),
     "delete a set": ("post", "question_sets:delete", "set", SET_KEEPERS, {}),
+    "evaluations": ("get", "runs:index", "", RUN_READERS, {}),
+    "their rows": ("get", "runs:index_results", "", RUN_READERS, {}),
+    "form for an evaluation": ("get", "runs:start", "", RUN_STARTERS, {}),
+    "start an evaluation": (
+        "post",
+        "runs:start",
+        "",
+        RUN_STARTERS,
+        {
+            "question_set": "set",
+            "backends": ["hosted", "tuned"],
+            "conditions": "site",
+            "repeat_percent": "0",
+            "graders": "1",
+            "site": "here",
+            "start": "1",
+        },
+    ),
+    "an evaluation": ("get", "runs:run", "run", RUN_READERS, {}),
+    "its state": ("get", "runs:progress", "run", RUN_READERS, {}),
+    "one of its questions": ("get", "runs:question", "run's question", RUN_READERS, {}),
+    "its answers": ("get", "runs:export", "run", RUN_READERS, {"export": "csv"}),
+    "its report": ("get", "runs:report", "run", RUN_READERS, {}),
+    "pause it": ("post", "runs:pause", "open run", RUN_STARTERS, {}),
+    "resume it": ("post", "runs:resume", "open run", RUN_STARTERS, {}),
+    "cancel it": ("post", "runs:cancel", "open run", RUN_STARTERS, {}),
+    "ask its failures again": ("post", "runs:again", "run", RUN_STARTERS, {}),
+    "ask to delete it": ("get", "runs:delete", "run", RUN_DELETERS, {}),
+    "delete it": ("post", "runs:delete", "run", RUN_DELETERS, {}),
+    "grade it": ("get", "runs:grade", "run", RUN_GRADERS, {}),
+    "the next to grade": ("get", "runs:grade_card", "run", RUN_GRADERS, {}),
+    "give a grade": (
+        "post",
+        "runs:give_grade",
+        "run",
+        RUN_GRADERS,
+        {"item": "item", "value": "wrong"},
+    ),
     "prepared answers": ("get", "prepared:index", "", PREPARED, {}),
     "their list": ("get", "prepared:index_results", "", PREPARED, {}),
     "form for an answer": ("get", "prepared:add", "", PREPARERS, {}),
@@ -208,6 +255,8 @@ TABLES = [
         Question,
         QuestionSet,
         PreparedAnswer,
+        Run,
+        RunItem,
         ModelLogEntry,
     )
 ]
@@ -277,6 +326,17 @@ def test_views_for_every_role(place, people, site, switch, hosted, backend, comp
         "set": (QuestionSet.objects.create(name="Hours").pk,),
     }
     known = {"hosted": hosted.pk, "tuned": backend.pk, "language": Locale.get_default().pk}
+    if place == "runs":
+        asked = make_set("When?")
+        run = finished_run(asked, [hosted, backend], site=site)
+        failed, answered = run.items.order_by("contender__position")
+        RunItem.objects.filter(pk=failed.pk).update(status=RunItem.Status.FAILED)
+        named |= {
+            "run": (run.pk,),
+            "run's question": (run.pk, 0),
+            "open run": (start_run(asked, [hosted, backend], site=site).pk,),
+        }
+        known |= {"set": asked.pk, "item": answered.pk, "here": site.pk}
     for what, (method, view, names, may, data) in VIEWS.items():
         if view.partition(":")[0] != place:
             continue

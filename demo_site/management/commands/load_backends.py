@@ -86,6 +86,9 @@ class Command(BaseCommand):
             question = Question.objects.create(
                 text=asked["question"],
                 reference_answer=asked["answer"],
+                expects=Question.Expects.ANSWER
+                if asked["answerable"]
+                else Question.Expects.NO_PAGE,
                 page_ids=[by_path[path] for path in asked["pages"] if path in by_path],
             )
             question.sets.add(group)
@@ -189,6 +192,8 @@ class Command(BaseCommand):
                         "change_question",
                         "add_questionset",
                         "change_questionset",
+                        "add_run",
+                        "grade_run",
                     ],
                 )
             )

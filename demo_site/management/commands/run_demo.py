@@ -56,6 +56,8 @@ class Command(BaseCommand):
             processes.append(site)
             self._wait_for_site(site, options["port"])
             self._write_addresses(options["port"])
+            # Takes a minute, since the stand-in models write as slowly as real ones.
+            processes.append(_manage("load_evaluation"))
             site.wait()
         except KeyboardInterrupt:
             self.stdout.write("\nStopping.")

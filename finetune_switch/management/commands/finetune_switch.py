@@ -11,6 +11,7 @@ from django.db import OperationalError, ProgrammingError
 
 from finetune_switch.management.subcommands.base import Subcommand
 from finetune_switch.management.subcommands.check_and_ask import Ask, Check
+from finetune_switch.management.subcommands.evaluating import Evaluate
 from finetune_switch.management.subcommands.indexing import IndexCommand
 from finetune_switch.management.subcommands.installing import Doctor, Init
 from finetune_switch.management.subcommands.retention import Purge
@@ -23,6 +24,7 @@ SUBCOMMANDS: tuple[type[Subcommand], ...] = (
     Use,
     Back,
     Ask,
+    Evaluate,
     IndexCommand,
     Init,
     Doctor,
