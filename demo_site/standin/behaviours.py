@@ -231,6 +231,7 @@ FAULTS: dict[str, Fault] = {
     "rewrite-echoes": _rewriting(_answering_with(_echo_of_follow_up)),
     "html-answer": _answering_with(lambda messages: HTML_ANSWER),
     "no-usage": _plain,
+    "impossible-usage": _plain,
     **dict.fromkeys(VECTOR_FAULTS, _plain),
 }
 

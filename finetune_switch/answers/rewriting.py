@@ -84,7 +84,7 @@ class Rewriting:
     def _is_too_long(self, chunk: Chunk) -> bool:
         """Add the chunk; whether the reply is too long to be usable."""
         if isinstance(chunk, Usage):
-            self.usage = chunk
+            self.usage += chunk
         elif isinstance(chunk, Text):
             self._reply += chunk.text
         return len(self._reply) > 2 * MAX_REWRITE_LENGTH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -46,13 +47,37 @@ class Usage:
     completion_tokens: int | None = None
     load_seconds: float | None = None
 
+    @classmethod
+    def reported(
+        cls, prompt_tokens: Any, completion_tokens: Any, load_seconds: Any = None
+    ) -> Usage:
+        """What a server reported. Values that no model can have are unknown."""
+        return cls(_count(prompt_tokens), _count(completion_tokens), _seconds(load_seconds))
+
     def __add__(self, other: Usage) -> Usage:
         """The sum of two requests. A value that neither reports stays ``None``."""
-        return Usage(
-            _sum(self.prompt_tokens, other.prompt_tokens),
-            _sum(self.completion_tokens, other.completion_tokens),
-            _sum(self.load_seconds, other.load_seconds),
+        return Usage.reported(
+            _sum(_count(self.prompt_tokens), _count(other.prompt_tokens)),
+            _sum(_count(self.completion_tokens), _count(other.completion_tokens)),
+            _sum(_seconds(self.load_seconds), _seconds(other.load_seconds)),
         )
+
+
+# Larger numbers come from a broken server, and the database would refuse them.
+MAX_TOKENS = 2**31 - 1
+MAX_LOAD_SECONDS = 24 * 3600.0
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if 0 <= value <= MAX_TOKENS and value == math.floor(value) else None
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 <= value <= MAX_LOAD_SECONDS else None
 
 
 Number = TypeVar("Number", int, float)
@@ -113,7 +138,7 @@ class BaseChatBackend:
             if isinstance(chunk, Text):
                 text.append(chunk.text)
             elif isinstance(chunk, Usage):
-                usage = chunk
+                usage += chunk
         return Completion("".join(text), usage)
 
     def complete(self, messages: Sequence[Message]) -> Completion:
@@ -122,7 +147,7 @@ class BaseChatBackend:
             if isinstance(chunk, Text):
                 text.append(chunk.text)
             elif isinstance(chunk, Usage):
-                usage = chunk
+                usage += chunk
         return Completion("".join(text), usage)
 
     def short_reply_backend(self, *, max_tokens: int, seconds: float) -> BaseChatBackend | None:

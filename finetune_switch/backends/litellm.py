@@ -72,7 +72,7 @@ class LiteLLMChatBackend(BaseChatBackend):
             clock.has_text = True
             yield Text(rest)
         self._check_end(clock.has_text, reader.finish_reason, reader)
-        yield Usage(reader.prompt_tokens, reader.completion_tokens, reader.load_seconds)
+        yield Usage.reported(reader.prompt_tokens, reader.completion_tokens, reader.load_seconds)
 
     def _check_end(self, has_text: bool, finish_reason: str, reader: StreamReader | None) -> None:
         """Raise an error for failures that litellm reports as a success."""
@@ -206,4 +206,4 @@ def _usage(response: Any) -> Usage | None:
     usage = getattr(response, "usage", None)
     if usage is None or usage.prompt_tokens is None:
         return None
-    return Usage(usage.prompt_tokens, usage.completion_tokens)
+    return Usage.reported(usage.prompt_tokens, usage.completion_tokens)

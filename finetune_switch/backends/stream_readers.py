@@ -38,8 +38,9 @@ class StreamReader:
         self.done = False
         self.error = ""
         self.finish_reason = ""
-        self.prompt_tokens: int | None = None
-        self.completion_tokens: int | None = None
+        # As reported; Usage.reported() checks them.
+        self.prompt_tokens: Any = None
+        self.completion_tokens: Any = None
         self.load_seconds: float | None = None
         self._stream = stream
 
@@ -131,7 +132,8 @@ class OllamaReader(StreamReader):
             self.finish_reason = message.get("done_reason") or "stop"
             self.prompt_tokens = message.get("prompt_eval_count")
             self.completion_tokens = message.get("eval_count")
-            if load := message.get("load_duration"):
+            load = message.get("load_duration")
+            if isinstance(load, (int, float)) and load:
                 self.load_seconds = load / NANOSECONDS
         return said.get("content") or ""
 
@@ -165,9 +167,10 @@ class OpenAIReader(StreamReader):
             self.error = str(message or "An error occurred during streaming")
             raise ErrorInStream(self.error)
         self.messages += 1
-        usage = chunk.get("usage") or {}
-        self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
-        self.completion_tokens = usage.get("completion_tokens", self.completion_tokens)
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
+            self.completion_tokens = usage.get("completion_tokens", self.completion_tokens)
         texts = []
         for choice in chunk.get("choices") or ():
             if reason := choice.get("finish_reason"):
