@@ -150,7 +150,11 @@ class _BaseAnswer:
 
     @property
     def text_so_far(self) -> str:
-        return "".join(event.text for event in self._events if isinstance(event, TextEvent))
+        text = ""
+        for event in self._events:
+            if isinstance(event, TextEvent):
+                text = event.text if event.replaces else text + event.text
+        return text
 
     @property
     def passages(self) -> list[Passage]:

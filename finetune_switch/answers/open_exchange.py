@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
-from finetune_switch.backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
+from finetune_switch.backends.base import BaseChatBackend, Chunk, Retraction, Silence, Text, Usage
 from finetune_switch.exceptions import BackendError
 from finetune_switch.limits.budgets import add_cost
 from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
@@ -200,7 +200,7 @@ class OpenExchange:
                 self.ending.append(
                     FailedEvent(_("This question is being answered already."), "in_progress")
                 )
-            case Outcome.FAILED:
+            case Outcome.FAILED | Outcome.CUT_OFF:
                 self.ending.append(FailedEvent(exchange.error, exchange.error_code))
             case _:
                 self.ending.append(
@@ -298,6 +298,8 @@ class OpenExchange:
         if isinstance(chunk, Usage):
             self._usage += chunk
             return None
+        if isinstance(chunk, Retraction):
+            return self._retract()
         if not isinstance(chunk, Text):
             return None
         if self._first_token is None:
@@ -305,6 +307,13 @@ class OpenExchange:
         text = without_harmful(chunk.text)
         said = self._add_text(self._citations.feed(text) if self._citations else text)
         return said[0] if said else None
+
+    def _retract(self) -> TextEvent:
+        self._text, self._shown = [], []
+        if self._citations is not None:
+            self._citations = CitationFilter(self.prompt.passages)
+        self._lock = self._make_lock() if self._lock is not None else None
+        return TextEvent("", replaces=True)
 
     def _add_text(self, text: str, *, is_last: bool = False) -> list[Event]:
         """Add text to the answer; the event with the part that the fact lock lets through."""
@@ -350,7 +359,8 @@ class OpenExchange:
         """
         with self.question.in_its_language():
             message = str(error)
-        self._close(Outcome.FAILED, error=message, error_code=error.code)
+        outcome = Outcome.CUT_OFF if error.code == Outcome.CUT_OFF else Outcome.FAILED
+        self._close(outcome, error=message, error_code=error.code)
         return FailedEvent(message, error.code, error.remedy)
 
     def crash(self, error: BaseException) -> FailedEvent:
@@ -408,7 +418,7 @@ class OpenExchange:
     def _count_cost(self, outcome: Outcome, recorded: dict[str, Any]) -> None:
         cost, duration = recorded["cost"], recorded["duration_seconds"]
         left = outcome == Outcome.CANCELLED and self._is_started
-        if left or (outcome == Outcome.FAILED and self._first_token is not None):
+        if left or (outcome in (Outcome.FAILED, Outcome.CUT_OFF) and self._first_token is not None):
             read = "".join(message["content"] for message in self.prompt.messages)
             cost = cost_at_least(self.row, cost, read, self.text, duration)
         add_cost(self.exchange.site_id or 0, cost, is_recorded=self.question.is_recorded)

@@ -40,6 +40,11 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Retraction:
+    """The text so far was no part of the answer: the model was thinking."""
+
+
+@dataclass(frozen=True)
 class Usage:
     """Tokens and the time to load the model, as reported by the server."""
 
@@ -94,7 +99,7 @@ class Silence:
     """Nothing arrived within a heartbeat. Lets the caller write, and notice a lost reader."""
 
 
-Chunk = Text | Usage | Silence
+Chunk = Text | Retraction | Usage | Silence
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,8 @@ class BaseChatBackend:
         async for chunk in self.astream(messages):
             if isinstance(chunk, Text):
                 text.append(chunk.text)
+            elif isinstance(chunk, Retraction):
+                text.clear()
             elif isinstance(chunk, Usage):
                 usage += chunk
         return Completion("".join(text), usage)
@@ -146,6 +153,8 @@ class BaseChatBackend:
         for chunk in self.stream(messages):
             if isinstance(chunk, Text):
                 text.append(chunk.text)
+            elif isinstance(chunk, Retraction):
+                text.clear()
             elif isinstance(chunk, Usage):
                 usage += chunk
         return Completion("".join(text), usage)
