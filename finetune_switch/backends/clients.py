@@ -30,11 +30,25 @@ def client_arguments(provider: str, api_base: str | None, api_key: str | None) -
     return {"client": client}
 
 
+class RedirectRefused(Exception):
+    """The server named another address for the request."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__("A redirect was refused.")
+        self.location = location
+
+
+async def _refuse_redirect(response: Any) -> None:
+    # Raised here, since litellm's exceptions do not have the server's headers.
+    if response.has_redirect_location:
+        raise RedirectRefused(response.headers.get("location", ""))
+
+
 def _make(provider: str, api_base: str | None, api_key: str | None) -> Any:
     # Of litellm, for its connection pool, proxies and certificates.
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-    handler = AsyncHTTPHandler()
+    handler = AsyncHTTPHandler(event_hooks={"response": [_refuse_redirect]})
     handler.client.follow_redirects = False
     if provider == "ollama_chat":
         return handler

@@ -20,6 +20,7 @@ from finetune_switch.models import Outcome
 from finetune_switch.models.parameters import PARAMETERS
 
 from .base import BackendConfig
+from .clients import RedirectRefused
 
 logger = logging.getLogger("finetune_switch.backends")
 
@@ -116,6 +117,8 @@ def _by_redirect(error: BaseException, config: BackendConfig) -> BackendError | 
     for _depth in range(10):
         if cause is None:
             return None
+        if isinstance(cause, RedirectRefused):
+            return redirected(cause.location, _alias(config))
         response = getattr(cause, "response", None)
         if getattr(response, "status_code", None) in REDIRECTS:
             return redirected(response.headers.get("location", ""), _alias(config))
@@ -391,6 +394,15 @@ def context_overflow() -> BackendError:
         gettext_lazy("The question and its passages are too long for this model."),
         code="context_overflow",
         remedy=_("Lower the number of passages, or set the backend's context window right."),
+    )
+
+
+def name_leads_elsewhere(model_name: str, word: str) -> BackendError:
+    return BackendError(
+        gettext_lazy("Questions to a model of this name would leave our server."),
+        code="name_leads_elsewhere",
+        remedy=_("Rename “%(model)s” on its server, to a name without “%(word)s”.")
+        % {"model": model_name, "word": word},
     )
 
 

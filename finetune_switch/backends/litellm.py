@@ -32,6 +32,9 @@ from .clients import client_arguments
 from .stream_readers import StreamReader, open_reader
 from .thinking import ThinkingFilter, is_named_as_thinking, strip_thinking
 
+# litellm sends models with these words in their names to the companies of that name, whatever the
+# provider.
+_ELSEWHERE = ("replicate", "clarifai")
 _registered: set[str] = set()
 # Models whose template opens the thoughts, so that only a closing marker arrives.
 _begin_with_thoughts: set[tuple[str, str]] = set()
@@ -171,6 +174,10 @@ class LiteLLMChatBackend(BaseChatBackend):
             raise errors.cloud_model(config)
         provider = "ollama_chat" if connection.is_ollama else connection.provider
         model = f"{provider}/{config.model_name}"
+        if provider != "openai" and (
+            word := next((w for w in _ELSEWHERE if w in config.model_name and w != provider), "")
+        ):
+            raise errors.name_leads_elsewhere(config.model_name, word)
         if connection.is_ollama:
             _register(litellm, model)
         arguments: dict[str, Any] = {
