@@ -119,8 +119,8 @@ def _by_redirect(error: BaseException, config: BackendConfig) -> BackendError | 
             return None
         if isinstance(cause, RedirectRefused):
             return redirected(cause.location, _alias(config))
-        response = getattr(cause, "response", None)
-        if getattr(response, "status_code", None) in REDIRECTS:
+        response: Any = getattr(cause, "response", None)
+        if response is not None and getattr(response, "status_code", None) in REDIRECTS:
             return redirected(response.headers.get("location", ""), _alias(config))
         cause = cause.__cause__ or cause.__context__
     return None

@@ -15,7 +15,7 @@ _WORD = r"(?:sources?|passages?|quellen?|doc(?:ument)?s?|refs?|references?|absch
 # [^1], [Source 1], [1†source], 【1】, and (Source 1).
 _ANY_CITATION = re.compile(
     rf"""([ \t]*)(?:
-    [\[【［⟦] \s* \^? (?: {_WORD} [\s.:#]* )? ({_NUMBERS}) (?: †[^\]】］⟧\n]{{0,40}} )? \s* [\]】］⟧]
+    [\[【［⟦] \s* \^? (?: {_WORD} [\s.:#]* )? ({_NUMBERS}) (?: †[^\]】\n]{{0,40}} )? \s* [\]】］⟧]
     | \( \s* {_WORD} [\s.:#]* ({_NUMBERS}) \s* \)
     )""",
     re.IGNORECASE | re.VERBOSE,
@@ -23,9 +23,9 @@ _ANY_CITATION = re.compile(
 # (1) is a citation only at the end of a clause: "(1) First" counts.
 _PARENTHESES = re.compile(r"([ \t]+)\((\d{1,3})\)(?=[.,;:!?\n]|\s*$)")
 _PARTIAL_CITATION = re.compile(
-    rf"""[ \t]*(?:
-    [\[【［⟦][^\]】］⟧\n]{{0,60}}
-    | \( \s* (?:[a-z]{{0,10}} [\s.:#]*)? [\d\s,;]{{0,20}} \)? [ \t]*
+    r"""[ \t]*(?:
+    [\[【［⟦][^\]】］⟧\n]{0,60}
+    | \( \s* (?:[a-z]{0,10} [\s.:#]*)? [\d\s,;]{0,20} \)? [ \t]*
     )$ | [ \t]+$ | `+$""",
     re.IGNORECASE | re.VERBOSE,
 )
