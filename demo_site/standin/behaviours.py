@@ -216,6 +216,30 @@ FAULTS: dict[str, Fault] = {
     "thinking": _thinking,
     "think-tags": _think_tags,
     "think-tokens": _think_tokens,
+    "think-orphan": lambda model, text, messages: [
+        *say(SECRET_PLAN),
+        Say("</thi"),
+        Say("nk>\n\n"),
+        *say(text),
+        Finish(),
+    ],
+    "think-brackets": lambda model, text, messages: [
+        Say("[TH"),
+        Say("INK]"),
+        *say(SECRET_PLAN),
+        Say("[/THINK"),
+        Say("]"),
+        *say(text),
+        Finish(),
+    ],
+    "think-channels": lambda model, text, messages: [
+        Say("<|channel|>analysis<|mess"),
+        Say("age|>"),
+        *say(SECRET_PLAN),
+        Say("<|end|><|start|>assistant<|channel|>final<|message|>"),
+        *say(text),
+        Finish(),
+    ],
     "think-unclosed": lambda model, text, messages: [
         *say("<think>plan first: this is the secret plan " + text),
         Finish(),
@@ -223,6 +247,9 @@ FAULTS: dict[str, Fault] = {
     "role-only": _role_only,
     "bad-json": _bad_json,
     "length": lambda model, text, messages: [*say(text), Finish("length")],
+    "max-tokens": lambda model, text, messages: [*say(text), Finish("MAX_TOKENS")],
+    "abort": lambda model, text, messages: [*say(text), Finish("abort")],
+    "network-error": lambda model, text, messages: [*say(text), Finish("network_error")],
     "content-filter": _after_some(Finish("content_filter")),
     "huge": _huge,
     "echo-prompt": _answering_with(lambda messages: json.dumps(list(messages), ensure_ascii=False)),
@@ -231,6 +258,7 @@ FAULTS: dict[str, Fault] = {
     "rewrite-echoes": _rewriting(_answering_with(_echo_of_follow_up)),
     "html-answer": _answering_with(lambda messages: HTML_ANSWER),
     "no-usage": _plain,
+    "impossible-usage": _plain,
     **dict.fromkeys(VECTOR_FAULTS, _plain),
 }
 

@@ -109,6 +109,8 @@ class OllamaWire(Wire):
                 "eval_count": active_answer.completion_tokens + 1,
                 "eval_duration": _nanoseconds(now - first),
             }
+        if active_answer.model.fault == "impossible-usage":
+            ending |= {"prompt_eval_count": -1, "eval_count": 10**30, "load_duration": -1}
         return ending
 
 

@@ -119,6 +119,8 @@ class OpenAIWire(Wire):
 
     def _usage(self) -> dict[str, Any]:
         prompt, completion = self.active_answer.prompt_tokens, self.active_answer.completion_tokens
+        if self.active_answer.model.fault == "impossible-usage":
+            prompt, completion = -1, 10**30
         return {
             "prompt_tokens": prompt,
             "completion_tokens": completion,

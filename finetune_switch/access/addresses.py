@@ -13,6 +13,7 @@ from wagtail.coreutils import get_dummy_request
 from wagtail.models import AbstractPage, Site
 
 from .faults import FATAL, report
+from .root_paths import remember_root_paths
 from .sites import site_for, site_language
 
 
@@ -44,6 +45,7 @@ class Addresses:
     def _url(self, source: Any) -> str | None:
         if isinstance(source, AbstractPage):
             # An unsaved site is none of the page's, so that the address has a host.
+            remember_root_paths(source if self._request is None else self._request)
             return source.get_url(self._request, current_site=self._here or Site())
         address = getattr(source, "get_url", None) or getattr(source, "get_absolute_url", None)
         return None if address is None else str(address() or "")

@@ -19,6 +19,7 @@ from finetune_switch.passages import Source
 
 from .askers import Asker
 from .faults import FATAL, report
+from .root_paths import site_root_paths
 
 VISIBILITY_HOOK = "finetune_switch_may_see"
 SITE_HOOK = "finetune_switch_site_of"
@@ -50,7 +51,7 @@ def pages_open_to(
         if page.live and (locale_ids is None or page.locale_id in locale_ids)
     ]
     if site is not None:
-        roots = Site.get_site_root_paths()
+        roots = site_root_paths()
         pages = [page for page in pages if site.pk in site_ids_of(page, roots)]
     guarded = restrictions_of(pages) if any(page.any_is_restricted for page in pages) else {}
     barred = {pk for pk, found in guarded.items() if not _passes(asker, found)}
@@ -122,7 +123,7 @@ def site_ids_of(page: AbstractPage, roots: Sequence[Any] | None = None) -> set[i
     check many pages.
     """
     if roots is None:
-        roots = Site.get_site_root_paths()
+        roots = site_root_paths()
     return {root.site_id for root in roots if page.url_path.startswith(root.root_path)}
 
 

@@ -156,7 +156,11 @@ class _BaseAnswer:
 
     @property
     def text_so_far(self) -> str:
-        return "".join(event.text for event in self._events if isinstance(event, TextEvent))
+        text = ""
+        for event in self._events:
+            if isinstance(event, TextEvent):
+                text = event.text if event.replaces else text + event.text
+        return text
 
     @property
     def passages(self) -> list[Passage]:
@@ -263,6 +267,9 @@ class Answer(_BaseAnswer):
             if not asked.ending:
                 asked.cancel()
             raise
+        finally:
+            # After the last event, which the reader gets whatever becomes of the record.
+            asked.record()
 
     @property
     def text(self) -> str:
@@ -311,17 +318,22 @@ class AsyncAnswer(_BaseAnswer):
                 async for chunk in chunks:
                     if (seen := asked.absorb(chunk)) is not None:
                         yield seen
-            for last in await in_database_thread(asked.complete):
+            # It masks and checks the whole text, which takes too long for the event loop.
+            for last in await asyncio.to_thread(asked.complete):
                 yield last
         except BackendError as error:
-            yield await in_database_thread(asked.fail, error)
+            yield asked.fail(error)
         except Exception as error:
-            yield await in_database_thread(asked.crash, error)
+            yield asked.crash(error)
         except BaseException:
             # The reader left: the generator was closed, or its task was cancelled.
             if not asked.ending:
-                await asyncio.shield(in_database_thread(asked.cancel))
+                asked.cancel()
             raise
+        finally:
+            # After the last event, which the reader gets whatever becomes of the record.
+            if asked.has_unrecorded_ending:
+                await asyncio.shield(in_database_thread(asked.record))
 
     async def _open(self) -> OpenExchange:
         opening = asyncio.ensure_future(in_database_thread(open_exchange, self.question))
@@ -331,7 +343,8 @@ class AsyncAnswer(_BaseAnswer):
             # The reader left, but the thread still opens the exchange, which has to be closed.
             with suppress(Exception):
                 if not (asked := await opening).ending:
-                    await in_database_thread(asked.cancel)
+                    asked.cancel()
+                    await in_database_thread(asked.record)
             raise
 
     async def text(self) -> str:

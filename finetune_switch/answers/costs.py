@@ -12,6 +12,8 @@ MILLION = Decimal(1_000_000)
 HOUR = Decimal(3600)
 # The decimal places of Exchange.cost.
 PLACES = Decimal("0.00000001")
+# Exchange.cost has no room for more.
+MAX_COST = Decimal(10_000)
 
 
 def cost_of(backend: ChatBackend, usage: Usage, duration_seconds: float) -> Decimal | None:
@@ -19,18 +21,22 @@ def cost_of(backend: ChatBackend, usage: Usage, duration_seconds: float) -> Deci
     if backend.kind == ChatBackend.Kind.EXTRACTIVE:
         return Decimal(0)
     if backend.hourly_price is not None:
-        return (backend.hourly_price * Decimal(str(duration_seconds)) / HOUR).quantize(PLACES)
+        return _recordable(backend.hourly_price * Decimal(str(duration_seconds)) / HOUR)
     if backend.prompt_price is None and backend.completion_price is None:
         return None
     if usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
-    return (
+    return _recordable(
         (
             usage.prompt_tokens * (backend.prompt_price or 0)
             + usage.completion_tokens * (backend.completion_price or 0)
         )
         / MILLION
-    ).quantize(PLACES)
+    )
+
+
+def _recordable(cost: Decimal) -> Decimal | None:
+    return cost.quantize(PLACES) if cost < MAX_COST else None
 
 
 def cost_at_least(

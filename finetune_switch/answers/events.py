@@ -26,10 +26,14 @@ class SourcesEvent:
 
 @dataclass(frozen=True)
 class TextEvent:
-    """A piece of the answer."""
+    """A piece of the answer.
+
+    If ``replaces`` is set, it takes the place of all text before it, which was no answer.
+    """
 
     name: ClassVar[str] = "text"
     text: str
+    replaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def event_data(event: Event) -> dict[str, Any]:
     """The event's data for JSON, without the remedy, which is not for visitors."""
     if isinstance(event, TextEvent):
         # asdict() is too slow for thousands of these a second.
-        return {"text": event.text}
+        return {"text": event.text, "replaces": True} if event.replaces else {"text": event.text}
     data = asdict(event)
     data.pop("remedy", None)
     return data

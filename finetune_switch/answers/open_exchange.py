@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
-from finetune_switch.backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
+from finetune_switch.backends.base import BaseChatBackend, Chunk, Retraction, Silence, Text, Usage
 from finetune_switch.exceptions import BackendError
 from finetune_switch.limits.budgets import add_cost
 from finetune_switch.models import ChatBackend, Exchange, Origin, Outcome, PreparedAnswer, Switch
@@ -26,12 +27,15 @@ from .costs import cost_at_least, cost_of
 from .events import DoneEvent, Event, FailedEvent, SourcesEvent, TextEvent
 from .followups import REWRITE_SECONDS
 from .prompts import Prompt, is_dont_know
+from .recording import forget_broken_connections, record_ending
 
 if TYPE_CHECKING:
     from finetune_switch.text.fact_lock import FactLock
 
     from .question import AskedQuestion
     from .rewriting import Rewriting
+
+logger = logging.getLogger("finetune_switch.answers")
 
 # The time after the backend's deadline before an open exchange counts as interrupted.
 GRACE = timedelta(seconds=10)
@@ -90,6 +94,9 @@ class OpenExchange:
         self._started = time.monotonic()
         self._is_started = False
         self._first_token: float | None = None
+        self._unsaved: dict[str, Any] = {}
+        self._ending: tuple[Outcome, dict[str, Any]] | None = None
+        self.has_unrecorded_ending = False
 
     def use_backend(
         self,
@@ -158,8 +165,8 @@ class OpenExchange:
         return True
 
     def end_early(self, error: BackendError | None) -> None:
-        """Close the exchange if no model is needed: after an error, with a prepared answer, or
-        without passages."""
+        """Close and record the exchange if no model is needed: after an error, with a prepared
+        answer, or without passages."""
         question = self.question
         if error is not None:
             self.rewriting = None
@@ -173,6 +180,7 @@ class OpenExchange:
         elif question.retrieval and question.messages is None and not self.prompt.passages:
             self.ending = self._add_text(self.nothing_found, is_last=True)
             self.ending.append(self._close_done(Outcome.NO_ANSWER))
+        self.record()
 
     @classmethod
     def replay(cls, question: AskedQuestion, exchange: Exchange) -> OpenExchange:
@@ -192,7 +200,7 @@ class OpenExchange:
                 self.ending.append(
                     FailedEvent(_("This question is being answered already."), "in_progress")
                 )
-            case Outcome.FAILED:
+            case Outcome.FAILED | Outcome.CUT_OFF:
                 self.ending.append(FailedEvent(exchange.error, exchange.error_code))
             case _:
                 self.ending.append(
@@ -236,7 +244,7 @@ class OpenExchange:
         """
         assert self.rewriting is not None
         rewriting, self.rewriting = self.rewriting, None
-        self._usage = rewriting.usage
+        self._usage += rewriting.usage
         before = self.prompt.passages
         standalone = rewriting.standalone
         found = self._search_again(self, standalone) if self._search_again else None
@@ -262,7 +270,13 @@ class OpenExchange:
     def _save_found(self) -> None:
         if self.question.is_recorded:
             found = ("passages", "left_out", "standalone_question")
-            self.exchange.save_if_open(*found, "prepared_answer_id", "backend_id", "backend_state")
+            names = (*found, "prepared_answer_id", "backend_id", "backend_state")
+            try:
+                self.exchange.save_if_open(*names)
+            except DatabaseError as error:
+                logger.warning("Exchange %s: sources not saved yet: %s", self.exchange.pk, error)
+                forget_broken_connections()
+                self._unsaved = {name: getattr(self.exchange, name) for name in names}
 
     def stream(self, heartbeat: float | None) -> Generator[Chunk, None, None]:
         assert self.backend is not None
@@ -284,6 +298,8 @@ class OpenExchange:
         if isinstance(chunk, Usage):
             self._usage += chunk
             return None
+        if isinstance(chunk, Retraction):
+            return self._retract()
         if not isinstance(chunk, Text):
             return None
         if self._first_token is None:
@@ -291,6 +307,13 @@ class OpenExchange:
         text = without_harmful(chunk.text)
         said = self._add_text(self._citations.feed(text) if self._citations else text)
         return said[0] if said else None
+
+    def _retract(self) -> TextEvent:
+        self._text, self._shown = [], []
+        if self._citations is not None:
+            self._citations = CitationFilter(self.prompt.passages)
+        self._lock = self._make_lock() if self._lock is not None else None
+        return TextEvent("", replaces=True)
 
     def _add_text(self, text: str, *, is_last: bool = False) -> list[Event]:
         """Add text to the answer; the event with the part that the fact lock lets through."""
@@ -336,7 +359,8 @@ class OpenExchange:
         """
         with self.question.in_its_language():
             message = str(error)
-        self._close(Outcome.FAILED, error=message, error_code=error.code)
+        outcome = Outcome.CUT_OFF if error.code == Outcome.CUT_OFF else Outcome.FAILED
+        self._close(outcome, error=message, error_code=error.code)
         return FailedEvent(message, error.code, error.remedy)
 
     def crash(self, error: BaseException) -> FailedEvent:
@@ -352,9 +376,13 @@ class OpenExchange:
         return self._done_event()
 
     def _close(self, outcome: Outcome, **values: Any) -> None:
+        """Set the ending on the exchange. :meth:`record` writes it to the database."""
+        if self._ending is not None:
+            return
         duration = time.monotonic() - self._started
         was_asked = self._first_token is not None or self._usage != Usage()
         recorded = {
+            **self._unsaved,
             "answer": self.text,
             "shown_text": self.shown_text,
             "citations": parse_citations(self.text, self.prompt.passages),
@@ -368,19 +396,32 @@ class OpenExchange:
             **values,
         }
         self._mask(recorded)
-        if is_recorded := self.question.is_recorded:
-            is_new = self.exchange.close(outcome, **recorded)
-        else:
-            is_new = True
-            for name, value in {**recorded, "outcome": outcome}.items():
-                setattr(self.exchange, name, value)
+        for name, value in {**recorded, "outcome": outcome}.items():
+            setattr(self.exchange, name, value)
+        self._ending, self.has_unrecorded_ending = (outcome, recorded), True
+
+    def record(self) -> None:
+        """Write the ending to the database, once. If that fails, it is tried again later."""
+        if self._ending is None or not self.has_unrecorded_ending:
+            return
+        self.has_unrecorded_ending = False
+        outcome, recorded = self._ending
+        is_new = True
+        if self.question.is_recorded:
+            is_new = record_ending(self.exchange, outcome, recorded)
         if is_new and self.question.origin == Origin.SITE:
-            cost = recorded["cost"]
-            left = outcome == Outcome.CANCELLED and self._is_started
-            if left or (outcome == Outcome.FAILED and self._first_token is not None):
-                read = "".join(message["content"] for message in self.prompt.messages)
-                cost = cost_at_least(self.row, cost, read, self.text, duration)
-            add_cost(self.exchange.site_id or 0, cost, is_recorded=is_recorded)
+            try:
+                self._count_cost(outcome, recorded)
+            except Exception:
+                logger.exception("The cost of exchange %s was not counted.", self.exchange.pk)
+
+    def _count_cost(self, outcome: Outcome, recorded: dict[str, Any]) -> None:
+        cost, duration = recorded["cost"], recorded["duration_seconds"]
+        left = outcome == Outcome.CANCELLED and self._is_started
+        if left or (outcome in (Outcome.FAILED, Outcome.CUT_OFF) and self._first_token is not None):
+            read = "".join(message["content"] for message in self.prompt.messages)
+            cost = cost_at_least(self.row, cost, read, self.text, duration)
+        add_cost(self.exchange.site_id or 0, cost, is_recorded=self.question.is_recorded)
 
     def _mask(self, recorded: dict[str, Any]) -> None:
         """Mask a visitor's contact details and card numbers in the recorded values."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Generator, Sequence
 from contextlib import aclosing, closing
 
-from finetune_switch.backends.base import BaseChatBackend, Chunk, Silence, Text, Usage
+from finetune_switch.backends.base import BaseChatBackend, Chunk, Retraction, Silence, Text, Usage
 from finetune_switch.exceptions import BackendError
 from finetune_switch.messages import Turn
 
@@ -84,9 +84,11 @@ class Rewriting:
     def _is_too_long(self, chunk: Chunk) -> bool:
         """Add the chunk; whether the reply is too long to be usable."""
         if isinstance(chunk, Usage):
-            self.usage = chunk
+            self.usage += chunk
         elif isinstance(chunk, Text):
             self._reply += chunk.text
+        elif isinstance(chunk, Retraction):
+            self._reply = ""
         return len(self._reply) > 2 * MAX_REWRITE_LENGTH
 
     def _give_up(self, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -39,6 +40,11 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Retraction:
+    """The text so far was no part of the answer: the model was thinking."""
+
+
+@dataclass(frozen=True)
 class Usage:
     """Tokens and the time to load the model, as reported by the server."""
 
@@ -46,13 +52,37 @@ class Usage:
     completion_tokens: int | None = None
     load_seconds: float | None = None
 
+    @classmethod
+    def reported(
+        cls, prompt_tokens: Any, completion_tokens: Any, load_seconds: Any = None
+    ) -> Usage:
+        """What a server reported. Values that no model can have are unknown."""
+        return cls(_count(prompt_tokens), _count(completion_tokens), _seconds(load_seconds))
+
     def __add__(self, other: Usage) -> Usage:
         """The sum of two requests. A value that neither reports stays ``None``."""
-        return Usage(
-            _sum(self.prompt_tokens, other.prompt_tokens),
-            _sum(self.completion_tokens, other.completion_tokens),
-            _sum(self.load_seconds, other.load_seconds),
+        return Usage.reported(
+            _sum(_count(self.prompt_tokens), _count(other.prompt_tokens)),
+            _sum(_count(self.completion_tokens), _count(other.completion_tokens)),
+            _sum(_seconds(self.load_seconds), _seconds(other.load_seconds)),
         )
+
+
+# Larger numbers come from a broken server, and the database would refuse them.
+MAX_TOKENS = 2**31 - 1
+MAX_LOAD_SECONDS = 24 * 3600.0
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if 0 <= value <= MAX_TOKENS and value == math.floor(value) else None
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 <= value <= MAX_LOAD_SECONDS else None
 
 
 Number = TypeVar("Number", int, float)
@@ -69,7 +99,7 @@ class Silence:
     """Nothing arrived within a heartbeat. Lets the caller write, and notice a lost reader."""
 
 
-Chunk = Text | Usage | Silence
+Chunk = Text | Retraction | Usage | Silence
 
 
 @dataclass(frozen=True)
@@ -112,8 +142,10 @@ class BaseChatBackend:
         async for chunk in self.astream(messages):
             if isinstance(chunk, Text):
                 text.append(chunk.text)
+            elif isinstance(chunk, Retraction):
+                text.clear()
             elif isinstance(chunk, Usage):
-                usage = chunk
+                usage += chunk
         return Completion("".join(text), usage)
 
     def complete(self, messages: Sequence[Message]) -> Completion:
@@ -121,8 +153,10 @@ class BaseChatBackend:
         for chunk in self.stream(messages):
             if isinstance(chunk, Text):
                 text.append(chunk.text)
+            elif isinstance(chunk, Retraction):
+                text.clear()
             elif isinstance(chunk, Usage):
-                usage = chunk
+                usage += chunk
         return Completion("".join(text), usage)
 
     def short_reply_backend(self, *, max_tokens: int, seconds: float) -> BaseChatBackend | None:

@@ -45,6 +45,8 @@ def import_litellm() -> Any:
         # litellm prints advice at each failure, and logs server messages with the keys in them.
         # ``errors`` logs failures without keys.
         litellm.suppress_debug_info = True
+        # For some names of models, litellm would fetch a tokenizer from a hub at each question.
+        litellm.disable_hf_tokenizer_download = True
         logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
         _quieted = litellm
         return litellm
@@ -55,6 +57,17 @@ async def aimport_litellm() -> Any:
     if _quieted is not None:
         return _quieted
     return await asyncio.to_thread(import_litellm)
+
+
+def imported_litellm() -> Any | None:
+    """litellm, if this process has imported it already."""
+    return _quieted
+
+
+def warm_up() -> None:
+    """Import litellm on a thread, before the first question needs it."""
+    if _quieted is None:
+        threading.Thread(target=import_litellm, name="finetune-switch-warm-up", daemon=True).start()
 
 
 class DeadlineTimer:

@@ -9,15 +9,18 @@ import logging
 import re
 import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_switch.exceptions import BackendError, DeadlineExceeded
+from finetune_switch.models import Outcome
 from finetune_switch.models.parameters import PARAMETERS
 
 from .base import BackendConfig
+from .clients import RedirectRefused
 
 logger = logging.getLogger("finetune_switch.backends")
 
@@ -43,6 +46,7 @@ _FOREIGN_NAMES = {
 }
 _PARAMETER_NAME = re.compile(rf"\b({'|'.join([*PARAMETERS, *_FOREIGN_NAMES])})\b")
 # Errors whose remedy mentions a connection, which backends of adapters do not have.
+REDIRECTS = (301, 302, 303, 307, 308)
 _ABOUT_A_CONNECTION = ("failed", "unauthorized", "unknown_host", "refused", "not_a_model_server")
 _JSON, _PY = "json.decoder", "builtins"
 
@@ -70,7 +74,7 @@ def translate(
     )
     if in_stream and detail:
         return failed_in_stream(detail)
-    found = _by_cause(error, config) if not in_stream else None
+    found = _by_redirect(error, config) or (_by_cause(error, config) if not in_stream else None)
     found = found or _by_parameter(error)
     found = found or _by_kind(type(error).__name__, status, text, config, in_stream=in_stream)
     if config.connection is None and found.code in _ABOUT_A_CONNECTION:
@@ -105,6 +109,42 @@ def _by_cause(error: BaseException, config: BackendConfig) -> BackendError | Non
                 return not_a_model_server(config)
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def _by_redirect(error: BaseException, config: BackendConfig) -> BackendError | None:
+    """The error for a reply that names another address."""
+    cause: BaseException | None = error
+    for _depth in range(10):
+        if cause is None:
+            return None
+        if isinstance(cause, RedirectRefused):
+            return redirected(cause.location, _alias(config))
+        response: Any = getattr(cause, "response", None)
+        if response is not None and getattr(response, "status_code", None) in REDIRECTS:
+            return redirected(response.headers.get("location", ""), _alias(config))
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def redirected(location: str, alias: str) -> BackendError:
+    """The error for a redirect, which is not followed, since it may lead to another host."""
+    try:
+        parts = urlsplit(location)
+        # Without a path or credentials, which may be secret.
+        where = f"{parts.scheme}://{parts.hostname}" if parts.hostname else parts.path[:60]
+        if parts.hostname and parts.port:
+            where += f":{parts.port}"
+    except ValueError:
+        where = ""
+    return BackendError(
+        gettext_lazy("The model server wants to send the question to another address."),
+        code="redirected",
+        remedy=_(
+            "It was not sent on. The server names “%(where)s”: if that is right, set API_BASE of "
+            'the connection "%(alias)s" to it.'
+        )
+        % {"where": where, "alias": alias},
+    )
 
 
 def _by_parameter(error: Exception) -> BackendError | None:
@@ -293,6 +333,38 @@ def cut() -> BackendError:
     )
 
 
+# The reasons of a normal end, as servers name them.
+NORMAL_ENDS = frozenset(
+    ("", "stop", "stop_sequence", "stop_token", "eos", "eos_token", "end_turn", "complete", "end")
+)
+# The answer is too long for the model or for the backend's limit.
+LENGTH_ENDS = ("length", "max_tokens", "max_length", "max_output_tokens", "model_length")
+_FILTER_ENDS = ("content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii")
+_TOOL_ENDS = ("tool_calls", "function_call", "tool_use")
+
+
+def unusual_end(reason: str) -> BackendError:
+    """The error for a ``finish_reason`` that is not in :data:`NORMAL_ENDS`."""
+    if reason in _FILTER_ENDS or reason == "refusal":
+        return content_filter()
+    if reason in _TOOL_ENDS:
+        return BackendError(
+            gettext_lazy("The model wanted to use a tool instead of answering."),
+            code="tool_call",
+            remedy=_("Choose a model that answers in words: it has no tools here."),
+        )
+    if reason in LENGTH_ENDS:
+        remedy = _(
+            "The answer reached the longest length: raise “max_tokens” of the backend, or its "
+            "context window, or ask for shorter answers in its instructions."
+        )
+    else:
+        remedy = _("The server stopped early (it says “%s”): look at its log.") % reason[:40]
+    return BackendError(
+        gettext_lazy("The answer was cut off here."), code=Outcome.CUT_OFF.value, remedy=remedy
+    )
+
+
 def not_a_model_server(config: BackendConfig) -> BackendError:
     return BackendError(
         gettext_lazy("Something other than a model server answered."),
@@ -322,6 +394,15 @@ def context_overflow() -> BackendError:
         gettext_lazy("The question and its passages are too long for this model."),
         code="context_overflow",
         remedy=_("Lower the number of passages, or set the backend's context window right."),
+    )
+
+
+def name_leads_elsewhere(model_name: str, word: str) -> BackendError:
+    return BackendError(
+        gettext_lazy("Questions to a model of this name would leave our server."),
+        code="name_leads_elsewhere",
+        remedy=_("Rename “%(model)s” on its server, to a name without “%(word)s”.")
+        % {"model": model_name, "word": word},
     )
 
 

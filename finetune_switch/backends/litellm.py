@@ -18,19 +18,26 @@ from finetune_switch.models.parameters import is_cloud_model
 
 from . import errors
 from .background import run
-from .base import BaseChatBackend, Chunk, Completion, Text, Usage
+from .base import BaseChatBackend, Chunk, Completion, Retraction, Text, Usage
 from .calls import (
     DeadlineTimer,
     address_of,
     aimport_litellm,
     call_with_retries,
-    import_litellm,
+    imported_litellm,
     key_for,
+    warm_up,
 )
+from .clients import client_arguments
 from .stream_readers import StreamReader, open_reader
-from .thinking import ThinkingFilter, strip_thinking
+from .thinking import ThinkingFilter, is_named_as_thinking, strip_thinking
 
+# litellm sends models with these words in their names to the companies of that name, whatever the
+# provider.
+_ELSEWHERE = ("replicate", "clarifai")
 _registered: set[str] = set()
+# Models whose template opens the thoughts, so that only a closing marker arrives.
+_begin_with_thoughts: set[tuple[str, str]] = set()
 
 
 class LiteLLMChatBackend(BaseChatBackend):
@@ -42,11 +49,11 @@ class LiteLLMChatBackend(BaseChatBackend):
         return self.config.connection
 
     async def astream(self, messages: Sequence[Message]) -> AsyncGenerator[Chunk, None]:
-        litellm = await aimport_litellm()
         clock = DeadlineTimer(self.config)
+        litellm = await clock.wait(aimport_litellm())
         stream = await self._open(litellm, messages, clock, stream=True)
         reader = open_reader(stream, self.connection.provider)
-        thoughts = ThinkingFilter()
+        thoughts = ThinkingFilter(holds=self._may_begin_with_thoughts())
         texts = reader.texts()
         try:
             while True:
@@ -62,17 +69,27 @@ class LiteLLMChatBackend(BaseChatBackend):
                     raise errors.translate(
                         error, self.config, in_stream=True, detail=reader.error
                     ) from error
-                if text := thoughts.feed(said):
+                text = thoughts.feed(said)
+                if thoughts.retracted():
+                    clock.has_text = False
+                    yield Retraction()
+                if text:
                     clock.has_text = True
                     yield Text(text)
         finally:
             await texts.aclose()
             await stream.aclose()
-        if rest := thoughts.finish():
+        rest = thoughts.finish()
+        if thoughts.retracted():
+            clock.has_text = False
+            yield Retraction()
+        if rest:
             clock.has_text = True
             yield Text(rest)
+        if thoughts.is_orphan:
+            _begin_with_thoughts.add((self.connection.alias, self.config.model_name))
         self._check_end(clock.has_text, reader.finish_reason, reader)
-        yield Usage(reader.prompt_tokens, reader.completion_tokens, reader.load_seconds)
+        yield Usage.reported(reader.prompt_tokens, reader.completion_tokens, reader.load_seconds)
 
     def _check_end(self, has_text: bool, finish_reason: str, reader: StreamReader | None) -> None:
         """Raise an error for failures that litellm reports as a success."""
@@ -81,16 +98,23 @@ class LiteLLMChatBackend(BaseChatBackend):
                 raise errors.failed_in_stream(reader.error)
             if not reader.messages:
                 raise errors.not_a_model_server(self.config)
-            if not reader.done:
-                raise errors.cut()
-        if finish_reason == "content_filter":
-            raise errors.content_filter()
+        if reader is not None and not reader.done:
+            raise errors.cut()
+        reason = finish_reason.lower()
+        # A model that used up its tokens by thinking has not been cut off in its answer.
+        if reason not in errors.NORMAL_ENDS and (has_text or reason not in errors.LENGTH_ENDS):
+            raise errors.unusual_end(reason)
         if not has_text:
             raise errors.empty_answer()
 
+    def _may_begin_with_thoughts(self) -> bool:
+        """Whether to hold text until it is known to be no thought."""
+        name = self.config.model_name
+        return is_named_as_thinking(name) or (self.connection.alias, name) in _begin_with_thoughts
+
     async def acomplete(self, messages: Sequence[Message]) -> Completion:
-        litellm = await aimport_litellm()
         clock = DeadlineTimer(self.config)
+        litellm = await clock.wait(aimport_litellm())
         response = await self._open(litellm, messages, clock, stream=False)
         choices = getattr(response, "choices", None)
         if not choices:
@@ -129,8 +153,14 @@ class LiteLLMChatBackend(BaseChatBackend):
         return type(self)(replace(self.config, parameters=parameters))
 
     def count_tokens(self, text: str) -> int:
-        """Count by OpenAI's tokenizer. Counts of other models differ by some percent."""
-        return import_litellm().token_counter(model="", text=text)
+        """Count by OpenAI's tokenizer. Counts of other models differ by some percent.
+
+        Until litellm is imported, which takes seconds, this is an estimate on the safe side.
+        """
+        if (litellm := imported_litellm()) is None:
+            warm_up()
+            return len(text.encode(errors="replace")) // 3 + 1
+        return litellm.token_counter(model="", text=text)
 
     async def _open(
         self, litellm: Any, messages: Sequence[Message], clock: DeadlineTimer, *, stream: bool
@@ -157,6 +187,10 @@ class LiteLLMChatBackend(BaseChatBackend):
             raise errors.cloud_model(config)
         provider = "ollama_chat" if connection.is_ollama else connection.provider
         model = f"{provider}/{config.model_name}"
+        if provider != "openai" and (
+            word := next((w for w in _ELSEWHERE if w in config.model_name and w != provider), "")
+        ):
+            raise errors.name_leads_elsewhere(config.model_name, word)
         if connection.is_ollama:
             _register(litellm, model)
         arguments: dict[str, Any] = {
@@ -170,6 +204,7 @@ class LiteLLMChatBackend(BaseChatBackend):
             "max_retries": 0,
             **_provider_parameters(provider, config.parameters),
         }
+        arguments |= client_arguments(provider, api_base, arguments["api_key"])
         if stream:
             arguments["stream_options"] = {"include_usage": True}
         return {name: value for name, value in arguments.items() if value is not None}
@@ -221,4 +256,4 @@ def _usage(response: Any) -> Usage | None:
     usage = getattr(response, "usage", None)
     if usage is None or usage.prompt_tokens is None:
         return None
-    return Usage(usage.prompt_tokens, usage.completion_tokens)
+    return Usage.reported(usage.prompt_tokens, usage.completion_tokens)

@@ -168,6 +168,10 @@ class ModelServer:
                 body = self._read(response)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise self._unreachable(error) from error
+        from .errors import REDIRECTS, redirected
+
+        if response.status_code in REDIRECTS:
+            raise redirected(response.headers.get("location", ""), self.connection.alias)
         if response.status_code >= 400:
             raise self._refused(response)
         try:

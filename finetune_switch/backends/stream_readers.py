@@ -38,8 +38,9 @@ class StreamReader:
         self.done = False
         self.error = ""
         self.finish_reason = ""
-        self.prompt_tokens: int | None = None
-        self.completion_tokens: int | None = None
+        # As reported; Usage.reported() checks them.
+        self.prompt_tokens: Any = None
+        self.completion_tokens: Any = None
         self.load_seconds: float | None = None
         self._stream = stream
 
@@ -50,6 +51,10 @@ class StreamReader:
             for choice in chunk.choices or ():
                 self.finish_reason = choice.finish_reason or self.finish_reason
                 yield choice.delta.content or ""
+        # litellm's chunks say "stop" even if the stream ended early.
+        reasons = ("received_finish_reason", "intermittent_finish_reason")
+        known = [getattr(self._stream, name) for name in reasons if hasattr(self._stream, name)]
+        self.done = not known or any(known)
 
     def _count(self, usage: Any) -> None:
         if usage is not None and usage.prompt_tokens is not None:
@@ -63,7 +68,9 @@ def open_reader(stream: Any, provider: str) -> StreamReader:
     response = getattr(source, "http_response", None) or getattr(source, "response", None)
     if provider in ("ollama", "ollama_chat") and (lines := _lines_of_ollama(source, response)):
         return OllamaReader(stream, lines)
-    if provider == "openai" and hasattr(response, "aiter_bytes"):
+    # litellm asks most other providers through OpenAI's library as well.
+    is_of_openai = type(source).__module__.startswith("openai.")
+    if (provider == "openai" or is_of_openai) and hasattr(response, "aiter_bytes"):
         return OpenAIReader(stream, _lines(response))
     if provider in READ_DIRECTLY:
         _note_unread(provider)
@@ -128,10 +135,11 @@ class OllamaReader(StreamReader):
         self.messages += 1
         if message.get("done"):
             self.done = True
-            self.finish_reason = message.get("done_reason") or "stop"
+            self.finish_reason = str(message.get("done_reason") or "stop")
             self.prompt_tokens = message.get("prompt_eval_count")
             self.completion_tokens = message.get("eval_count")
-            if load := message.get("load_duration"):
+            load = message.get("load_duration")
+            if isinstance(load, (int, float)) and load:
                 self.load_seconds = load / NANOSECONDS
         return said.get("content") or ""
 
@@ -160,17 +168,22 @@ class OpenAIReader(StreamReader):
                         yield text
 
     def _read(self, chunk: dict[str, Any]) -> list[str]:
-        if error := chunk.get("error"):
+        self._check_error(chunk.get("error"))
+        self.messages += 1
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
+            self.completion_tokens = usage.get("completion_tokens", self.completion_tokens)
+        texts = []
+        for choice in chunk.get("choices") or ():
+            self._check_error(choice.get("error"))
+            if reason := choice.get("finish_reason"):
+                self.done, self.finish_reason = True, str(reason)
+            texts.append((choice.get("delta") or {}).get("content") or "")
+        return texts
+
+    def _check_error(self, error: Any) -> None:
+        if error:
             message = error.get("message") if isinstance(error, dict) else error
             self.error = str(message or "An error occurred during streaming")
             raise ErrorInStream(self.error)
-        self.messages += 1
-        usage = chunk.get("usage") or {}
-        self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
-        self.completion_tokens = usage.get("completion_tokens", self.completion_tokens)
-        texts = []
-        for choice in chunk.get("choices") or ():
-            if reason := choice.get("finish_reason"):
-                self.done, self.finish_reason = True, reason
-            texts.append((choice.get("delta") or {}).get("content") or "")
-        return texts

@@ -13,7 +13,7 @@ from finetune_switch.search.readers import Reader
 
 T = TypeVar("T")
 
-FAILURES = (Outcome.FAILED, Outcome.INTERRUPTED)
+FAILURES = (Outcome.FAILED, Outcome.CUT_OFF, Outcome.INTERRUPTED)
 # Only such an answer can be judged, and counts.
 ANSWERED = (Outcome.COMPLETE, Outcome.NO_ANSWER)
 

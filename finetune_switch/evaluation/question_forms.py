@@ -18,6 +18,7 @@ from finetune_switch.exceptions import InvalidQuestion
 from finetune_switch.models import QuestionSet
 from finetune_switch.models.exchange import clean_question
 
+from .references import may_read_reference
 from .rules import InvalidRule, read_rules
 
 MOST_SHOWN = 50
@@ -52,6 +53,11 @@ class QuestionForm(WagtailAdminModelForm):
         super().__init__(*args, **kwargs)
         if self.instance._state.adding:
             self.instance.created_by = self.for_user
+        if "reference_answer" in self.fields and not may_read_reference(
+            self.for_user, self.instance
+        ):
+            # It stays as it is. The panel is not shown without its field.
+            del self.fields["reference_answer"]
         if "page_ids" in self.fields:
             self.fields["page_ids"] = PagesField(
                 label=self.fields["page_ids"].label,

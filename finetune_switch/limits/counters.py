@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 
 from finetune_switch import conf
+from finetune_switch.access.guarded_cache import GuardedCache, guarded_cache
 
 logger = logging.getLogger("finetune_switch.throttling")
 
@@ -34,7 +34,7 @@ _warned_at: float | None = None
 
 def shared_cache() -> BaseCache:
     """The cache named by ``FINETUNE_SWITCH["VISITORS"]["CACHE"]``."""
-    return caches[conf.visitors().cache]
+    return guarded_cache(conf.visitors().cache)
 
 
 def cache_key(*parts: Any) -> str:
@@ -67,7 +67,11 @@ def raise_count(
 def _raise_count(
     cache: BaseCache, key: str, timeout: int, by: int, start: Callable[[], int]
 ) -> int:
-    if type(cache).incr is not BaseCache.incr:
+    if isinstance(cache, GuardedCache):
+        is_atomic = cache.has_atomic_incr
+    else:
+        is_atomic = type(cache).incr is not BaseCache.incr
+    if is_atomic:
         try:
             return cache.incr(key, by)
         except ValueError:

@@ -176,7 +176,7 @@ class Migration(migrations.Migration):
                 ('shown_text', models.TextField(blank=True)),
                 ('citations', models.JSONField(default=list)),
                 ('withheld_facts', models.JSONField(default=list)),
-                ('outcome', models.CharField(choices=[('open', 'Answering'), ('complete', 'Answered'), ('no_answer', "Don't know"), ('failed', 'Failed'), ('cancelled', 'Stopped by the reader'), ('interrupted', 'Interrupted')], db_index=True, default='open', max_length=20)),
+                ('outcome', models.CharField(choices=[('open', 'Answering'), ('complete', 'Answered'), ('no_answer', "Don't know"), ('cut_off', 'Cut off'), ('failed', 'Failed'), ('cancelled', 'Stopped by the reader'), ('interrupted', 'Interrupted')], db_index=True, default='open', max_length=20)),
                 ('error_code', models.CharField(blank=True, max_length=40)),
                 ('error', models.TextField(blank=True)),
                 ('prompt_tokens', models.PositiveIntegerField(null=True)),

@@ -112,7 +112,7 @@ class Migration(migrations.Migration):
                 ('claim', models.UUIDField(null=True)),
                 ('leased_until', models.DateTimeField(null=True)),
                 ('slot', models.CharField(blank=True, max_length=130)),
-                ('outcome', models.CharField(blank=True, choices=[('open', 'Answering'), ('complete', 'Answered'), ('no_answer', "Don't know"), ('failed', 'Failed'), ('cancelled', 'Stopped by the reader'), ('interrupted', 'Interrupted')], max_length=20)),
+                ('outcome', models.CharField(blank=True, choices=[('open', 'Answering'), ('complete', 'Answered'), ('no_answer', "Don't know"), ('cut_off', 'Cut off'), ('failed', 'Failed'), ('cancelled', 'Stopped by the reader'), ('interrupted', 'Interrupted')], max_length=20)),
                 ('error', models.TextField(blank=True)),
                 ('shuffle', models.UUIDField(default=uuid.uuid4)),
                 ('grade', models.CharField(blank=True, choices=[('correct', 'Correct'), ('partly_correct', 'Partly correct'), ('dont_know', "Don't know"), ('wrong', 'Wrong')], max_length=20)),

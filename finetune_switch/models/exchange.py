@@ -57,6 +57,7 @@ class Outcome(models.TextChoices):
     OPEN = "open", gettext_lazy("Answering")
     COMPLETE = "complete", gettext_lazy("Answered")
     NO_ANSWER = "no_answer", gettext_lazy("Don't know")
+    CUT_OFF = "cut_off", gettext_lazy("Cut off")
     FAILED = "failed", gettext_lazy("Failed")
     CANCELLED = "cancelled", gettext_lazy("Stopped by the reader")
     INTERRUPTED = "interrupted", gettext_lazy("Interrupted")

@@ -46,7 +46,7 @@ class ActiveBackendHomePanel(Component):
             "backend": backend,
             "questions": today.count(),
             "unanswered": today.filter(outcome=Outcome.NO_ANSWER).count(),
-            "failed": today.filter(outcome=Outcome.FAILED).count(),
+            "failed": today.filter(outcome__in=(Outcome.FAILED, Outcome.CUT_OFF)).count(),
             "unanswered_this_week": self._unanswered_this_week(),
             "unanswered_url": reverse("finetune_visitor_questions:unanswered"),
             "switch_url": reverse("finetune_switch:site", args=[self.site.pk]),

@@ -103,7 +103,13 @@ def answer_visitor(
     finally:
         admitted.release()
     if given.failure is not None:
-        return Answered(question, passages=given.passages, error=given.failure.message)
+        is_cut_off = given.failure.code == Outcome.CUT_OFF
+        return Answered(
+            question,
+            given.text_so_far if is_cut_off else "",
+            given.passages,
+            error=given.failure.message,
+        )
     assert given.done is not None
     return Answered(
         question,

@@ -153,7 +153,15 @@ SCHEMAS: dict[str, Schema] = {
         description="The first event. A later one replaces it.",
     ),
     "TextEvent": _object(
-        {"text": {"type": "string"}}, description="A piece of the answer, as plain text."
+        {
+            "text": {"type": "string"},
+            "replaces": {
+                "type": "boolean",
+                "description": "If true, this takes the place of all text before it.",
+            },
+        },
+        optional=("replaces",),
+        description="A piece of the answer, as plain text.",
     ),
     "DoneEvent": _object(
         {

@@ -213,11 +213,44 @@ def check_answered(asked, text=TEST_ANSWER):
     assert (exchange.outcome, exchange.answer, exchange.error) == (Outcome.COMPLETE, text, "")
 
 
-@pytest.mark.parametrize("fault", ["thinking", "think-tags", "think-tokens", "role-only", "length"])
+@pytest.mark.parametrize("fault", ["thinking", "think-tags", "think-tokens", "role-only"])
 def test_what_is_no_text_is_not_shown(faulty, fault):
     asked = faulty(fault, parameters={"reasoning": "low"} if fault == "thinking" else {})
     check_answered(asked)
     assert SECRET_PLAN not in str(vars(asked.exchange))
+
+
+@pytest.mark.parametrize("fault", ["think-brackets", "think-channels"])
+def test_markers_of_other_families(faulty, fault):
+    asked = faulty(fault)
+    check_answered(asked)
+    assert SECRET_PLAN not in str(vars(asked.exchange))
+
+
+def test_thoughts_without_an_opening_marker(faulty):
+    """The first answer of such a model takes them back; later ones never show them."""
+    first = faulty("think-orphan")
+    assert first.answer.text_so_far == first.exchange.answer == TEST_ANSWER
+    assert first.exchange.shown_text == TEST_ANSWER
+    assert any(getattr(event, "replaces", False) for event in first.events) or (
+        SECRET_PLAN not in first.text
+    )
+    again = faulty("think-orphan")
+    check_answered(again)
+    assert "secret" not in again.text
+
+
+@pytest.mark.parametrize("fault", ["length", "max-tokens", "abort", "network-error"])
+def test_an_answer_that_was_cut_off(faulty, fault, request):
+    asked = faulty(fault)
+    if fault != "length" and "ollama" in request.node.name:
+        # The stand-in's Ollama knows no other reason.
+        return
+    assert (asked.text, asked.failure.code) == (TEST_ANSWER, "cut_off")
+    assert str(asked.failure.message) == "The answer was cut off here."
+    assert "max_tokens" in asked.failure.remedy or "its log" in asked.failure.remedy
+    exchange = asked.exchange
+    assert (exchange.outcome, exchange.shown_text) == (Outcome.CUT_OFF, TEST_ANSWER)
 
 
 def test_an_answer_without_counts(faulty):

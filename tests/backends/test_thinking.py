@@ -22,7 +22,35 @@ CASES = [
     ("Nine. <think>secret that never ends", "Nine. "),
     ("Is 3 < 4? <b>Yes</b>, and <thin is no tag.", "Is 3 < 4? <b>Yes</b>, and <thin is no tag."),
     ("It ends in <thi", "It ends in <thi"),
-    ("Nine.</think> Ten.", "Nine.</think> Ten."),
+    ("secret</think> Ten.", "Ten."),
+    ("secret.\n\n</THINK>\nTen.", "Ten."),
+    ("secret</think>more</think>Ten.", "Ten."),
+    ("<thinking>secret</thinking>Nine.", "Nine."),
+    ("secret</thinking>\n\nNine.", "Nine."),
+    ("[THINK]secret[/THINK]Nine.", "Nine."),
+    ("secret[/THINK]Nine.", "Nine."),
+    ("<reasoning>\nsecret\n</reasoning>\nNine.", "Nine."),
+    (
+        "<|channel|>analysis<|message|>secret<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
+        "Nine.",
+    ),
+    ("secret<|end|><|start|>assistant<|channel|>final<|message|>Nine.<|return|>", "Nine."),
+    ("<|channel>thought\nsecret<channel|>Nine.", "Nine."),
+    ("<|START_THINKING|>secret<|END_THINKING|><|START_RESPONSE|>Nine.<|END_RESPONSE|>", "Nine."),
+    ("◁think▷secret◁/think▷Nine.", "Nine."),
+    # An answer that speaks of the markers.
+    ("The tag <think> marks thoughts.", "The tag <think> marks thoughts."),
+    ("Models write `<think>` and `</think>`.", "Models write `<think>` and `</think>`."),
+    (
+        "Models write <think> and </think> around it.",
+        "Models write <think> and </think> around it.",
+    ),
+    ("It is called “<thinking>”, they say.", "It is called “<thinking>”, they say."),
+    (
+        "So:\n```\n<think>\nplan\n</think>\n```\nNine.",
+        "So:\n```\n<think>\nplan\n</think>\n```\nNine.",
+    ),
+    ("It ends in <think>", "It ends in <think>"),
     ("Zwölf Uhr – „früh“ 😀<think>secret</think>.", "Zwölf Uhr – „früh“ 😀."),
     # Longer in small letters than as it stands, and a capital that is "k" in small letters.
     ("İİ <think>secret</think>Nine.", "İİ Nine."),
@@ -32,9 +60,17 @@ CASES = [
 ]
 
 
-def filtered(pieces):
-    thinking = ThinkingFilter()
-    return "".join([*(thinking.feed(piece) for piece in pieces), thinking.finish()])
+def filtered(pieces, holds=False):
+    """What is left on the page, and for a filter that holds, what ever stood there."""
+    thinking, shown = ThinkingFilter(holds=holds), ""
+    for piece in [*pieces, None]:
+        text = thinking.finish() if piece is None else thinking.feed(piece)
+        if thinking.retracted():
+            shown = ""
+        shown += text
+    if holds:
+        assert "secret" not in shown
+    return shown
 
 
 def splits(text, rng):
@@ -49,6 +85,9 @@ class TestAnyChunking:
 
     def test_by_character(self, text, shown):
         assert filtered(text) == shown
+
+    def test_held(self, text, shown):
+        assert filtered(text, holds=True) == filtered([text], holds=True) == shown
 
     def test_at_random(self, text, shown):
         rng = random.Random(4417)

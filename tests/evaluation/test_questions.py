@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
+from django.urls import NoReverseMatch, reverse
 from taggit.models import Tag, TaggedItem
-from wagtail.models import Page
+from wagtail.models import Page, PageViewRestriction
 
-from finetune_switch.models import Question, QuestionSet
+from finetune_switch.models import Comparison, Question, QuestionSet
+from finetune_switch.passages import Passage, Source
 from tests.pages import address, form_values, rows
+from tests.roles import grant, make_user
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -279,3 +283,73 @@ class TestSets:
     def test_two_of_one_name(self, opening, admin):
         page = admin.post("question_sets:add", name="Opening hours")
         assert "already exists" in page.errors("name")
+
+
+class TestReferenceAnswersFromClosedPages:
+    """A text made from pages is read by those who may open them, on every screen."""
+
+    SECRET = "The vault code is 4417."
+    VIEWS = ("index", "index_results", "edit", "copy", "delete", "history", "usage")
+
+    @pytest.fixture(params=["pages", "comparison", "both"])
+    def closed(self, request, question, make_page):
+        page = make_page("Staff", self.SECRET)
+        question.reference_answer = self.SECRET
+        question.page_ids = [] if request.param == "comparison" else [page.pk]
+        question.save()
+        if request.param != "pages":
+            source = Source("Staff", "/staff/", "demo_site.articlepage", str(page.pk))
+            Comparison.objects.create(
+                question=question.text,
+                saved_question=question,
+                passages=[Passage(1, self.SECRET, 0.9, source).as_dict()],
+            )
+        self.restriction = PageViewRestriction.objects.create(
+            page=page, restriction_type=PageViewRestriction.GROUPS
+        )
+        self.restriction.groups.add(Group.objects.create(name="Staff"))
+        return question
+
+    @pytest.fixture
+    def editor(self, client, site):
+        user = make_user("editor")
+        grant(user, "add_question", "change_question", "view_question", "delete_question")
+        client.force_login(user)
+        return client
+
+    def pages(self, client, question):
+        for name in self.VIEWS:
+            try:
+                url = reverse(f"finetune_questions:{name}", args=self.args(name, question))
+            except NoReverseMatch:
+                continue
+            yield name, client.get(url)
+
+    def args(self, name, question):
+        return [] if name.startswith("index") else [question.pk]
+
+    def test_no_view_tells_them(self, closed, editor):
+        for name, response in self.pages(editor, closed):
+            assert "4417" not in response.content.decode(), name
+        assert editor.get(reverse("finetune_questions:edit", args=[closed.pk])).status_code == 200
+
+    def test_nor_does_a_search(self, closed, editor):
+        for words in ("4417", "vault code"):
+            page = editor.get(reverse("finetune_questions:index"), {"q": words})
+            assert closed.text not in page.content.decode()
+        page = editor.get(reverse("finetune_questions:index"), {"q": "When do"})
+        assert closed.text in page.content.decode()
+
+    def test_members_of_the_group_read_them(self, closed, editor):
+        self.restriction.groups.first().user_set.add(editor.get("/admin/").wsgi_request.user)
+        edit = editor.get(reverse("finetune_questions:edit", args=[closed.pk]))
+        assert "4417" in edit.content.decode()
+        page = editor.get(reverse("finetune_questions:index"), {"q": "vault code"})
+        assert closed.text in page.content.decode()
+
+    def test_saving_keeps_them(self, closed, editor):
+        url = reverse("finetune_questions:edit", args=[closed.pk])
+        data = {"text": "When then?", "tags": "", "reference_answer": "Overwritten"}
+        editor.post(url, {**data, "page_ids": [str(pk) for pk in closed.page_ids]})
+        closed.refresh_from_db()
+        assert (closed.text, closed.reference_answer) == ("When then?", self.SECRET)

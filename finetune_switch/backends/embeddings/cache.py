@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from django.core.cache import cache
+from django.core.cache import DEFAULT_CACHE_ALIAS
+from django.core.cache.backends.base import BaseCache
+
+from finetune_switch.access.guarded_cache import CacheFailed, guarded_cache
 
 # Vectors are stored in a few cache entries, by the beginning of the text's digest. A cache may be
 # limited to 300 entries, which include the counters of visitors, and to 1 MB for each entry.
@@ -28,7 +32,10 @@ class KeptVectors:
     def find(self, texts: Iterable[str]) -> dict[str, Any]:
         """The cached vectors by text, as float32 arrays."""
         digests = {text: self._digest(text) for text in texts}
-        shards = cache.get_many({_key(digest) for digest in digests.values()})
+        try:
+            shards = _cache().get_many({_key(digest) for digest in digests.values()})
+        except CacheFailed:
+            return {}
         return {
             text: np.frombuffer(shards[_key(digest)][digest], "<f4")
             for text, digest in digests.items()
@@ -41,15 +48,20 @@ class KeptVectors:
         for text, vector in vectors.items():
             digest = self._digest(text)
             new.setdefault(_key(digest), {})[digest] = vector.astype("<f4").tobytes()
-        for key, known in cache.get_many(new).items():
-            new[key] = {**known, **new[key]}
-        cache.set_many(
-            {key: dict(list(shard.items())[-MOST_IN_A_SHARD:]) for key, shard in new.items()},
-            SECONDS,
-        )
+        with suppress(CacheFailed):
+            for key, known in _cache().get_many(new).items():
+                new[key] = {**known, **new[key]}
+            _cache().set_many(
+                {key: dict(list(shard.items())[-MOST_IN_A_SHARD:]) for key, shard in new.items()},
+                SECONDS,
+            )
 
     def _digest(self, text: str) -> str:
         return hashlib.sha256(f"{self._model}\n{text}".encode("utf-8", "replace")).hexdigest()
+
+
+def _cache() -> BaseCache:
+    return guarded_cache(DEFAULT_CACHE_ALIAS)
 
 
 def _key(digest: str) -> str:

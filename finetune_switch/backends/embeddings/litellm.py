@@ -21,6 +21,7 @@ from finetune_switch.backends.calls import (
     import_litellm,
     key_for,
 )
+from finetune_switch.backends.clients import client_arguments
 from finetune_switch.conf import EMBEDDING_BATCH_SIZE, EMBEDDING_MAX_TOKENS
 from finetune_switch.connections import Connection
 from finetune_switch.exceptions import BackendError, DeadlineExceeded, EmbeddingError
@@ -128,6 +129,9 @@ class LiteLLMEmbedder:
 
         async def call() -> Vectors:
             arguments = self._arguments(texts, config, await address_of(self._server, clock))
+            if self._server.provider == "openai":
+                key, base = arguments.get("api_key"), arguments.get("api_base")
+                arguments |= client_arguments("openai", base, key)
             response = await clock.wait(litellm.aembedding(**arguments))
             return check_vectors(_rows(response, config), len(texts), self.dimensions)
 

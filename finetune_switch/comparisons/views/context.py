@@ -25,6 +25,7 @@ STATES = {
     Outcome.OPEN: ANSWERING,
     Outcome.COMPLETE: ANSWERED,
     Outcome.NO_ANSWER: ANSWERED,
+    Outcome.CUT_OFF: FAILED,
     Outcome.FAILED: FAILED,
     Outcome.CANCELLED: STOPPED,
     Outcome.INTERRUPTED: STOPPED,

@@ -15,7 +15,7 @@ from finetune_switch.admin import permissions
 from finetune_switch.admin.mixins import AdminPageMixin, PermissionFunctionMixin
 from finetune_switch.admin.presenting import create_page_url, passages_shown
 from finetune_switch.answers import stream_answer
-from finetune_switch.answers.events import Event, TextEvent
+from finetune_switch.answers.events import Event, TextEvent, event_data
 from finetune_switch.comparisons.comparing import (
     answered,
     asker_of,
@@ -171,7 +171,7 @@ class StopView(ComparisonMixin, View):
 
 def without_names(event: Event) -> dict[str, Any]:
     """Keep only the text of an event, since names, times and costs are shown after judging."""
-    return {"text": event.text} if isinstance(event, TextEvent) else {}
+    return event_data(event) if isinstance(event, TextEvent) else {}
 
 
 class PartView(ComparisonMixin, View):

@@ -4,7 +4,7 @@ from typing import Any
 
 import django_filters
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.urls import reverse
 from django.utils.functional import cached_property
@@ -19,6 +19,7 @@ from wagtail.admin.widgets.button import HeaderButton, ListingButton
 from finetune_switch.admin import permissions
 from finetune_switch.admin.listings import WIDE
 from finetune_switch.admin.mixins import AdminCSSMixin
+from finetune_switch.evaluation.references import may_read_reference, readable_references
 from finetune_switch.models import Question, QuestionSet
 
 
@@ -66,6 +67,15 @@ class QuestionIndexView(AdminCSSMixin, generic.IndexView):
     def get_base_queryset(self) -> QuerySet[Question]:
         return super().get_base_queryset().prefetch_related("sets", "tags")
 
+    def search_queryset(self, queryset: QuerySet[Question]) -> QuerySet[Question]:
+        found = super().search_queryset(queryset)
+        if not self.is_searching:
+            return found
+        # A match would tell what a reference answer says.
+        others = Question.objects.filter(reference_answer__icontains=self.search_query)
+        readable = readable_references(self.request.user, list(others))
+        return queryset.filter(Q(pk__in=found.values("pk")) | Q(pk__in=readable))
+
     def get_list_more_buttons(self, instance: Question) -> list[Any]:
         buttons = super().get_list_more_buttons(instance)
         if permissions.may_compare(self.request.user):
@@ -101,7 +111,9 @@ class QuestionCopyView(generic.CopyView):
     def get_initial_form_instance(self) -> Question:
         return Question(
             text=self.original.text,
-            reference_answer=self.original.reference_answer,
+            reference_answer=self.original.reference_answer
+            if may_read_reference(self.request.user, self.original)
+            else "",
             page_ids=self.original.page_ids,
         )
 

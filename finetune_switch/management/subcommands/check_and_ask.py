@@ -118,6 +118,8 @@ class Ask(Subcommand):
                 who = f"{event.label} · " if alone else ""
                 self.stderr.write(f"{who}your question goes to {event.data_destination}")
             elif isinstance(event, TextEvent):
+                if event.replaces:
+                    self.stdout.write("\n---")
                 self.stdout.write(event.text, ending="")
                 self.stdout.flush()
         self.stdout.write("")

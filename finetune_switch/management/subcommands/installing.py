@@ -196,7 +196,12 @@ def examine(*, ask_backends: bool) -> Iterator[Finding]:
     yield _examine_workers()
     yield _examine_cache()
     overdue = Exchange.objects.overdue().count()
-    yield Finding("exchanges", True, f"{Exchange.objects.count()} kept, {overdue} interrupted.")
+    yield Finding(
+        "exchanges",
+        True,
+        f"{Exchange.objects.count()} kept, {overdue} interrupted: their ending was not recorded, "
+        "since a process or the database failed. The log names them.",
+    )
 
 
 def _examine_install() -> Iterator[Finding]:

@@ -151,11 +151,12 @@ class FinetuneColumnController extends window.StimulusModule.Controller {
         signal: abort.signal,
       });
       if (!response.ok) throw new Error(String(response.status));
-      for await (const [name, { text }] of eventsOf(response)) {
+      for await (const [name, { text, replaces }] of eventsOf(response)) {
         if (name !== 'text') continue;
         clearTimeout(waking);
         this.isWaking = false;
         if (this.hasStateTarget) this.stateTarget.remove();
+        if (replaces) this.answerTarget.textContent = '';
         this.answerTarget.append(text);
       }
     } catch (error) {

@@ -308,8 +308,8 @@ class Turn {
     this.refresh();
   }
 
-  say(text) {
-    this.kept.answer += text;
+  say({ text, replaces }) {
+    this.kept.answer = replaces ? text : this.kept.answer + text;
     this.showText();
   }
 
@@ -630,7 +630,7 @@ class FinetuneChat extends HTMLElement {
     try {
       for await (const [name, data] of eventsOf(response)) {
         if (name === 'sources') turn.find(data);
-        else if (name === 'text') turn.say(data.text);
+        else if (name === 'text') turn.say(data);
         else if (name === 'failed') throw new Refused(data);
         else if (name === 'done') return await this.finish(turn, data.outcome);
       }
