@@ -333,7 +333,7 @@ class AsyncAnswer(_BaseAnswer):
         finally:
             # After the last event, which the reader gets whatever becomes of the record.
             if asked.has_unrecorded_ending:
-                await asyncio.shield(in_database_thread(asked.record))
+                await _finish_in_database_thread(asked.record)
 
     async def _open(self) -> OpenExchange:
         opening = asyncio.ensure_future(in_database_thread(open_exchange, self.question))

@@ -310,7 +310,7 @@ class RunItem(models.Model):
             return False
         if exchange.outcome in (Outcome.COMPLETE, Outcome.NO_ANSWER):
             return self._unclaim(self.Status.DONE, outcome=exchange.outcome, error="")
-        if exchange.outcome == Outcome.FAILED:
+        if exchange.outcome in (Outcome.FAILED, Outcome.CUT_OFF):
             return self.fail(exchange.error)
         return False
 
