@@ -72,7 +72,7 @@ check-settings:
 WORKERS := 3
 
 # What is left out here runs in `make test-all`.
-QUICK := -m "not wheel and not timed"
+QUICK := -m "not wheel and not timed and not thorough"
 
 unit: $(STAMP) ## Run the tests on a private PostgreSQL with pgvector, but for those of servers
 	@echo "==> Tests on PostgreSQL"
@@ -123,6 +123,8 @@ test-all: test timed ## Run what a release needs: also SQLite, the wheel, other 
 	@echo "==> All tests on SQLite"
 	@DATABASE_URL= TEST_THOROUGHLY=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(QUICK) --ignore=tests/servers
 	@DATABASE_URL= $(BIN)/python -m pytest -q $(QUICK) tests/servers
+	@echo "==> Thorough tests on PostgreSQL"
+	@TEST_THOROUGHLY=1 $(BIN)/python -m tests.postgres -q -m thorough
 	@echo "==> The wheel"
 	@DATABASE_URL= $(BIN)/python -m pytest -q -m wheel
 	@$(BIN)/python -m tests.matrix

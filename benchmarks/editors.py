@@ -54,7 +54,7 @@ class Side:
     def add(self, heard: Sequence[Heard]) -> None:
         self.gaps.append(percentile_95([gap for one in heard for gap in one.gaps]))
         self.first_tokens.append(percentile_95([one.times[0] for one in heard]))
-        self.texts |= {"|".join(one.pieces) for one in heard}
+        self.texts |= {"".join(one.pieces) for one in heard}
 
 
 def measure(*, postgresql: bool = False) -> list[Comparison]:

@@ -6,6 +6,8 @@ litellm's own clients do, and would send a question to whatever host a server na
 from __future__ import annotations
 
 import asyncio
+import atexit
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,6 +15,7 @@ from weakref import WeakKeyDictionary
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Any, ...], Any]] = (
     WeakKeyDictionary()
 )
+CLOSE_SECONDS = 1.0
 # Addresses and keys may come from a callable, and change.
 MAX_CLIENTS = 16
 
@@ -57,3 +60,12 @@ def _make(provider: str, api_base: str | None, api_key: str | None) -> Any:
     return AsyncOpenAI(
         base_url=api_base, api_key=api_key, http_client=handler.client, max_retries=0
     )
+
+
+@atexit.register
+def _close_all() -> None:
+    """Clients that are collected while Python ends write tracebacks."""
+    for loop, clients in list(_clients.items()):
+        for client in list(clients.values()) if loop.is_running() else ():
+            with suppress(Exception):
+                asyncio.run_coroutine_threadsafe(client.close(), loop).result(CLOSE_SECONDS)

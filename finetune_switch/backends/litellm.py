@@ -168,6 +168,8 @@ class LiteLLMChatBackend(BaseChatBackend):
         """Send the question, repeatedly if the server is busy, but never after the first token."""
         api_base = await address_of(self.connection, clock)
         arguments = self._arguments(litellm, messages, api_base, stream=stream)
+        provider = "ollama_chat" if self.connection.is_ollama else self.connection.provider
+        arguments |= client_arguments(provider, api_base, arguments.get("api_key"))
         return await call_with_retries(
             lambda: clock.wait(litellm.acompletion(**arguments)),
             clock,
@@ -204,7 +206,6 @@ class LiteLLMChatBackend(BaseChatBackend):
             "max_retries": 0,
             **_provider_parameters(provider, config.parameters),
         }
-        arguments |= client_arguments(provider, api_base, arguments["api_key"])
         if stream:
             arguments["stream_options"] = {"include_usage": True}
         return {name: value for name, value in arguments.items() if value is not None}

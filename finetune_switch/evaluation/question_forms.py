@@ -137,7 +137,7 @@ question_set_edit_handler = ObjectList(
     [
         FieldPanel("name"),
         FieldPanel("description", widget=forms.Textarea(attrs={"rows": 3})),
-        FieldPanel("purpose"),
+        FieldPanel("purpose", widget=forms.RadioSelect),
         QuestionsPanel(heading=gettext_lazy("Questions")),
     ],
     base_form_class=QuestionSetForm,

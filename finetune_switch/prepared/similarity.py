@@ -22,7 +22,7 @@ from finetune_switch.models.index import active_space
 from finetune_switch.models.prepared import DEFAULT_THRESHOLD, split_lines
 from finetune_switch.search.vectors import vectors_of
 from finetune_switch.text.decisive import ask_the_same
-from finetune_switch.text.words import language_name, plain
+from finetune_switch.text.words import language_name
 
 if TYPE_CHECKING:
     from finetune_switch.backends.embeddings.base import Vectors
@@ -116,7 +116,7 @@ def _best(
     question: str, examples: Sequence[str], found: Any, threshold: float, language: str
 ) -> float:
     """The highest similarity, without those examples above the threshold that ask differently."""
-    if plain(question) in map(plain, examples):
+    if _letters(question) in map(_letters, examples):
         # Models may tell capital letters apart.
         return 1.0
     name = language_name(language)
@@ -124,6 +124,10 @@ def _best(
         if found[place] < threshold or ask_the_same(question, examples[place], name):
             return float(found[place])
     return 0.0
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def baseline_similarity_of(vectors: Vectors) -> float:

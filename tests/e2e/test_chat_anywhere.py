@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 from playwright.sync_api import expect
@@ -11,6 +12,8 @@ from tests.index_helpers import build
 
 from .chatting import QUESTION, ask, button, chat, is_answered
 from .conftest import log_in
+
+pytestmark = pytest.mark.thorough
 
 
 def test_one_cached_page_serves_everybody(browser, visitor, lighthouse, make_page):

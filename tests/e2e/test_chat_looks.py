@@ -10,6 +10,8 @@ from finetune_switch.models import Switch
 from .chatting import SAID, SLOW, ask, button, chat, field, is_answered
 from .looking import look
 
+pytestmark = pytest.mark.thorough
+
 
 def see(page: Page, state: str) -> list[str]:
     return [f"{state}, {wrong}" for wrong in look(page)]

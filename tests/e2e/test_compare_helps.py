@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from finetune_switch.models import ChatBackend, Question, Switch
 from tests.index_helpers import build
 
 from .comparing import QUESTION, address, column, is_answered
+
+pytestmark = pytest.mark.thorough
 
 
 def suggestions(page):

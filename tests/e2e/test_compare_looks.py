@@ -26,6 +26,8 @@ from .comparing import (
 )
 from .looking import NARROW, WIDE, look
 
+pytestmark = pytest.mark.thorough
+
 RIGHT_TO_LEFT = "‮tfel ot thgir‬ ⁧txet‏"
 HOSTILE = (
     "<script>window.hacked = 1</script>"

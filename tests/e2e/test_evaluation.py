@@ -86,6 +86,7 @@ class TestGrading:
             ("wrong", "nearly"),
         ]
 
+    @pytest.mark.thorough
     def test_undo(self, lead, run):
         lead.go(f"finetune/evaluations/{run.pk}/grade/")
         first = card(lead).locator(".finetune-answer").inner_text()
@@ -96,6 +97,7 @@ class TestGrading:
         expect(pace(lead)).to_contain_text("0 graded, 6 to go")
         expect(card(lead).locator(".finetune-answer")).to_have_text(first)
 
+    @pytest.mark.thorough
     def test_fast_fingers_lose_nothing(self, lead, run):
         lead.go(f"finetune/evaluations/{run.pk}/grade/")
         expect(pace(lead)).to_contain_text("0 graded")
@@ -108,6 +110,7 @@ class TestGrading:
         lead.sees("All answers are graded.")
         assert Grade.objects.count() == 6
 
+    @pytest.mark.thorough
     def test_the_list_of_keys(self, lead, run):
         lead.go(f"finetune/evaluations/{run.pk}/grade/")
         lead.page.keyboard.press("?")
@@ -117,6 +120,7 @@ class TestGrading:
         expect(lead.page.get_by_role("dialog", name="Keys")).to_be_hidden()
         assert card(lead).locator("input:checked").count() == 0
 
+    @pytest.mark.thorough
     def test_keys_write_in_a_note(self, lead, run):
         lead.go(f"finetune/evaluations/{run.pk}/grade/")
         lead.page.get_by_text("Leave a note").click()
@@ -128,6 +132,7 @@ class TestGrading:
 
 
 class TestLooks:
+    @pytest.mark.thorough
     @pytest.mark.parametrize("path", ["", "grade/", "0/"])
     def test_nothing_is_wrong(self, lead, run, path):
         if path == "":
@@ -135,6 +140,7 @@ class TestLooks:
         lead.go(f"finetune/evaluations/{run.pk}/{path}")
         assert look(lead.page) == []
 
+    @pytest.mark.thorough
     def test_on_a_telephone_the_answer_comes_first(self, lead, run):
         lead.page.set_viewport_size({"width": 375, "height": 812})
         for path in ("grade/", "0/"):
@@ -144,11 +150,13 @@ class TestLooks:
             reference = lead.page.get_by_text("Reference answer", exact=True)
             assert answer.bounding_box()["y"] < reference.bounding_box()["y"]
 
+    @pytest.mark.thorough
     def test_on_a_telephone_the_set_can_be_read(self, lead, asked):
         lead.page.set_viewport_size({"width": 375, "height": 812})
         lead.go("finetune/evaluations/new/")
         assert lead.page.get_by_label("Question set").bounding_box()["width"] > 250
 
+    @pytest.mark.thorough
     def test_the_list(self, lead, run):
         lead.go("finetune/evaluations/")
         assert look(lead.page) == []

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from finetune_switch.models import Switch
 from tests import hostile
+
+pytestmark = pytest.mark.thorough
 
 CASES = hostile.read_cases()
 # What widget and page of results are made of.

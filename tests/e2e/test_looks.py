@@ -28,6 +28,8 @@ from tests.index_states import STATES, IndexStates
 
 from .looking import NARROW, look
 
+pytestmark = pytest.mark.thorough
+
 # Side by side they take half a minute less.
 PARTS = 3
 

@@ -12,6 +12,8 @@ from finetune_switch.models import Exchange, Outcome, Question, QuestionSet, Run
 from tests.evaluation_helpers import make_set
 from tests.servers import processes
 
+pytestmark = pytest.mark.thorough
+
 SET = "Four questions"
 ARGUMENTS = ("finetune_switch", "evaluate")
 ASKED = (SET, "--backend", "fine-tune", "--backend", "base")
