@@ -66,6 +66,10 @@ def _make(provider: str, api_base: str | None, api_key: str | None) -> Any:
 def _close_all() -> None:
     """Clients that are collected while Python ends write tracebacks."""
     for loop, clients in list(_clients.items()):
-        for client in list(clients.values()) if loop.is_running() else ():
+        for client in clients.values():
             with suppress(Exception):
-                asyncio.run_coroutine_threadsafe(client.close(), loop).result(CLOSE_SECONDS)
+                if loop.is_running():
+                    closing = asyncio.run_coroutine_threadsafe(client.close(), loop)
+                    closing.result(CLOSE_SECONDS)
+                else:
+                    asyncio.run(client.close())

@@ -52,7 +52,7 @@ def test_a_correction_is_given_at_the_next_question(lead, wrong, standin):
     lead.go(f"finetune/prepared/new/?exchange={exchange.pk}")
     main = lead.page.locator("main")
     expect(main.locator("[name=answer]")).to_have_value("It is always open.")
-    expect(main.get_by_role("status").filter(has_text="1 of 2 questions")).to_be_visible()
+    expect(main.get_by_role("status").filter(has_text="2 of 3 questions")).to_be_visible()
     given = main.get_by_role("list", name="Would get it", exact=True)
     expect(given).to_contain_text("When will the lighthouse open?")
     others = main.get_by_role("list", name="Would not get it")
@@ -61,7 +61,7 @@ def test_a_correction_is_given_at_the_next_question(lead, wrong, standin):
     # The line moves with the number, and what is on either side of it is said anew.
     lead.page.locator("[name=threshold]").fill("0.1")
     lead.page.keyboard.press("Tab")
-    expect(main.get_by_role("status").filter(has_text="2 of 2 questions")).to_be_visible()
+    expect(main.get_by_role("status").filter(has_text="3 of 3 questions")).to_be_visible()
     lead.page.locator("[name=threshold]").fill("0.85")
     lead.page.keyboard.press("Tab")
     others.get_by_role("button", name=f"Add {FURTHER}").click()
