@@ -131,8 +131,9 @@ class _Question:
         self.calendar = calendar_words(self.name)
         self.days = {self.calendar[word] for word in words(text) if word in self.calendar}
         expected = expected_in_answer(text)
-        self.expected = expected.values()
-        self.subjects = self.terms.difference(terms(words(" ".join(expected)), self.name))
+        self.expected = [wanted for _cue, wanted in expected]
+        cues = words(" ".join(cue for cue, _wanted in expected))
+        self.subjects = self.terms.difference(terms(cues, self.name))
         self.asks_for_name = bool(_ASKS_FOR_NAME.search(text))
         self.asks_for_contact = bool(_ASKS_FOR_CONTACT.search(text))
         self.asks_for_all = bool(_ASKS_FOR_ALL.search(text))

@@ -61,6 +61,6 @@ _EXPECTATIONS = tuple(
 )
 
 
-def expected_in_answer(question: str) -> dict[str, re.Pattern[str]]:
-    """Patterns of what a right answer is likely to have, by the words that ask for it."""
-    return {cue[0]: wanted for asks, wanted in _EXPECTATIONS if (cue := asks.search(question))}
+def expected_in_answer(question: str) -> list[tuple[str, re.Pattern[str]]]:
+    """What a question asks for: the words that do so, and a pattern of a likely right answer."""
+    return [(cue[0], wanted) for asks, wanted in _EXPECTATIONS if (cue := asks.search(question))]

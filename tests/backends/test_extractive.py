@@ -8,6 +8,7 @@ from django.utils.translation import override
 from finetune_switch.answers.prompts import build_prompt
 from finetune_switch.backends.base import BackendConfig
 from finetune_switch.backends.extractive import ExtractiveChatBackend, answer_from_messages
+from finetune_switch.text.expected import expected_in_answer
 from finetune_switch.text.quotable import Kind, sentences, split_passage
 from tests.helpers import make_passages
 
@@ -184,6 +185,20 @@ class TestFacts:
         found = split_passage(1, "Mousse", "200 g chocolate\n180 ml water\n\nMelt it.", "en")
         assert [one.text for one in found] == ["200 g chocolate", "180 ml water", "Melt it."]
         assert not any(one.heading for one in found)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("How often does the ferry go?", 2),
+        ("What does it cost, and who pays?", 2),
+        ("How old is it?", 1),
+        ("Tell me about the ferry.", 0),
+    ],
+)
+def test_everything_that_a_question_asks_for(question, expected):
+    """Also where the same words ask for two things: "how often" for a number and a frequency."""
+    assert len(expected_in_answer(question)) == expected
 
 
 def test_the_answer_to_a_frequent_question():
